@@ -1,0 +1,222 @@
+"""The error tree: who is at fault, and what to do now.
+
+CortexError
+├── LocalError            the caller broke the contract; nothing changed        → fix the call
+│   ├── ConfigInvalid     a setting is wrong (.file .line .key)
+│   ├── Busy              a second reader or writer on one stream
+│   ├── NotRunning        the node is not started, or closed
+│   └── Refuse            raised by a handler to reset its stream with a code of its choice
+├── StorageFailed         disk full, damaged file (.path)                       → free or repair
+├── RemoteError           the peer broke the protocol (.code .offence)          → close, report
+│   ├── ProtocolViolation
+│   ├── HandshakeFailed
+│   │   ├── PeerIdMismatch
+│   │   └── NegotiationFailed
+│   ├── MessageTooLarge
+│   └── PeerTimeout       also a TimeoutError
+├── Ended                 nobody erred (.by: "local", "remote", "network")      → stop, maybe redial
+│   ├── StreamClosed
+│   ├── StreamReset       (.code)
+│   │   └── RequestFailed
+│   ├── ConnectionClosed  (.code)
+│   └── EndOfStream       also an EOFError
+├── LimitExceeded         one of our bounds was hit (.limit .value .setting)    → back off, raise the setting
+│   └── Denied            our gater refused (.rule)
+└── DialFailed            every address failed (.attempts)
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+By = Literal["local", "remote", "network"]
+
+
+class StreamCode:
+    """Wire codes of a stream reset (go-libp2p's numbers; quic.md section 3 of the wire notes)."""
+
+    NONE = 0
+    NEGOTIATION_FAILED = 0x1001
+    LIMIT_EXCEEDED = 0x1002
+    RATE_LIMITED = 0x1003
+    PROTOCOL_VIOLATION = 0x1004
+    SUPPLANTED = 0x1005
+    GARBAGE_COLLECTED = 0x1006
+    SHUTDOWN = 0x1007
+    GATED = 0x1008
+
+
+class ConnectionCode:
+    """Wire codes of a connection's end, carried by GoAway and CONNECTION_CLOSE."""
+
+    NONE = 0
+    MUXER_VIOLATION = 1
+    LIMIT_EXCEEDED = 0x1001
+    RATE_LIMITED = 0x1002
+    PROTOCOL_VIOLATION = 0x1003
+    GARBAGE_COLLECTED = 0x1005
+    SHUTDOWN = 0x1006
+    GATED = 0x1007
+
+
+class CortexError(Exception):
+    """Every error of this package."""
+
+
+class LocalError(CortexError):
+    """The caller broke the contract of the call; nothing changed."""
+
+
+class ConfigInvalid(LocalError):
+    """A setting is wrong; says where it stands, if it came from a file."""
+
+    def __init__(self, message: str, *, key: str = "", file: str = "", line: int = 0) -> None:
+        place = ":".join(str(part) for part in (file, line, key) if part)
+        super().__init__(f"{place}: {message}" if place else message)
+        self.file, self.line, self.key = file, line, key
+
+
+class Busy(LocalError):
+    """Another task reads (or writes) this stream at the moment; a stream has one reader and one writer."""
+
+
+class NotRunning(LocalError):
+    """The node is not started yet, or closed already."""
+
+
+class Refuse(LocalError):
+    """Raised by a stream or request handler: resets the stream with `code`, logged as no error."""
+
+    def __init__(self, code: int = StreamCode.NONE, message: str = "refused by the handler") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StorageFailed(CortexError, OSError):
+    """A file could not be read or written as it must be; the file itself is left as it was."""
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+
+
+class RemoteError(CortexError):
+    """The peer broke the protocol. `code` goes on the wire when its stream is reset, `offence` names the kind."""
+
+    code: int = StreamCode.PROTOCOL_VIOLATION
+    offence: str = "violation"
+
+
+class ProtocolViolation(RemoteError):
+    """Malformed, out of order, or over what was granted."""
+
+
+class HandshakeFailed(RemoteError):
+    """No authenticated connection came of it."""
+
+    offence = "handshake"
+
+
+class PeerIdMismatch(HandshakeFailed):
+    """Somebody else answered than was asked for."""
+
+    def __init__(self, expected: object, actual: object) -> None:
+        super().__init__(f"expected peer {expected}, but {actual} answered")
+        self.expected, self.actual = expected, actual
+
+
+class NegotiationFailed(HandshakeFailed):
+    """The two sides have no protocol in common; `protocols` are the ones that were proposed."""
+
+    code = StreamCode.NEGOTIATION_FAILED
+    offence = "negotiation"
+
+    def __init__(self, message: str, *, protocols: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.protocols = tuple(protocols)
+
+
+class MessageTooLarge(RemoteError):
+    """A length above the cap was announced; nothing of the body was read."""
+
+    offence = "size"
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        super().__init__(f"{what} of {size} bytes is over the limit of {limit}")
+        self.size, self.limit = size, limit
+
+
+class PeerTimeout(RemoteError, TimeoutError):
+    """The peer did not do in time what it had to."""
+
+    offence = "timeout"
+
+
+class Ended(CortexError):
+    """Something came to its end without anybody's fault; `by` says which side ended it."""
+
+    def __init__(self, message: str = "", *, by: By = "local") -> None:
+        super().__init__(message or f"ended by the {by} side")
+        self.by = by
+
+
+class StreamClosed(Ended):
+    """The write side was closed before."""
+
+
+class StreamReset(Ended):
+    """The stream was reset, unread and unsent bytes are gone; `code` came with it (0: none)."""
+
+    def __init__(self, message: str = "", *, code: int = 0, by: By = "remote") -> None:
+        super().__init__(message or f"stream reset by the {by} side, code {code:#x}", by=by)
+        self.code = code
+
+
+class RequestFailed(StreamReset):
+    """The responder reset the stream of a request instead of answering."""
+
+
+class ConnectionClosed(Ended):
+    """The connection under this is gone; `code` is what the peer's GoAway said (0: none)."""
+
+    def __init__(self, message: str = "", *, code: int = 0, by: By = "network") -> None:
+        super().__init__(message or f"connection closed by the {by} side, code {code:#x}", by=by)
+        self.code = code
+
+
+class EndOfStream(Ended, EOFError):
+    """The peer closed its write side before all the bytes asked for had come; `partial` has those that did."""
+
+    def __init__(self, message: str = "", *, partial: bytes = b"") -> None:
+        super().__init__(message or f"stream ended after {len(partial)} bytes of a longer read", by="remote")
+        self.partial = partial
+
+
+class LimitExceeded(CortexError):
+    """One of our own bounds was hit."""
+
+    def __init__(self, scope: str, *, limit: int, value: int, setting: str) -> None:
+        super().__init__(f"{scope}: {value} is over the limit of {limit}; raise it with {setting}")
+        self.scope, self.limit, self.value, self.setting = scope, limit, value, setting
+
+
+class Denied(LimitExceeded):
+    """Our gater refused this peer or address."""
+
+    def __init__(self, scope: str, *, rule: str) -> None:
+        super().__init__(scope, limit=0, value=0, setting=rule)
+        self.args = (f"{scope}: denied by rule {rule!r}",)
+        self.rule = rule
+
+
+class DialFailed(CortexError):
+    """No address of the peer led to a connection; `attempts` says of each address why."""
+
+    def __init__(self, message: str, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
+        lines = [f"\n  {address}: {describe(error)}" for address, error in attempts]
+        super().__init__(message + "".join(lines))
+        self.attempts = tuple(attempts)
+
+
+def describe(error: BaseException) -> str:
+    """What an error says, or its name where it says nothing."""
+    return str(error) or type(error).__name__

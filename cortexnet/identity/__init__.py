@@ -1,0 +1,1 @@
+"""Who a peer is: keys, peer ids, signed envelopes and the node's own identity."""

@@ -1,0 +1,1 @@
+"""Direct requests and responses."""

@@ -1,0 +1,1 @@
+"""Self-describing values: varint, multibase, multihash, CID and multiaddr."""

@@ -1,0 +1,1 @@
+"""Many streams over one connection: the muxer interface and yamux."""

@@ -1,0 +1,1 @@
+"""Encrypted, authenticated sessions over a byte stream."""

@@ -1,0 +1,32 @@
+"""The seam of secure channels: what noise, TLS and any other give to the connection above them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cortexnet.errors import RemoteError
+from cortexnet.identity.keys import PublicKey
+from cortexnet.identity.peer_id import PeerId
+
+
+class SecureSession(Protocol):
+    """An authenticated, encrypted byte stream after its handshake; a core: no IO, no clock."""
+
+    name: str
+    """The protocol id, such as "/noise"."""
+    remote_peer: PeerId
+    remote_key: PublicKey
+    muxer: str | None
+    """What early muxer negotiation agreed on, or None: then multistream-select decides inside the channel."""
+    error: RemoteError | None
+    """Set once the peer sent what can't be decrypted; the session is closed then."""
+
+    def encrypt(self, parts: Sequence[bytes | bytearray | memoryview]) -> bytes | bytearray:
+        """The parts, joined, as ciphertext that is ready for the wire. The caller owns the result; it is never reused."""
+
+    def decrypt(self, data: bytes | memoryview) -> tuple[list[bytes], int]:
+        """The plaintexts of the complete records in front, and how many bytes of `data` they took.
+
+        The rest must be presented again, with more bytes behind it. Never raises for the peer's bytes: after a bad record the
+        plaintexts before it are returned, `error` is set, and every later call returns ([], len(data)).
+        `data` may be overwritten after the call.
+        """

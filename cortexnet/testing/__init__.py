@@ -1,0 +1,1 @@
+"""Tools to test protocols with: strategies, virtual time, simulated links, adversaries."""

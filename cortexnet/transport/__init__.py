@@ -1,0 +1,1 @@
+"""Sockets, and the shells that turn them into connections and streams."""
