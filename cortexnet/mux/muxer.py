@@ -17,7 +17,7 @@ class StreamOpened:
 @final
 @dataclass(slots=True)
 class StreamReadable:
-    """A stream has bytes to read or has come to the end of them; a level, at most once a `receive`."""
+    """A stream has bytes to read, or came to the end of them; a level, at most once in a `receive`."""
 
     stream_id: int
 
@@ -25,7 +25,7 @@ class StreamReadable:
 @final
 @dataclass(slots=True)
 class StreamWritable:
-    """Credit came for a stream whose writer had been stopped by the peer's window."""
+    """Credit came for a stream whose `send` had been stopped by the peer's window."""
 
     stream_id: int
 
@@ -33,25 +33,14 @@ class StreamWritable:
 @final
 @dataclass(slots=True)
 class StreamWasReset:
-    """A stream is gone: the peer reset it, or it broke one of our limits (`by_peer` is False then)."""
+    """A stream can't be written any more, and be read only where its peer had finished before.
+
+    `by_peer` is False where one of our own limits ended it.
+    """
 
     stream_id: int
     code: int
     by_peer: bool
-
-
-@final
-@dataclass(slots=True)
-class StreamFinished:
-    """Both directions of a stream ended in order, or it was reset: its id is forgotten."""
-
-    stream_id: int
-
-
-@final
-@dataclass(slots=True)
-class OpenPossible:
-    """The peer accepted streams: `open_stream` would succeed again."""
 
 
 @final
@@ -65,28 +54,22 @@ class RoundTripMeasured:
 @final
 @dataclass(slots=True)
 class ConnectionFailed:
-    """The last event: the peer said goodbye, or broke the protocol. `data_to_send` may still have a farewell."""
+    """The last event: the peer said goodbye or broke the protocol. `data_to_send` may still have a farewell."""
 
     error: CortexError
 
 
-MuxEvent = (
-    StreamOpened
-    | StreamReadable
-    | StreamWritable
-    | StreamWasReset
-    | StreamFinished
-    | OpenPossible
-    | RoundTripMeasured
-    | ConnectionFailed
-)
+MuxEvent = StreamOpened | StreamReadable | StreamWritable | StreamWasReset | RoundTripMeasured | ConnectionFailed
 
 
 class MemoryBudget(Protocol):
     """Where a muxer charges the bytes it holds for its readers."""
 
+    limit: int
+    """The cap in bytes: more can never be reserved at a time."""
+
     def reserve(self, size: int) -> bool:
-        """Charge `size` more bytes; False (and nothing charged) where a cap would be passed."""
+        """Charge `size` more bytes; False, and nothing charged, where a cap would be passed."""
 
     def charge(self, size: int) -> None:
         """Charge what has arrived already, even past the cap (`is_over` tells then)."""
@@ -95,27 +78,112 @@ class MemoryBudget(Protocol):
         """Give back what was charged."""
 
     def is_over(self) -> bool:
-        """Whether a cap is passed: the largest unread stream must go."""
+        """Whether the cap of this connection is passed: its largest unread stream must go."""
 
 
 class Muxer(Protocol):
-    """Streams over one byte stream; a core. See `mux.yamux.Yamux` for the contract of each verb."""
+    """Streams over one byte stream; a core.
+
+    Commands act now, or raise a LocalError or Ended and change nothing. `receive` and `handle_timeout` never raise for the peer's
+    bytes. After every call, `data_to_send` is drained when the socket takes more.
+    """
 
     name: str
+    """The protocol id, such as "/yamux/1.0.0"."""
 
-    def open_stream(self) -> int: ...
-    def can_open(self) -> bool: ...
-    def send(self, stream_id: int, data: bytes | memoryview) -> int: ...
-    def read(self, stream_id: int, max_bytes: int) -> bytes | None: ...
-    def read_exactly(self, stream_id: int, size: int) -> bytes | None: ...
-    def read_message(self, stream_id: int, size_limit: int) -> bytes | None: ...
-    def readable_bytes(self, stream_id: int) -> int: ...
-    def expect(self, stream_id: int, size: int) -> None: ...
-    def close_write(self, stream_id: int) -> None: ...
-    def discard_reads(self, stream_id: int) -> None: ...
-    def reset(self, stream_id: int, code: int = 0) -> None: ...
-    def receive(self, data: bytes, now: float) -> list[MuxEvent]: ...
-    def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | memoryview]: ...
-    def close(self, code: int = 0) -> None: ...
-    def next_timeout(self) -> float | None: ...
-    def handle_timeout(self, now: float) -> list[MuxEvent]: ...
+    @property
+    def has_backlog(self) -> bool:
+        """Whether `receive` stopped at its share of frames: call it again, with b"" or more, before reading on."""
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `data_to_send` has something."""
+
+    def open_stream(self) -> int:
+        """A new stream's id. Raises LimitExceeded where `can_open` is False."""
+
+    def can_open(self) -> bool:
+        """Whether the peer's backlog and our own limit leave room for another stream."""
+
+    def knows(self, stream_id: int) -> bool:
+        """Whether the stream still exists: both directions of a stream that ended are forgotten."""
+
+    def send(self, stream_id: int, data: bytes | memoryview) -> int:
+        """Queue as much as the peer's window and the stream's share of the outbox allow; the number of bytes that were taken.
+
+        The rest is to be offered again after StreamWritable, or after a flush whose `take_drained` names the stream.
+        A memoryview must be one of bytes that never change. Raises StreamClosed after `close_write`.
+        """
+
+    def queued(self, stream_id: int) -> int:
+        """Bytes of this stream that wait to be sent."""
+
+    def take_drained(self) -> list[int]:
+        """Streams whose full share of the outbox has room again since the last call."""
+
+    def read(self, stream_id: int, max_bytes: int) -> bytes | None:
+        """1 to `max_bytes` bytes; b"" at the end; None where nothing is there yet. Taking bytes out grants credit."""
+
+    def read_exactly(self, stream_id: int, size: int) -> bytes | None:
+        """`size` bytes, or None where fewer are there."""
+
+    def read_message(self, stream_id: int, size_limit: int) -> bytes | None:
+        """One varint-length-prefixed message, or None where it is not whole yet. Raises MessageTooLarge, ProtocolViolation."""
+
+    def readable_bytes(self, stream_id: int) -> int:
+        """Bytes that wait to be read."""
+
+    def is_at_end(self, stream_id: int) -> bool:
+        """Whether the peer finished and everything was read."""
+
+    def expect(self, stream_id: int, size: int) -> None:
+        """A reader waits for `size` bytes in all: grant credit for them, if need be over the window. 0 ends the wait.
+
+        Raises LimitExceeded where that could never fit into memory.
+        """
+
+    def message_wanted(self, stream_id: int) -> int:
+        """How many bytes, its prefix included, the message in front has; 0 where its prefix is not whole."""
+
+    def close_write(self, stream_id: int) -> None:
+        """No more will be written: FIN goes after the last queued byte."""
+
+    def discard_reads(self, stream_id: int) -> None:
+        """Nobody reads any more: drop what is there and what comes, without credit."""
+
+    def reset(self, stream_id: int, code: int = 0) -> None:
+        """End both directions now; queued and unread bytes are gone."""
+
+    def receive(self, data: bytes, now: float) -> list[MuxEvent]:
+        """Take in bytes of the peer's, cut anywhere."""
+
+    def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
+        """Buffers for one record of the channel below, control frames first; [] where there is nothing (or no full frame)."""
+
+    def close(self, code: int = 0) -> None:
+        """Say goodbye: `data_to_send` ends with it; every stream is gone."""
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` wants to be called."""
+
+    def handle_timeout(self, now: float) -> list[MuxEvent]:
+        """Do what is due."""
+
+
+@final
+class Unlimited:
+    """A MemoryBudget without a cap, for single cores in tests and tools."""
+
+    limit = 1 << 62
+
+    def reserve(self, size: int) -> bool:
+        return True
+
+    def charge(self, size: int) -> None:
+        return None
+
+    def release(self, size: int) -> None:
+        return None
+
+    def is_over(self) -> bool:
+        return False

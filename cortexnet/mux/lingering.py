@@ -1,0 +1,57 @@
+"""Streams that were closed here while the peer has not finished: for how long they are put up with."""
+
+from typing import final
+
+
+@final
+class Lingering:
+    """A core. What a closed stream's peer still sends is dropped; yamux has no way to say so but a reset.
+
+    A peer that sends after our FIN, or has used up its window, is reset after `active` seconds, a silent one after `silent`.
+    """
+
+    def __init__(self, active: float, silent: float) -> None:
+        self._active = active
+        self._silent = silent
+        self._unstamped: dict[int, bool] = {}  # closed since time was last known; whether the window is used up
+        self._due: dict[int, tuple[float, float]] = {}  # when a sender, when this one is reset
+
+    def add(self, stream_id: int, *, used_up: bool) -> None:
+        """The stream's FIN has left, and nobody reads it any more."""
+        self._unstamped[stream_id] = used_up
+
+    def sent(self, stream_id: int) -> None:
+        """Its peer sends on."""
+        if stream_id in self._unstamped:
+            self._unstamped[stream_id] = True
+        elif stream_id in self._due:
+            active = self._due[stream_id][0]
+            self._due[stream_id] = (active, active)
+
+    def remove(self, stream_id: int) -> None:
+        """The stream is over."""
+        self._unstamped.pop(stream_id, None)
+        self._due.pop(stream_id, None)
+
+    def clear(self) -> None:
+        """All are over."""
+        self._unstamped.clear()
+        self._due.clear()
+
+    def stream_ids(self) -> list[int]:
+        """All of them, the longest closed first."""
+        return [*self._due, *self._unstamped]
+
+    def next_timeout(self) -> float | None:
+        """When `take_due` may have something; minus infinity where it must be told the time first."""
+        if self._unstamped:
+            return float("-inf")
+        return min((due for _, due in self._due.values()), default=None)
+
+    def take_due(self, now: float) -> list[int]:
+        """Streams that must be reset now; they stay in here until removed."""
+        for stream_id, used_up in self._unstamped.items():
+            active = now + self._active
+            self._due[stream_id] = (active, active if used_up else now + self._silent)
+        self._unstamped.clear()
+        return [stream_id for stream_id, (_, due) in self._due.items() if now >= due]

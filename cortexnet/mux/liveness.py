@@ -1,0 +1,52 @@
+"""Whether the other end is still there, and how far away it is: pings and the silence between bytes."""
+
+from typing import final
+
+
+@final
+class Liveness:
+    """Pings of one session; a core. One ping at a time: rust and js end a session for a pong they did not expect."""
+
+    def __init__(self, ping_interval: float, silence_limit: float) -> None:
+        self._interval = ping_interval
+        self._silence_limit = silence_limit
+        self._heard: float | None = None
+        self._next_ping = float("-inf")
+        self._value = 0
+        self._sent: float | None = None
+        self.round_trip: float | None = None
+        """Seconds, a running mean; None until the first answer."""
+
+    def hear(self, now: float) -> None:
+        """A byte came."""
+        self._heard = now
+
+    def next_timeout(self) -> float:
+        """When `is_silent` or `take_ping` may have something new."""
+        return self._next_ping if self._heard is None else min(self._next_ping, self._heard + self._silence_limit)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether not a byte came for so long that the connection is dead; the first call starts the clock."""
+        if self._heard is None:
+            self._heard = now
+        return now - self._heard >= self._silence_limit
+
+    def take_ping(self, now: float) -> int | None:
+        """The value of a ping that is due."""
+        if now < self._next_ping:
+            return None
+        self._next_ping = now + self._interval
+        if self._sent is not None:
+            return None
+        self._sent = now
+        self._value = (self._value + 1) & 0xFFFF_FFFF
+        return self._value
+
+    def receive_pong(self, value: int, now: float) -> float | None:
+        """The seconds since its ping, or None for a pong that was not asked for."""
+        if self._sent is None or value != self._value:
+            return None
+        sample = max(now - self._sent, 0.0)
+        self._sent = None
+        self.round_trip = sample if self.round_trip is None else (self.round_trip + sample) / 2
+        return sample

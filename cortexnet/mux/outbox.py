@@ -1,0 +1,62 @@
+"""The bytes of one stream that were accepted for sending and have not left yet."""
+
+from collections import deque
+from typing import final
+
+SMALL_WRITE = 4096
+"""Writes below this are gathered in one buffer: a copy costs less than a part of its own in the next record."""
+
+
+@final
+class Outbox:
+    """A queue of bytes; small writes are gathered, large ones are kept as they are."""
+
+    __slots__ = ("_pieces", "_tail", "size")
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes | bytearray | memoryview] = deque()
+        self._tail: bytearray | None = None  # the last piece, while it may still grow
+        self.size = 0
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Put bytes, which never change, at the end."""
+        size = len(data)
+        self.size += size
+        if size < SMALL_WRITE:
+            tail = self._tail
+            if tail is None:
+                self._tail = tail = bytearray()
+                self._pieces.append(tail)
+            tail += data
+        else:
+            self._tail = None
+            self._pieces.append(data)
+
+    def move(self, size: int, parts: list[bytes | bytearray | memoryview]) -> None:
+        """Move `size` bytes, at most all, from the front to the end of `parts`."""
+        self.size -= size
+        pieces = self._pieces
+        while size:
+            piece = pieces[0]
+            length = len(piece)
+            if length <= size:
+                pieces.popleft()
+                if piece is self._tail:
+                    self._tail = None
+                parts.append(piece)
+                size -= length
+            elif type(piece) is bytearray:
+                parts.append(bytes(memoryview(piece)[:size]))
+                del piece[:size]
+                return
+            else:
+                view = memoryview(piece)
+                parts.append(view[:size])
+                pieces[0] = view[size:]
+                return
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._pieces.clear()
+        self._tail = None
+        self.size = 0

@@ -1,0 +1,93 @@
+"""What a yamux session sends: control frames first, then its streams in turn."""
+
+from collections import deque
+from typing import final
+
+from cortexnet.mux.yamux_frames import ACK, DATA, FRAME_SIZE, HEADER_SIZE, PING, RECORD_SIZE, pack
+from cortexnet.mux.yamux_stream import YamuxStream
+
+_SLIVER = 4_096  # a frame is not cut to fill less than this of a record
+
+
+@final
+class Sender:
+    """The outgoing queues of one session; a core. Bounded by its session: control frames by count, streams by their share."""
+
+    def __init__(self, pong_backlog: int) -> None:
+        self.control: deque[bytes] = deque()
+        self._pongs: deque[int] = deque(maxlen=pong_backlog)
+        self._ready: deque[YamuxStream] = deque()
+        self._drained: dict[int, None] = {}
+
+    @property
+    def has_output(self) -> bool:
+        return bool(self.control or self._ready or self._pongs)
+
+    def pong(self, value: int) -> None:
+        """Answer a ping; over the backlog the oldest goes unanswered."""
+        self._pongs.append(value)
+
+    def append(self, stream: YamuxStream, data: bytes | memoryview) -> None:
+        """Queue data, not empty, of a stream."""
+        if not stream.outbox.size:
+            self._ready.append(stream)
+        stream.outbox.append(data)
+
+    def drop(self, stream: YamuxStream) -> None:
+        """Forget what a stream has queued."""
+        if stream.outbox.size:
+            stream.outbox.clear()
+            self._ready.remove(stream)
+        self._drained.pop(stream.id, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.control.clear()
+        self._pongs.clear()
+        self._ready.clear()
+        self._drained.clear()
+
+    def take_drained(self) -> list[int]:
+        """Streams whose full share has room again since the last call."""
+        drained = list(self._drained)
+        self._drained.clear()
+        return drained
+
+    def take_record(self, emptied: list[YamuxStream], *, full_frames_only: bool) -> list[bytes | bytearray | memoryview]:
+        """Buffers for one record; streams that have nothing more to send go to `emptied`."""
+        parts: list[bytes | bytearray | memoryview] = []
+        room = RECORD_SIZE
+        if self.control or self._pongs:
+            room = self._take_control(parts, room)
+        ready = self._ready
+        for _ in range(len(ready)):
+            stream = ready[0]
+            size = stream.outbox.size
+            if full_frames_only and size < FRAME_SIZE:
+                ready.rotate(-1)
+                continue
+            if size > room - HEADER_SIZE:
+                size = room - HEADER_SIZE
+                if size < _SLIVER:
+                    break
+            parts.append(pack(DATA, stream.id, size))
+            stream.outbox.move(size, parts)
+            room -= size + HEADER_SIZE
+            if stream.outbox.size:
+                ready.rotate(-1)
+            else:
+                ready.popleft()
+                emptied.append(stream)
+            if stream.stopped and stream.send_window:
+                stream.stopped = False
+                self._drained[stream.id] = None
+        return parts
+
+    def _take_control(self, parts: list[bytes | bytearray | memoryview], room: int) -> int:
+        while self._pongs and room >= HEADER_SIZE:
+            parts.append(pack(PING | ACK, 0, self._pongs.popleft()))
+            room -= HEADER_SIZE
+        while self.control and room >= HEADER_SIZE:
+            parts.append(self.control.popleft())
+            room -= HEADER_SIZE
+        return room

@@ -1,0 +1,52 @@
+"""What a yamux session keeps of one stream."""
+
+from typing import final
+
+from cortexnet.mux.inbox import Inbox
+from cortexnet.mux.outbox import Outbox
+from cortexnet.mux.window import INITIAL_WINDOW, ReceiveWindow
+
+
+@final
+class YamuxStream:
+    """Both directions of one stream; owned and changed by its session alone."""
+
+    __slots__ = (
+        "ack_wanted",
+        "charged",
+        "closing",
+        "discarding",
+        "fin_sent",
+        "finished",
+        "id",
+        "inbox",
+        "ours",
+        "outbox",
+        "reset",
+        "send_window",
+        "stopped",
+        "turn",
+        "window",
+    )
+
+    def __init__(self, stream_id: int, window: ReceiveWindow, *, ours: bool) -> None:
+        self.id = stream_id
+        self.ours = ours
+        self.inbox = Inbox()
+        self.outbox = Outbox()
+        self.window = window
+        self.send_window = INITIAL_WINDOW
+        self.ack_wanted = ours  # opened by us, not acknowledged yet
+        self.closing = False  # no more writes
+        self.fin_sent = False
+        self.finished = False  # the peer writes no more
+        self.discarding = False  # nobody reads any more
+        self.reset = False  # ended by the peer or with the session: what came before may still be read
+        self.stopped = False  # a writer waits: for credit, or for its share of the outbox
+        self.charged = 0  # bytes of memory it stands for
+        self.turn = 0  # the last `receive` that announced it as readable
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can come of it any more, in either direction."""
+        return (self.reset or (self.finished and self.fin_sent)) and not self.inbox.size
