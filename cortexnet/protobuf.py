@@ -86,7 +86,16 @@ class Schema:
                 tag, position = self._varint32(data, position - 1, stop)
             if (allowance := allowance - 1) < 0:
                 raise ProtocolViolation(f"{self.name} has too many fields")
-            end, value = self._extent(tag & 7, data, position, stop)
+            if tag & 7 == BYTES:
+                if position < stop and (size := data[position]) < 0x80:
+                    position += 1
+                else:
+                    size, position = self._varint32(data, position, stop)
+                value, end = position, position + size
+                if end > stop:
+                    raise ProtocolViolation(f"{self.name}: a field of {size} bytes ends after the message")
+            else:
+                value, end = self._number(tag & 7, data, position, stop)
             field = by_tag.get(tag)
             if field is None:
                 self._check_unknown(tag)
@@ -101,27 +110,16 @@ class Schema:
                 yield field.number, value, end
             position = end
 
-    def _extent(self, kind: int, data: bytes, position: int, stop: int) -> tuple[int, int]:
-        """Where the field ends, and its value; for BYTES where its content starts."""
-        if kind == BYTES:
-            if position < stop and (size := data[position]) < 0x80:
-                position += 1
-            else:
-                size, position = self._varint32(data, position, stop)
-            if size > stop - position:
-                raise ProtocolViolation(f"{self.name}: a field of {size} bytes ends after the message")
-            return position + size, position
+    def _number(self, kind: int, data: bytes, position: int, stop: int) -> tuple[int, int]:
+        """The value of a field that is not BYTES, and where it ends."""
         if kind == VARINT:
-            if position < stop and (value := data[position]) < 0x80:
-                return position + 1, value
-            value, end = self._varint(data, position, stop)
-            return end, value
+            return self._varint(data, position, stop)
         if kind not in (FIXED64, FIXED32):
             raise ProtocolViolation(f"{self.name}: wire type {kind} is not in use")
         end = position + (8 if kind == FIXED64 else 4)
         if end > stop:
             raise ProtocolViolation(f"{self.name} is cut short")
-        return end, int.from_bytes(data[position:end], "little")
+        return int.from_bytes(data[position:end], "little"), end
 
     def _varint32(self, data: bytes, position: int, stop: int) -> tuple[int, int]:
         """A tag or a length: 32 bits in at most 5 bytes."""
