@@ -1,0 +1,174 @@
+"""Every bound of connections, streams, memory and time in one frozen object. Sizes are bytes, times are seconds.
+
+Each field says why it has its value. `swarm.resources` keeps the counts; who else reads a field is told by its name.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import final
+
+from cortexnet.errors import ConfigInvalid
+
+KIB = 1024
+MIB = 1024 * KIB
+
+CONTROL_PROTOCOLS = frozenset({"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"})
+"""Protocols that every node must be able to speak whatever else is open: they have an allowance of their own."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of a node; the defaults suit a public node with 512 MiB to spare. Raises ConfigInvalid for a negative bound."""
+
+    # Connections. A count of 0 means none at all: `connections_inbound=0` makes a node that only dials.
+    connections_inbound: int = 256
+    """As many as 256 gossip and DHT neighbours need; more is bought with memory."""
+    connections_outbound: int = 256
+    """Apart from those accepted, so that a flood from outside leaves us able to dial."""
+    connections: int = 384
+    """Both directions; less than their sum, since hardly a node fills both."""
+    connections_per_peer: int = 4
+    """Two for a simultaneous dial, one relayed, one spare; go-libp2p takes 8."""
+    connections_per_ipv4: int = 16
+    """One address, both directions: a household or a small cluster behind one NAT."""
+    connections_per_ipv4_24: int = 64
+    """One /24: what one customer of a hosting company easily holds."""
+    connections_per_ipv6_56: int = 16
+    """One /56 is what a household is given, so it stands for one IPv4 address."""
+    connections_per_ipv6_48: int = 64
+    """One /48 is what a site is given, so it stands for an IPv4 /24."""
+    limit_loopback: bool = False
+    """Whether limits and rates by address hold on loopback too. Off: many nodes on one machine is how one develops."""
+
+    # Connections that have not proved who they are; over it the oldest goes, so that slow ones can't keep others out.
+    unauthenticated: int = 64
+    """Both counts are far above what honest peers need, since a handshake takes two round trips."""
+    unauthenticated_per_address: int = 8
+    """One IPv4 address or one IPv6 /56 never fills the table alone."""
+    unauthenticated_memory: int = 64 * KIB
+    """Each; the largest handshake message is a Noise frame of 64 KiB."""
+    connect_rate_per_address: float = 0.2
+    """New inbound connections per second from one IPv4 address or IPv6 /56, in the long run; go-libp2p's value."""
+    connect_burst_per_address: int = 16
+    """And that many at once; equals `connections_per_ipv4`, so that a household can come back after an outage."""
+    connect_rate_per_ipv6_48: float = 0.5
+    """The same for an IPv6 /48; go-libp2p's value."""
+    connect_burst_per_ipv6_48: int = 80
+    """The same for an IPv6 /48; go-libp2p's value."""
+    rate_table_size: int = 8192
+    """Addresses whose rate is remembered; the least recently seen is forgotten first."""
+
+    # Streams. One counts until its handler has ended, however long ago the peer gave it up.
+    streams_inbound_per_connection: int = 256
+    """What go-libp2p and QUIC grant; identify, its push and ping are not counted."""
+    streams_inbound_extended: int = 1024
+    """The same for all protocols together whose handler asks for more, counted apart from the others."""
+    streams_inbound_control: int = 32
+    """Of identify, its push and ping together: bounded too, but nothing else can use them up."""
+    streams_negotiating_per_connection: int = 256
+    """Without their protocol line yet; go-libp2p sends SYN and may wait 5 s for identify before it goes on."""
+    streams_inbound: int = 4096
+    """All connections together; a handler's task and its buffers cost about 20 KiB."""
+    streams_outbound_per_connection: int = 256
+    """What go-libp2p accepts; at the limit opening waits."""
+    stream_open_rate: int = 20_000
+    """Inbound per second and connection; above it the acknowledgement is withheld, nothing is refused."""
+
+    # Memory held for readers.
+    memory: int = 256 * MIB
+    """The node; past it the peer that holds most loses its largest unread stream."""
+    connection_memory: int = 16 * MIB
+    """One connection; equals the largest window, so one bulk stream may use it all."""
+    stream_window: int = 16 * MIB
+    """Of one stream, 256 KiB at first; where tuning by round trip stops: 1 Gbit/s over 130 ms."""
+    file_descriptors: int | None = None
+    """Sockets of ours; None: half of what the process may open, the rest is the application's. One of them is kept in reserve."""
+
+    # What a peer may send for nothing.
+    useless_frames: int = 1000
+    """Pings, empty data, idle window updates, resets of unknown streams, per `useless_interval` and connection."""
+    useless_interval: float = 10.0
+    """A window long enough to forgive a burst after a stall."""
+    closed_stream_data: int = 1 * MIB
+    """Bytes for streams we have closed, beyond what their windows still owed, per `useless_interval` and connection."""
+    ping_queue: int = 32
+    """Answers to pings that wait for the socket; go-libp2p's value."""
+
+    # Dialing.
+    dials: int = 64
+    """Attempts in flight, all peers; a home router's connection table suffers above that."""
+    dials_per_peer: int = 8
+    """Attempts in flight to one peer; go-libp2p's value."""
+    dial_addresses_per_peer: int = 16
+    """Addresses tried in one dial: a peer that announces hundreds can't make us a port scanner."""
+    dns_depth: int = 4
+    """How deep /dnsaddr records may point to others; go-libp2p's value."""
+    dns_results: int = 32
+    """Addresses one name may lead to, and look-ups one dial may cost."""
+
+    # Address book.
+    peerstore_peers: int = 20_000
+    """Peers without a connection; a DHT node hears of some thousands an hour."""
+    peerstore_addresses: int = 32
+    """Addresses of each of them."""
+    peerstore_connected_addresses: int = 128
+    """Addresses of a connected one, which tells them itself."""
+    peerstore_protocols: int = 256
+    """Protocols of a connected one; of others none are kept."""
+
+    # Message caps.
+    multistream_line: int = 1024
+    """With its newline; what go-libp2p and js-libp2p accept."""
+    multistream_proposals: int = 64
+    """In one negotiation."""
+    noise_handshake_payload: int = 8 * KIB
+    """The largest honest one holds an RSA-8192 key and signature, about 3 KiB."""
+    noise_early_muxers: int = 16
+    """Muxers named in the handshake."""
+    identify_message: int = 8 * KIB
+    """One part of identify; go-libp2p's value."""
+    identify_parts: int = 10
+    """Parts of one identify; go-libp2p's value."""
+    identify_total: int = 64 * KIB
+    """All parts of one identify."""
+    identify_push_interval: float = 5.0
+    """One push per connection and so many seconds is looked at."""
+    signed_record: int = 8 * KIB
+    """One signed envelope; go-libp2p's value."""
+
+    # Times.
+    upgrade_timeout: float = 10.0
+    """From accepted to multiplexed, all steps together; a slow byte never extends it."""
+    negotiation_timeout: float = 10.0
+    """A stream's protocol choice; above the 5 s that go-libp2p may wait for identify."""
+    identify_timeout: float = 5.0
+    """As go-libp2p, which holds back its first streams as long."""
+    ping_timeout: float = 10.0
+    """One ping of the application's."""
+    dial_timeout: float = 15.0
+    """One attempt at a public address, upgrade included; go-libp2p's value."""
+    dial_timeout_local: float = 5.0
+    """One attempt at a private address; go-libp2p's value."""
+    request_timeout: float = 10.0
+    """A request message from its first byte to its last."""
+    keep_alive_interval: float = 30.0
+    """Between pings that measure the round trip; go-libp2p's value."""
+    silence_timeout: float = 40.0
+    """A connection without any byte for so long is dead; more than one ping interval."""
+    stream_linger: float = 2.0
+    """After our FIN has left: a peer that goes on sending is reset then."""
+    stream_linger_silent: float = 60.0
+    """After our FIN has left: a silent peer is reset then, earlier where its place is needed."""
+    connection_close_timeout: float = 2.0
+    """Then a connection that closes is aborted."""
+    node_close_timeout: float = 5.0
+    """Then all that is left of a stopping node is aborted."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is None or isinstance(value, bool):
+                continue
+            if isinstance(value, float) and not 0 < value < float("inf"):
+                raise ConfigInvalid(f"must be a positive number, not {value}", key=f"limits.{name}")
+            if value < 0:
+                raise ConfigInvalid(f"must not be negative, but is {value}", key=f"limits.{name}")
