@@ -16,7 +16,7 @@ from cortexnet.errors import LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.counters import Bound, Counters
 from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.memory import ConnectionMemory, NodeMemory
+from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
 from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams
 from cortexnet.swarm.subnet import Subnets, subnets_of
 

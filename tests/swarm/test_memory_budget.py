@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.swarm.memory import ConnectionMemory, NodeMemory
+from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
 
 if TYPE_CHECKING:
     from cortexnet.mux.muxer import MemoryBudget
