@@ -1,0 +1,189 @@
+"""Dialing one peer: which addresses are worth an attempt, and when each of them starts.
+
+`choose` drops what can't lead there, `stagger` gives the rest their times, `DialPlan` runs them: after every call of it the
+dialer starts what `next` gives until it gives None, then sleeps until `next_timeout` or until an attempt ends.
+"""
+
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import final
+
+from cortexnet.errors import DialFailed, LimitExceeded, LocalError
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.swarm.dial_backoff import DialBackoff
+
+PUBLIC_STEP = 0.25
+"""Seconds between attempts over the internet: most answer within that (RFC 8305 and go-libp2p agree)."""
+PRIVATE_STEP = 0.03
+"""Seconds an attempt in a private network gets before the next one starts; go-libp2p's value."""
+
+Attempt = tuple[str, BaseException]
+"""An address as text, and why it was not dialed or how its attempt ended."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The addresses worth dialing, without their peer ids and in the order given; and the others, each with the reason."""
+
+    addresses: list[Multiaddr]
+    refused: list[Attempt]
+
+
+def choose(
+    addresses: Iterable[Multiaddr],
+    *,
+    expected: PeerId | None,
+    can_dial: Callable[[Multiaddr], bool],
+    own_addresses: Container[Multiaddr] = (),
+    rest_of: Callable[[Multiaddr], float] | None = None,
+) -> Choice:
+    """Sort out resolved addresses.
+
+    An address that names a peer is for dialing that peer only. `own_addresses` are what we listen on, without peer id;
+    `rest_of` says how many seconds an address is to be left alone yet. Duplicates are dropped without a word.
+    """
+    chosen: dict[Multiaddr, None] = {}
+    refused: dict[str, BaseException] = {}
+    for whole in addresses:
+        address, named = whole.split_peer()
+        if address is None:
+            objection = "says who, but not where"
+        elif named is not None and (expected is None or named != bytes(expected)):
+            objection = f"is an address of {PeerId(named)}, who was not asked for"
+        elif address in own_addresses:
+            objection = "is an address of our own"
+        elif not can_dial(address):
+            objection = "is not for any transport that is enabled"
+        elif rest_of is not None and (seconds := rest_of(address)) > 0:
+            objection = f"has failed lately, and is left alone for {ceil(seconds)} s"
+        else:
+            objection = _objection_to_ip(address)
+        if address is None or objection:
+            refused[_shown(whole)] = LocalError(objection)
+        else:
+            chosen[address] = None
+    return Choice(list(chosen), list(refused.items()))
+
+
+def _objection_to_ip(address: Multiaddr) -> str:
+    if address.is_unspecified:
+        return "begins with the unspecified IP, which leads nowhere"
+    first = address.components[0]
+    if first.protocol == "ip6" and first.raw[0] == 0xFE and first.raw[1] & 0xC0 == 0x80:
+        return "is link-local, but says no zone (/ip6zone/…)"
+    return ""
+
+
+def _shown(address: Multiaddr) -> str:
+    """The address for an error message. Values such as zones and names are a peer's text."""
+    text = str(address)[:256]
+    return text if text.isprintable() else ascii(text)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ScheduledDial:
+    """An address, and the seconds after the start of the plan at which its attempt is due."""
+
+    address: Multiaddr
+    delay: float
+
+
+def stagger(addresses: Sequence[Multiaddr]) -> list[ScheduledDial]:
+    """The addresses in the order given; each has its time alone, 250 ms or, where it is private, 30 ms."""
+    schedule: list[ScheduledDial] = []
+    delay = 0.0
+    for address in addresses:
+        schedule.append(ScheduledDial(address, delay))
+        delay += PRIVATE_STEP if address.is_private else PUBLIC_STEP
+    return schedule
+
+
+@final
+class DialPlan:
+    """The attempts of one dial; a core.
+
+    `schedule` is in the order of its delays, and how it was ranked is its maker's business. Equal delays start together; else the
+    time between two delays lies between the two starts, but nobody waits while nothing is in flight (go-libp2p instead keeps the
+    later ones at their time from the start). `peer` is None where it is not known; then there is no back-off.
+    """
+
+    def __init__(
+        self,
+        schedule: Sequence[ScheduledDial],
+        now: float,
+        *,
+        peer: PeerId | None = None,
+        backoff: DialBackoff | None = None,
+        refused: Iterable[Attempt] = (),
+        at_once: int = 8,
+        address_limit: int = 16,
+    ) -> None:
+        self._queue = deque(schedule[:address_limit])
+        self._in_flight: dict[Multiaddr, None] = {}
+        self._last_start, self._last_delay = now, 0.0
+        self._at_once = at_once
+        self._peer, self._backoff = peer, backoff
+        self._has_succeeded = False
+        self.attempts: list[Attempt] = list(refused)
+        """What was refused, then what failed."""
+        if len(schedule) > address_limit:
+            rest = f"{len(schedule) - address_limit} more addresses"
+            error = LimitExceeded(
+                "addresses of one dial", limit=address_limit, value=len(schedule), setting="limits.dial_addresses_per_peer"
+            )
+            self.attempts.append((rest, error))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether one attempt succeeded, or all failed."""
+        return self._has_succeeded or not (self._queue or self._in_flight)
+
+    def next(self, now: float) -> Multiaddr | None:
+        """The address whose attempt must start now; None where none must. To be called until then."""
+        due = self.next_timeout()
+        if due is None or (self._in_flight and now < due):
+            return None
+        dial = self._queue.popleft()
+        self._in_flight[dial.address] = None
+        self._last_start, self._last_delay = now, dial.delay
+        return dial.address
+
+    def next_timeout(self) -> float | None:
+        """When `next` must be called, if nothing happens before."""
+        if self._has_succeeded or not self._queue or len(self._in_flight) >= self._at_once:
+            return None
+        if not self._in_flight:
+            return self._last_start
+        return self._last_start + self._queue[0].delay - self._last_delay
+
+    def on_failure(self, address: Multiaddr, error: BaseException, now: float) -> None:
+        """An attempt that `next` gave has failed. Its address is left alone for a while, unless the fault was ours."""
+        self._end(address)
+        if self._has_succeeded:
+            return  # it lost the race, and says nothing about the address
+        self.attempts.append((_shown(address), error))
+        if self._peer is not None and self._backoff is not None and not isinstance(error, (LocalError, LimitExceeded)):
+            self._backoff.on_failure(self._peer, address, now)
+
+    def on_success(self, address: Multiaddr) -> list[Multiaddr]:
+        """An attempt led to a connection: the plan is over. Returns those still in flight, which are to be cancelled."""
+        self._end(address)
+        self._has_succeeded = True
+        if self._peer is not None and self._backoff is not None:
+            self._backoff.on_success(self._peer)
+        return list(self._in_flight)
+
+    def failure(self) -> DialFailed:
+        """The error of a plan whose attempts have all failed."""
+        who = "a connection" if self._peer is None else f"a connection to {self._peer}"
+        return DialFailed(f"{who} could not be made{':' if self.attempts else ', for no address is known'}", self.attempts)
+
+    def _end(self, address: Multiaddr) -> None:
+        if address not in self._in_flight:
+            raise LocalError(f"there is no attempt at {address}")
+        del self._in_flight[address]

@@ -1,0 +1,234 @@
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortexnet.errors import DialFailed, LimitExceeded, LocalError
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.swarm.dial_backoff import DialBackoff
+from cortexnet.swarm.dial_plan import Choice, DialPlan, ScheduledDial, choose, stagger
+
+A = PeerId(bytes([0x12, 32]) + b"a" * 32)
+B = PeerId(bytes([0x12, 32]) + b"b" * 32)
+REFUSED = ConnectionRefusedError("refused")
+
+
+def public(number: int) -> Multiaddr:
+    return Multiaddr.parse(f"/ip4/1.2.3.4/tcp/{number + 1}")
+
+
+def every(step: float, count: int) -> list[ScheduledDial]:
+    return [ScheduledDial(public(number), step * number) for number in range(count)]
+
+
+def choose_text(*texts: str, expected: PeerId | None = A) -> Choice:
+    addresses = [Multiaddr.parse(text) for text in texts]
+    own = {Multiaddr.parse("/ip4/5.5.5.5/tcp/4001")}
+    return choose(
+        addresses, expected=expected, can_dial=lambda address: address.matches("/IP/tcp/p2p-circuit?"), own_addresses=own
+    )
+
+
+def start_all(plan: DialPlan, now: float) -> list[Multiaddr]:
+    started = []
+    while (address := plan.next(now)) is not None:
+        started.append(address)
+    return started
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"/p2p/{A}", "says who, but not where"),
+        (f"/ip4/1.2.3.4/tcp/1/p2p/{B}", f"is an address of {B}, who was not asked for"),
+        ("/ip4/5.5.5.5/tcp/4001", "is an address of our own"),
+        (f"/ip4/5.5.5.5/tcp/4001/p2p/{A}", "is an address of our own"),
+        ("/ip4/1.2.3.4/udp/1/quic-v1", "is not for any transport that is enabled"),
+        ("/ip4/0.0.0.0/tcp/4001", "begins with the unspecified IP, which leads nowhere"),
+        ("/ip6/::/tcp/4001", "begins with the unspecified IP, which leads nowhere"),
+        ("/ip6/fe80::1/tcp/4001", "is link-local, but says no zone (/ip6zone/…)"),
+        ("/ip6/febf::1/tcp/4001", "is link-local, but says no zone (/ip6zone/…)"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_refused_with_the_reason(text: str, reason: str) -> None:
+    choice = choose_text(text)
+    assert choice.addresses == []
+    [(address, error)] = choice.refused
+    assert (address, str(error)) == (text, reason)
+    assert isinstance(error, LocalError)
+
+
+def test_a_good_address_is_kept_without_its_peer_and_once() -> None:
+    choice = choose_text(
+        f"/ip4/1.2.3.4/tcp/1/p2p/{A}", "/ip4/1.2.3.4/tcp/1", "/ip6/fec0::1/tcp/1", "/ip6zone/eth0/ip6/fe80::1/tcp/1"
+    )
+    kept = ["/ip4/1.2.3.4/tcp/1", "/ip6/fec0::1/tcp/1", "/ip6zone/eth0/ip6/fe80::1/tcp/1"]
+    assert [str(address) for address in choice.addresses] == kept
+    assert choice.refused == []
+
+
+def test_without_an_expected_peer_an_address_of_a_named_one_is_refused() -> None:
+    choice = choose_text(f"/ip4/1.2.3.4/tcp/1/p2p/{A}", "/ip4/1.2.3.4/tcp/1", expected=None)
+    assert (choice.addresses, len(choice.refused)) == ([public(0)], 1)
+
+
+def test_an_address_that_rests_is_refused_and_says_how_long() -> None:
+    choice = choose([public(0), public(1)], expected=A, can_dial=lambda _: True, rest_of=lambda a: 4.2 if a == public(0) else 0.0)
+    assert choice.addresses == [public(1)]
+    assert str(choice.refused[0][1]) == "has failed lately, and is left alone for 5 s"
+
+
+def test_a_peers_text_in_a_message_is_escaped() -> None:
+    choice = choose([Multiaddr.parse("/dns/a\nb/tcp/1")], expected=A, can_dial=lambda _: False)
+    assert choice.refused[0][0] == r"'/dns/a\nb/tcp/1'"
+
+
+def test_public_addresses_start_250_ms_apart_and_private_ones_30_ms() -> None:
+    texts = ["/ip4/192.168.1.2/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip4/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/2"]
+    schedule = stagger([Multiaddr.parse(text) for text in texts])
+    assert [(str(dial.address), dial.delay) for dial in schedule] == list(zip(texts, [0, 0.03, 0.06, 0.31], strict=True))
+
+
+def test_attempts_start_when_they_are_due() -> None:
+    plan = DialPlan(every(0.25, 3), 10.0)
+    assert plan.next_timeout() == 10.0
+    assert start_all(plan, 10.0) == [public(0)]
+    assert plan.next_timeout() == 10.25
+    assert start_all(plan, 10.24) == []
+    assert start_all(plan, 10.25) == [public(1)]
+    assert start_all(plan, 10.6) == [public(2)]
+    assert plan.next_timeout() is None
+
+
+def test_a_late_loop_does_not_start_the_missed_ones_together() -> None:
+    plan = DialPlan(every(0.25, 3), 0.0)
+    assert start_all(plan, 0.0) == [public(0)]
+    assert start_all(plan, 9.0) == [public(1)]
+    assert plan.next_timeout() == 9.25
+
+
+def test_equal_delays_start_together() -> None:
+    plan = DialPlan(every(0.0, 3), 0.0)
+    assert start_all(plan, 0.0) == [public(0), public(1), public(2)]
+
+
+def test_the_next_starts_at_once_when_all_in_flight_have_failed() -> None:
+    plan = DialPlan(every(0.25, 4), 0.0)
+    start_all(plan, 0.0)
+    start_all(plan, 0.25)
+    plan.on_failure(public(0), REFUSED, 0.3)
+    assert start_all(plan, 0.3) == []
+    plan.on_failure(public(1), REFUSED, 0.4)
+    assert plan.next_timeout() == 0.25
+    assert start_all(plan, 0.4) == [public(2)]
+    assert plan.next_timeout() == pytest.approx(0.65)
+
+
+@pytest.mark.parametrize(("at_once", "started"), [(1, 1), (7, 7), (8, 8), (9, 9)])
+def test_no_more_than_the_limit_are_in_flight(at_once: int, started: int) -> None:
+    plan = DialPlan(every(0.0, 12), 0.0, at_once=at_once)
+    assert len(start_all(plan, 0.0)) == started
+    assert plan.next_timeout() is None
+    plan.on_failure(public(0), REFUSED, 1.0)
+    assert len(start_all(plan, 1.0)) == 1
+
+
+@pytest.mark.parametrize("addresses", [15, 16, 17])
+def test_no_more_than_sixteen_addresses_are_tried(addresses: int) -> None:
+    plan = DialPlan(every(0.0, addresses), 0.0, at_once=100)
+    assert len(start_all(plan, 0.0)) == min(addresses, 16)
+    assert [(text, type(error)) for text, error in plan.attempts] == [("1 more addresses", LimitExceeded)] * (addresses == 17)
+
+
+def test_success_ends_the_plan_and_names_the_losers() -> None:
+    backoff = DialBackoff()
+    backoff.on_failure(A, public(9), 0.0)
+    plan = DialPlan(every(0.0, 3), 0.0, peer=A, backoff=backoff, at_once=2)
+    start_all(plan, 0.0)
+    assert not plan.is_over
+    assert plan.on_success(public(1)) == [public(0)]
+    assert plan.is_over
+    assert (plan.next(9.0), plan.next_timeout()) == (None, None)
+    plan.on_failure(public(0), REFUSED, 9.0)
+    assert (len(backoff), plan.attempts) == (0, [])
+
+
+def test_success_and_failure_without_a_known_peer_touch_no_backoff() -> None:
+    backoff = DialBackoff()
+    plan = DialPlan(every(0.0, 2), 0.0, backoff=backoff)
+    start_all(plan, 0.0)
+    plan.on_failure(public(0), REFUSED, 0.0)
+    plan.on_success(public(1))
+    assert len(backoff) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "rest"),
+    [(REFUSED, 5.0), (TimeoutError(), 5.0), (LocalError("x"), 0.0), (LimitExceeded("x", limit=1, value=2, setting="y"), 0.0)],
+)
+def test_a_failed_address_is_left_alone_unless_the_fault_was_ours(error: BaseException, rest: float) -> None:
+    backoff = DialBackoff()
+    plan = DialPlan(every(0.0, 1), 0.0, peer=A, backoff=backoff)
+    start_all(plan, 0.0)
+    plan.on_failure(public(0), error, 1.0)
+    assert backoff.remaining(A, public(0), 1.0) == rest
+
+
+def test_the_failure_lists_every_attempt_and_every_refusal() -> None:
+    plan = DialPlan(every(0.0, 2), 0.0, peer=A, refused=[("/ip4/0.0.0.0/tcp/1", LocalError("nowhere"))])
+    for address in start_all(plan, 0.0):
+        plan.on_failure(address, REFUSED, 0.1)
+    assert plan.is_over
+    failure = plan.failure()
+    assert isinstance(failure, DialFailed)
+    assert [address for address, _ in failure.attempts] == ["/ip4/0.0.0.0/tcp/1", "/ip4/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/2"]
+    assert str(failure) == (
+        f"a connection to {A} could not be made:\n  /ip4/0.0.0.0/tcp/1: nowhere"
+        "\n  /ip4/1.2.3.4/tcp/1: refused\n  /ip4/1.2.3.4/tcp/2: refused"
+    )
+
+
+def test_a_plan_without_addresses_is_over_and_says_why() -> None:
+    plan = DialPlan([], 0.0)
+    assert plan.is_over
+    assert str(plan.failure()) == "a connection could not be made, for no address is known"
+
+
+def test_the_end_of_an_attempt_that_was_not_started_is_the_callers_fault() -> None:
+    plan = DialPlan(every(0.0, 1), 0.0)
+    with pytest.raises(LocalError, match="no attempt"):
+        plan.on_failure(public(0), REFUSED, 0.0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 0.5), max_size=20),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30)), max_size=60),
+    st.integers(1, 8),
+)
+def test_every_address_is_tried_once_in_order_within_the_limits(
+    steps: Sequence[float], events: Sequence[tuple[float, int]], at_once: int
+) -> None:
+    delays = [sum(steps[: index + 1]) for index in range(len(steps))]
+    schedule = [ScheduledDial(public(number), delay) for number, delay in enumerate(delays)]
+    plan = DialPlan(schedule, 0.0, at_once=at_once)
+    flying: list[Multiaddr] = []
+    started: list[Multiaddr] = []
+    now = 0.0
+    for step, pick in [*events, *[(1.0, 0)] * 40]:
+        for address in start_all(plan, now):
+            started.append(address)
+            flying.append(address)
+        assert len(flying) <= at_once
+        # Never idle while there is something to try, and a time to wake up whenever a start is to come.
+        assert flying or plan.is_over
+        timeout = plan.next_timeout()
+        assert timeout is None or timeout > now
+        assert (timeout is None) == (len(started) == min(len(steps), 16) or len(flying) == at_once)
+        now += step
+        if flying and pick % 2 == 0:
+            plan.on_failure(flying.pop(pick % len(flying)), REFUSED, now)
+    assert started == [dial.address for dial in schedule[:16]]
+    assert plan.is_over
