@@ -133,8 +133,8 @@ class Muxer(Protocol):
     def readable_bytes(self, stream_id: int) -> int:
         """Bytes that wait to be read."""
 
-    def is_at_end(self, stream_id: int) -> bool:
-        """Whether the peer finished and everything was read."""
+    def is_finished(self, stream_id: int) -> bool:
+        """Whether nothing more will come of the stream than what can be read already."""
 
     def expect(self, stream_id: int, size: int) -> None:
         """A reader waits for `size` bytes in all: grant credit for them, if need be over the window. 0 ends the wait.

@@ -267,9 +267,9 @@ class Yamux:
     def readable_bytes(self, stream_id: int) -> int:
         return self._stream(stream_id).inbox.size
 
-    def is_at_end(self, stream_id: int) -> bool:
+    def is_finished(self, stream_id: int) -> bool:
         stream = self._streams.get(stream_id)
-        return stream is None or (stream.finished and not stream.inbox.size)
+        return stream is None or stream.finished
 
     def expect(self, stream_id: int, size: int) -> None:
         stream = self._stream(stream_id)

@@ -1,0 +1,542 @@
+"""A connection: the shell that moves bytes between a socket, the secure session and the muxer, and dispatches its events."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, assert_never, final
+
+from cortexnet import multistream
+from cortexnet.errors import (
+    ConnectionClosed,
+    ConnectionCode,
+    CortexError,
+    Ended,
+    LimitExceeded,
+    Refuse,
+    RemoteError,
+    StreamCode,
+)
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.mux.muxer import (
+    ConnectionFailed,
+    Muxer,
+    MuxEvent,
+    RoundTripMeasured,
+    StreamOpened,
+    StreamReadable,
+    StreamWasReset,
+    StreamWritable,
+)
+from cortexnet.security.session import SecureSession
+from cortexnet.swarm.resources import Reservation
+from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
+from cortexnet.transport.scope import Scope
+from cortexnet.transport.stream import Stream
+
+if TYPE_CHECKING:
+    from cortexnet.identity.peer_id import PeerId
+
+log = logging.getLogger(__name__)
+
+StreamHandler = Callable[[Stream], Awaitable[None]]
+_RECORD = 65_536  # bytes queued that make a full record worth sending at once
+
+
+class StreamAcceptor(Protocol):
+    """Who decides about the streams that peers open."""
+
+    def supports(self, protocol: str) -> bool:
+        """Whether there is a handler."""
+
+    def handler(self, protocol: str) -> tuple[StreamHandler, bool]:
+        """The handler, and whether it may have more streams of a connection than the usual limit (see `Limits`)."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where a connection runs, and who began it."""
+
+    local: Multiaddr
+    remote: Multiaddr
+    direction: Literal["inbound", "outbound"]
+    transport: str
+
+
+@final
+class Connection(asyncio.BufferedProtocol):
+    """An authenticated, encrypted, multiplexed connection to one peer.
+
+    It reads nothing before `start`. `closed` is done once the socket is gone.
+    """
+
+    def __init__(
+        self,
+        io: asyncio.Transport,
+        *,
+        session: SecureSession,
+        mux: Muxer,
+        endpoints: Endpoints,
+        reservation: Reservation,
+        leftover: bytes,
+        undecrypted: bytes,
+        negotiation_timeout: float,
+        close_timeout: float,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.mux = mux
+        self.peer_id: PeerId = session.remote_peer
+        self.remote_key = session.remote_key
+        self.endpoints = endpoints
+        self.reservation = reservation
+        self.rtt: float | None = None
+        """Seconds of the last round trip measured by the muxer; None before the first."""
+        self.error: CortexError | None = None
+        """Why it ended."""
+        self.closed: asyncio.Future[None] = self.loop.create_future()
+        self.on_lost: Callable[[Connection], None] | None = None
+        self._io = io
+        self._session = session
+        self._turns = turns_of(self.loop)
+        self._buffer = self._turns.buffer()
+        self._leftover = leftover  # plaintext and ciphertext that came right behind the handshake
+        self._kept = undecrypted  # the part of a record that has come
+        self._streams: dict[int, Stream] = {}
+        self._acceptor: StreamAcceptor | None = None
+        self._scope: Scope | None = None
+        self._open_waiters: deque[asyncio.Future[None]] = deque()
+        self._deadlines: dict[Stream, float] = {}  # streams that negotiate, in the order of their deadlines
+        self._negotiation_timeout = negotiation_timeout
+        self._close_timeout = close_timeout
+        self._timer: asyncio.TimerHandle | None = None
+        self._unflushed = 0
+        self._flush_scheduled = False
+        self._write_paused = False
+        self._read_paused = True
+        self._drained: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.endpoints.direction} {self.peer_id} {self.remote_address}>"
+
+    @property
+    def remote_address(self) -> Multiaddr:
+        """Where the peer is."""
+        return self.endpoints.remote
+
+    @property
+    def local_address(self) -> Multiaddr:
+        """Our end."""
+        return self.endpoints.local
+
+    @property
+    def direction(self) -> Literal["inbound", "outbound"]:
+        """Who dialed: "outbound" is us."""
+        return self.endpoints.direction
+
+    @property
+    def transport(self) -> str:
+        """Such as "tcp"."""
+        return self.endpoints.transport
+
+    @property
+    def security(self) -> str:
+        """Such as "/noise"."""
+        return self._session.name
+
+    @property
+    def muxer(self) -> str:
+        """Such as "/yamux/1.0.0"."""
+        return self.mux.name
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The open streams."""
+        return list(self._streams.values())
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether it runs through a relay."""
+        return False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether streams can still be opened."""
+        return self.error is None and not self._io.is_closing()
+
+    def start(self, acceptor: StreamAcceptor, scope: Scope) -> None:
+        """Begin to read; handlers run in a child of `scope`. Nothing happens where the connection has ended meanwhile."""
+        if self.error is not None:
+            return
+        self._acceptor = acceptor
+        self._scope = Scope(scope)
+        self._handle_timer()
+        leftover, self._leftover = self._leftover, b""
+        if leftover:
+            self._receive([leftover], self.loop.time())
+        self._receive_kept()
+
+    # --- in: socket → session → muxer → events -----------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        kept = self._kept
+        if kept:
+            self._buffer[: len(kept)] = kept
+        return self._buffer[len(kept) : len(kept) + CHUNK_SIZE]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = self._buffer[: len(self._kept) + nbytes]
+        if self._turns.is_over:
+            self._kept = bytes(data)
+            self._pause_reading()
+            self._turns.defer(self._receive_kept)
+            return
+        self._receive_data(data)
+
+    def _receive_data(self, data: memoryview) -> None:
+        now = self.loop.time()
+        plaintexts, used = self._session.decrypt(data)
+        self._kept = bytes(data[used:]) if used < len(data) else b""
+        self._receive(plaintexts, now)
+        if self._session.error is not None:
+            self._fail(self._session.error)
+        self._turns.spend(self.loop.time() - now)
+
+    def _receive_kept(self) -> None:
+        """The chunk that came when this turn's time was over."""
+        if self.error is None:
+            kept, self._kept = self._kept, b""
+            self._receive_data(memoryview(kept))
+            self._resume_reading()
+
+    def _receive(self, plaintexts: Sequence[bytes], now: float) -> None:
+        mux = self.mux
+        for plaintext in plaintexts:
+            events = mux.receive(plaintext, now)
+            if events:
+                self._dispatch(events)
+        if mux.has_backlog:
+            self._pause_reading()
+            self._turns.defer(self._receive_backlog)
+        if mux.has_output:
+            self.flush_soon()
+
+    def _receive_backlog(self) -> None:
+        """Frames beyond the share of one turn."""
+        if self.error is not None:
+            return
+        now = self.loop.time()
+        self._receive([b""], now)
+        self._turns.spend(self.loop.time() - now)
+        if not self.mux.has_backlog:
+            self._resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused:
+            self._read_paused = True
+            self._io.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and not self._io.is_closing():
+            self._read_paused = False
+            self._io.resume_reading()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def _dispatch(self, events: Sequence[MuxEvent]) -> None:
+        streams = self._streams
+        for event in events:
+            if isinstance(event, StreamReadable):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.readable()
+            elif isinstance(event, StreamWritable):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.writable()
+            elif isinstance(event, StreamOpened):
+                self._accept_stream(event.stream_id)
+            elif isinstance(event, StreamWasReset):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.was_reset(event.code, by_peer=event.by_peer)
+            elif isinstance(event, RoundTripMeasured):
+                self.rtt = event.seconds
+            elif isinstance(event, ConnectionFailed):
+                self._fail(event.error)
+            else:
+                assert_never(event)
+        if self._open_waiters:
+            self._wake_opener()
+
+    # --- out: muxer → session → socket -------------------------------------------------------------------------------------
+
+    def queued(self, size: int) -> None:
+        """A stream gave `size` bytes to the muxer: send at once what makes a full record, the rest at the end of the turn."""
+        self._unflushed += size
+        if self._unflushed >= _RECORD and not self._write_paused:
+            self._send(full_frames_only=True)
+        if not self._flush_scheduled:
+            self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """Send what the muxer has at the end of this turn of the loop: many small writes make one record."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self._send(full_frames_only=False)
+        self._arm_timer()
+        if self._open_waiters:
+            self._wake_opener()
+
+    def _send(self, *, full_frames_only: bool) -> None:
+        mux, session, io = self.mux, self._session, self._io
+        while not self._write_paused and not io.is_closing():
+            parts = mux.data_to_send(full_frames_only=full_frames_only)
+            if not parts:
+                break
+            io.write(session.encrypt(parts))
+        self._unflushed = 0
+        for stream_id in mux.take_drained():
+            stream = self._streams.get(stream_id)
+            if stream is not None:
+                stream.writable()
+        if self._drained is not None and not mux.has_output and not self._drained.done():
+            self._drained.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._send(full_frames_only=False)
+
+    # --- time --------------------------------------------------------------------------------------------------------------
+
+    def _arm_timer(self) -> None:
+        due = self.mux.next_timeout()
+        if self._deadlines:
+            first = next(iter(self._deadlines.values()))
+            due = first if due is None else min(due, first)
+        timer = self._timer
+        if due is None or (timer is not None and timer.when() <= due):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timer = self.loop.call_at(max(due, self.loop.time()), self._handle_timer)
+
+    def _handle_timer(self) -> None:
+        self._timer = None
+        if self.error is not None:
+            return
+        now = self.loop.time()
+        self._dispatch(self.mux.handle_timeout(now))
+        for stream, due in list(self._deadlines.items()):
+            if due > now:
+                break
+            del self._deadlines[stream]
+            stream.answer_timed_out()
+        if self.mux.has_output:
+            self.flush_soon()
+        self._arm_timer()
+
+    # --- streams -----------------------------------------------------------------------------------------------------------
+
+    async def open_stream(self, protocols: Sequence[str], *, confirm: bool = False) -> Stream:
+        """A new stream for the first of `protocols` the peer speaks.
+
+        With one protocol the choice is optimistic: the stream can be used at once, and an unsupported protocol shows at the
+        first read as NegotiationFailed; `confirm` waits for the answer instead, as is done with several protocols.
+        At our limit of streams, or the peer's backlog, waits its turn as long as the caller does.
+        Raises ConnectionClosed, NegotiationFailed, PeerTimeout, StreamReset. Cancelled: nothing is left.
+        """
+        await self._wait_to_open()
+        slot = self.reservation.streams.open_outbound()
+        try:
+            stream_id = self.mux.open_stream()
+        except CortexError:
+            slot.release()
+            raise
+        stream = Stream(self, stream_id, slot, "outbound")
+        self._streams[stream_id] = stream
+        self._deadlines[stream] = self.loop.time() + self._negotiation_timeout
+        if len(protocols) == 1:
+            stream.protocol = protocols[0]
+            self.mux.send(stream_id, multistream.propose(protocols[0]))
+            stream.negotiate(multistream.confirm(protocols[0]))
+        else:
+            stream.negotiate(multistream.select(protocols))
+        self.flush_soon()
+        if confirm or len(protocols) > 1:
+            try:
+                await stream.confirmed()
+            except BaseException:
+                stream.reset()
+                raise
+        return stream
+
+    def _can_open(self) -> bool:
+        return self.mux.can_open() and self.reservation.streams.can_open_outbound()
+
+    async def _wait_to_open(self) -> None:
+        self._raise_error()
+        if not self._open_waiters and self._can_open():
+            return
+        waiter = self.loop.create_future()
+        self._open_waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in self._open_waiters:
+                self._open_waiters.remove(waiter)
+            else:  # it was our turn: the next one's now
+                self._wake_opener()
+            raise
+        self._raise_error()
+        if not self._can_open():  # more than one was woken in this turn
+            await self._wait_to_open()
+
+    def _wake_opener(self) -> None:
+        while self._open_waiters and (self.error is not None or self._can_open()):
+            waiter = self._open_waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                if self.error is None:
+                    return
+
+    def _raise_error(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self._io.is_closing():
+            raise ConnectionClosed("this connection is closing", by="local")
+
+    def _accept_stream(self, stream_id: int) -> None:
+        if not self.mux.knows(stream_id) or self._acceptor is None:
+            return
+        try:
+            slot = self.reservation.streams.open_inbound()
+        except LimitExceeded as error:
+            log.debug("stream of %s refused: %s", self.peer_id, error)
+            self.mux.reset(stream_id, StreamCode.LIMIT_EXCEEDED)
+            return
+        stream = Stream(self, stream_id, slot, "inbound")
+        self._streams[stream_id] = stream
+        self._deadlines[stream] = self.loop.time() + self._negotiation_timeout
+        stream.negotiate(multistream.be_selected(self._acceptor.supports))
+
+    def negotiated(self, stream: Stream) -> None:
+        """The protocol of a stream is settled; an inbound one gets its handler."""
+        self._deadlines.pop(stream, None)
+        if stream.direction == "outbound" or self._acceptor is None or self._scope is None or self._scope.is_closed:
+            return
+        handler, extended = self._acceptor.handler(stream.protocol)
+        try:
+            stream.slot.negotiated(stream.protocol, extended=extended)
+        except LimitExceeded as error:
+            log.debug("stream of %s refused: %s", self.peer_id, error)
+            stream.reset(StreamCode.LIMIT_EXCEEDED)
+            stream.slot.release()
+            return
+        self._scope.spawn(self._run_handler(stream, handler), name=f"{stream.protocol} {self.peer_id}")
+
+    async def _run_handler(self, stream: Stream, handler: StreamHandler) -> None:
+        try:
+            await handler(stream)
+            await stream.close()
+        except Refuse as refusal:
+            stream.reset(refusal.code)
+        except (Ended, RemoteError) as error:  # the peer's doing, or nobody's
+            stream.reset(error.code if isinstance(error, RemoteError) else StreamCode.NONE)
+            log.debug("handler of %s ended: %s", stream.protocol, error)
+        except Exception as error:  # boundary 1 of 5: a handler's bug costs its stream, not the node
+            stream.reset()
+            log.warning("handler of %s failed: %r", stream.protocol, error, exc_info=True)
+        except asyncio.CancelledError:
+            stream.reset(StreamCode.SHUTDOWN)
+            raise
+        finally:
+            stream.slot.release()
+
+    def forget(self, stream_id: int) -> None:
+        """A stream is of no more interest to anybody here."""
+        stream = self._streams.pop(stream_id, None)
+        if stream is not None:
+            self._deadlines.pop(stream, None)
+
+    # --- the end -----------------------------------------------------------------------------------------------------------
+
+    async def close(self, code: int = ConnectionCode.NONE) -> None:
+        """End the handlers, send what streams have queued, say goodbye and close the socket; abort where that takes too long.
+
+        Cancelled: the connection is aborted.
+        """
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                if self._scope is not None:
+                    self._scope.cancel()
+                    await asyncio.sleep(0)  # so that what the handlers reset on their way out is sent
+                await self._send_everything()
+                self._say_goodbye(code)
+                await asyncio.shield(self.closed)
+        except TimeoutError:
+            self.abort()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        if self._scope is not None:
+            await self._scope.close()
+
+    async def _send_everything(self) -> None:
+        self._send(full_frames_only=False)
+        if self.error is None and self.mux.has_output:
+            self._drained = self.loop.create_future()
+            await self._drained
+
+    def _say_goodbye(self, code: int) -> None:
+        if self.error is None:
+            self.mux.close(code)
+            self._fail(ConnectionClosed(by="local", code=code))
+
+    def abort(self) -> None:
+        """Close the socket now; nothing queued is sent."""
+        self._io.abort()
+        self._fail(ConnectionClosed(by="local"))
+
+    def _fail(self, error: CortexError) -> None:
+        """The connection is over: tell everyone, send the muxer's farewell, close the socket."""
+        if self.error is not None:
+            return
+        self.error = error
+        if not self.mux.has_output and not isinstance(error, ConnectionClosed):
+            self.mux.close(ConnectionCode.PROTOCOL_VIOLATION)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._write_paused = False
+        self._send(full_frames_only=False)
+        self._io.close()
+        ended = error if isinstance(error, ConnectionClosed) else ConnectionClosed(f"connection failed: {error}", by="network")
+        for stream in list(self._streams.values()):
+            stream.connection_failed(ended)
+        self._streams.clear()
+        self._deadlines.clear()
+        self._wake_opener()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.error is None:
+            reason = f": {error}" if error is not None else ""
+            self.mux.close()
+            self._fail(ConnectionClosed(f"the network or the peer closed the connection{reason}", by="network"))
+        self.reservation.release()
+        if not self.closed.done():
+            self.closed.set_result(None)
+        if self.on_lost is not None:
+            self.on_lost(self)

@@ -1,0 +1,77 @@
+"""How long the connections of one loop may work on what they received before everybody else has a turn. A shell."""
+
+import asyncio
+from asyncio.selector_events import BaseSelectorEventLoop
+from collections import deque
+from collections.abc import Callable
+from typing import final
+from weakref import WeakKeyDictionary
+
+CHUNK_SIZE = 131_072
+"""Bytes one connection takes in at a time."""
+_KEPT_SIZE = 65_537  # of an incomplete record: the longest Noise frame and its length
+_TURN = 0.010  # seconds a turn of the loop may spend on reading, all connections together
+_CARRIED = 0.001  # below this, spent time is carried over: a call to begin a new turn costs more than it is worth
+
+
+@final
+class ReadTurns:
+    """One of each loop: the shared read buffer, and the time its connections have used up in this turn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._spent = 0.0
+        self._renewing = False
+        self._deferred: deque[Callable[[], None]] = deque()
+        self._buffer: memoryview | None = None
+        if isinstance(loop, BaseSelectorEventLoop):
+            self._buffer = memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE))
+
+    def buffer(self) -> memoryview:
+        """A buffer for one connection's reads.
+
+        A selector loop reads and hands over in one call, so all connections share one: 192 KiB each would be most of what an
+        idle connection costs. Other loops read into it in the background.
+        """
+        return memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE)) if self._buffer is None else self._buffer
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this turn's time is used up: copy the chunk, pause, and `defer`."""
+        return self._spent >= _TURN
+
+    def spend(self, seconds: float) -> None:
+        """Time that went into one chunk."""
+        self._spent += seconds
+        if self._spent > _CARRIED and not self._renewing:
+            self._renewing = True
+            self._loop.call_soon(self._renew)
+
+    def defer(self, resume: Callable[[], None]) -> None:
+        """Call `resume` in a later turn, after those that came before; it spends time in its turn."""
+        self._deferred.append(resume)
+        if not self._renewing:
+            self._renewing = True
+            self._loop.call_soon(self._renew)
+
+    def _renew(self) -> None:
+        self._renewing = False
+        self._spent = 0.0
+        for _ in range(len(self._deferred)):
+            if self.is_over:
+                break
+            self._deferred.popleft()()
+        if self._deferred and not self._renewing:
+            self._renewing = True
+            self._loop.call_soon(self._renew)
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, ReadTurns] = WeakKeyDictionary()
+
+
+def turns_of(loop: asyncio.AbstractEventLoop) -> ReadTurns:
+    """The turns of a loop."""
+    turns = _turns.get(loop)
+    if turns is None:
+        turns = _turns[loop] = ReadTurns(loop)
+    return turns

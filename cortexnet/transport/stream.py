@@ -1,0 +1,453 @@
+"""A stream, as applications and protocols see it. A shell over one stream of the muxer's."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, final
+
+from cortexnet.errors import (
+    Busy,
+    ConnectionClosed,
+    CortexError,
+    EndOfStream,
+    LocalError,
+    MessageTooLarge,
+    NegotiationFailed,
+    PeerTimeout,
+    StreamClosed,
+    StreamCode,
+    StreamReset,
+)
+from cortexnet.handshake import Driver, Handshake
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.multiformats import varint
+
+if TYPE_CHECKING:
+    from cortexnet.swarm.stream_slots import StreamReservation
+    from cortexnet.transport.connection import Connection
+
+Bytes = bytes | bytearray | memoryview
+
+
+@final
+class Stream:
+    """A pipe of bytes in both directions to one protocol of one peer.
+
+    One task may read and one may write at a time; a second one gets Busy. `async with` closes the stream on the way out, and
+    resets it where an exception passes. Made by `Node.stream` and for handlers, never directly.
+
+    Write all, then read all hangs against an echo once both windows are full, in every libp2p stack: read in a second task.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_closed",
+        "_fin_wanted",
+        "_id",
+        "_muxer",
+        "_negotiation",
+        "_poisoned",
+        "_reader",
+        "_slot",
+        "_write_closed",
+        "_writer",
+        "_writing",
+        "connection",
+        "direction",
+        "failure",
+        "protocol",
+    )
+
+    def __init__(
+        self, connection: "Connection", stream_id: int, slot: "StreamReservation", direction: Literal["inbound", "outbound"]
+    ) -> None:
+        self.connection = connection
+        """The connection it belongs to."""
+        self.direction: Literal["inbound", "outbound"] = direction
+        """Who opened it: "outbound" is us."""
+        self.protocol = ""
+        """The protocol id both sides settled on, or that was proposed."""
+        self.failure: CortexError | None = None
+        """Why the stream is of no use any more."""
+        self._id = stream_id
+        self._muxer = connection.mux
+        self._slot = slot
+        self._negotiation: Driver[str | None] | None = None
+        self._answered: asyncio.Future[None] | None = None  # somebody waits for the end of the negotiation
+        self._reader: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._writing = False
+        self._write_closed = False
+        self._fin_wanted = False  # close_write was called before the peer's answer had come
+        self._poisoned = False
+        self._closed = False
+
+    @property
+    def peer_id(self) -> PeerId:
+        """The peer at the other end."""
+        return self.connection.peer_id
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._id} {self.protocol or 'negotiating'} {self.direction} {self.connection.peer_id}>"
+
+    # --- reading -----------------------------------------------------------------------------------------------------------
+
+    async def read(self, max_bytes: int = 65_536) -> bytes:
+        """1 to `max_bytes` bytes, as soon as there are any; b"" once the peer has finished.
+
+        Raises StreamReset, ConnectionClosed, NegotiationFailed (the peer does not speak the protocol), Busy.
+        Cancelled: every byte stays, to be read later.
+        """
+        if self._reader is not None:
+            raise Busy("another task reads this stream")
+        if max_bytes < 1:
+            raise LocalError(f"max_bytes must be positive, not {max_bytes}")
+        while True:
+            data = self._take(self._muxer.read, max_bytes)
+            if data is not None:
+                return data
+            if self._is_at_end():
+                return b""
+            await self._wait_readable(0)
+
+    async def read_exactly(self, size: int) -> bytes:
+        """`size` bytes. Raises as `read`, EndOfStream (its `partial` has what came) and LimitExceeded where `size` never fits.
+
+        Cancelled: every byte stays.
+        """
+        if self._reader is not None:
+            raise Busy("another task reads this stream")
+        while True:
+            data = self._take(self._muxer.read_exactly, size)
+            if data is not None:
+                return data
+            if self._is_at_end():
+                raise EndOfStream(partial=self._rest())
+            await self._wait_readable(size)
+
+    async def read_all(self, *, limit: int) -> bytes:
+        """Everything up to the peer's end. Raises as `read`, and MessageTooLarge past `limit` bytes (nothing is lost: read on).
+
+        Cancelled: every byte stays.
+        """
+        if self._reader is not None:
+            raise Busy("another task reads this stream")
+        while True:
+            size = self._muxer.readable_bytes(self._id) if self._muxer.knows(self._id) else 0
+            if size > limit:
+                raise MessageTooLarge("stream", size, limit)
+            if self._is_at_end():
+                return self._take(self._muxer.read_exactly, size) or b""
+            self._raise_failure()
+            await self._wait_readable(min(2 * size + _SMALL_READ, limit + 1))
+
+    async def read_message(self, *, limit: int = 1024 * 1024) -> bytes:
+        """One message with its length, a varint, in front. Raises as `read_exactly`, and MessageTooLarge past `limit` bytes.
+
+        At the peer's end EndOfStream has an empty `partial` where no message was begun. Cancelled: every byte stays.
+        """
+        if self._reader is not None:
+            raise Busy("another task reads this stream")
+        while True:
+            message = self._take(self._muxer.read_message, limit)
+            if message is not None:
+                return message
+            if self._is_at_end():
+                raise EndOfStream(partial=self._rest())
+            await self._wait_readable(0 if self.is_negotiating else self._muxer.message_wanted(self._id))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def _take(self, take: Callable[[int, int], bytes | None], size: int) -> bytes | None:
+        """What `take` gives of the muxer's inbox; None where more must come first, or nothing will."""
+        muxer = self._muxer
+        if self._closed:
+            raise StreamClosed("this stream was closed here")
+        if self._negotiation is not None:
+            self._raise_failure()
+            return None
+        if not muxer.knows(self._id):
+            self._raise_failure()
+            return None if size else b""
+        data = take(self._id, size)
+        if data is None:
+            self._raise_failure()
+        elif muxer.has_output:
+            self.connection.flush_soon()
+        return data
+
+    def _is_at_end(self) -> bool:
+        """Whether nothing will come besides what is there already."""
+        return self._negotiation is None and self._muxer.is_finished(self._id)
+
+    def _rest(self) -> bytes:
+        muxer = self._muxer
+        size = muxer.readable_bytes(self._id) if muxer.knows(self._id) else 0
+        return (muxer.read_exactly(self._id, size) or b"") if size else b""
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    async def _wait_readable(self, size: int) -> None:
+        """Wait for more; with `size` bytes in all demanded of the peer, where that is more than its window."""
+        muxer, demanded = self._muxer, False
+        if size > _SMALL_READ and muxer.knows(self._id):
+            muxer.expect(self._id, size)
+            demanded = True
+            self.connection.flush_soon()
+        self._reader = self.connection.loop.create_future()
+        try:
+            await self._reader
+        finally:
+            self._reader = None
+            if demanded and muxer.knows(self._id):
+                muxer.expect(self._id, 0)
+
+    # --- writing -----------------------------------------------------------------------------------------------------------
+
+    async def write(self, data: Bytes) -> None:
+        """Hand all of `data` over for sending; waits for the peer's window and the socket as long as that takes.
+
+        Bytes go out at the end of the loop's turn, or at once when a full record is there. The caller may reuse its buffer.
+        Raises StreamReset, ConnectionClosed, StreamClosed after `close_write`, Busy. Cancelled after a part was accepted, the
+        write side is spoiled: the next write raises LocalError, `close` resets.
+        """
+        if type(data) is not bytes:
+            data = bytes(data)
+        if self._writing or self._poisoned or self._write_closed or self.failure is not None:
+            self._refuse_write()
+        accepted = self._muxer.send(self._id, data)
+        self.connection.queued(accepted)
+        if accepted < len(data):
+            await self._write_rest(memoryview(data), accepted)
+
+    async def write_message(self, data: Bytes) -> None:
+        """As `write`, with the length as a varint in front."""
+        await self.write(varint.encode(len(data)) + data)
+
+    async def _write_rest(self, data: memoryview, accepted: int) -> None:
+        self._writing = True
+        try:
+            while accepted < len(data):
+                size = self._muxer.send(self._id, data[accepted:])
+                if size:
+                    accepted += size
+                    self.connection.queued(size)
+                    continue
+                self._writer = self.connection.loop.create_future()
+                await self._writer
+                self._raise_failure()
+                if self._write_closed:
+                    raise StreamClosed("the stream was closed while this write was waiting")
+        except asyncio.CancelledError:
+            self._poisoned = self._poisoned or bool(accepted)
+            raise
+        finally:
+            self._writing = False
+            self._writer = None
+
+    def _refuse_write(self) -> None:
+        if self._writing:
+            raise Busy("another task writes to this stream")
+        self._raise_failure()
+        if self._write_closed:
+            raise StreamClosed("the write side of this stream is closed")
+        raise LocalError("a write was cancelled after a part of it had gone: reset or close this stream")
+
+    async def close_write(self) -> None:
+        """Finish writing: the peer's reads end after the last byte. Returns at once; reading goes on.
+
+        On a stream whose protocol the peer has not confirmed yet, the end goes out once it has.
+        """
+        if self._poisoned:
+            self._refuse_write()
+        self._raise_failure()
+        if self._writing:
+            raise Busy("another task writes to this stream")
+        self._finish_writing()
+
+    def _finish_writing(self) -> None:
+        if self._write_closed:
+            return
+        self._write_closed = True
+        if self._negotiation is not None:
+            self._fin_wanted = True
+        elif self._muxer.knows(self._id):
+            self._muxer.close_write(self._id)
+            self.connection.flush_soon()
+
+    # --- the end -----------------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Finish writing, and drop what the peer still sends. Never raises for the peer's doing.
+
+        Waits for nothing but the peer's answer to the protocol proposal, where that is outstanding. After a spoiled write it
+        resets. Cancelled: the stream is reset.
+        """
+        if self._closed:
+            return
+        if self._poisoned or self._writing or self.failure is not None:
+            self.reset()
+            return
+        self._finish_writing()
+        if self._negotiation is not None and self.direction == "outbound":
+            try:
+                await self._wait_answer()
+            except asyncio.CancelledError:
+                self.reset()
+                raise
+            except CortexError:
+                self.reset()
+                return
+        self._end(StreamClosed("this stream was closed here"))
+        if self._muxer.knows(self._id):
+            self._muxer.discard_reads(self._id)
+            self.connection.flush_soon()
+
+    def reset(self, code: int = StreamCode.NONE) -> None:
+        """End both directions now; bytes that were not sent or read are gone. `code` tells the peer why. Never raises."""
+        if not self._closed:
+            self._end(StreamReset(code=code, by="local"))
+        if self._muxer.knows(self._id):
+            self._muxer.reset(self._id, code)
+            self.connection.flush_soon()
+
+    def _end(self, failure: CortexError) -> None:
+        """Nobody here uses the stream any more."""
+        self._closed = self._write_closed = True
+        self.fail(failure)
+        self.connection.forget(self._id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            await self.close()
+        else:
+            self.reset()
+
+    # --- called by the connection ------------------------------------------------------------------------------------------
+
+    @property
+    def is_negotiating(self) -> bool:
+        """Whether the protocol is not settled yet."""
+        return self._negotiation is not None
+
+    @property
+    def slot(self) -> "StreamReservation":
+        """Its place in the counts."""
+        return self._slot
+
+    def negotiate(self, handshake: Handshake[str | None]) -> None:
+        """Begin to settle the protocol."""
+        self._negotiation = Driver(handshake, functools.partial(self._muxer.read_exactly, self._id))
+        self._advance()
+
+    def _advance(self) -> None:
+        """Go on negotiating with what has come."""
+        negotiation, muxer = self._negotiation, self._muxer
+        if negotiation is None:
+            return
+        if muxer.knows(self._id):
+            negotiation.advance()
+            data = negotiation.data_to_send()
+            if data and muxer.knows(self._id):
+                muxer.send(self._id, data)
+                self.connection.flush_soon()
+        if negotiation.error is not None:
+            self._negotiation_failed(negotiation.error)
+        elif negotiation.done:
+            self._negotiation_done(negotiation.result)
+        elif muxer.is_finished(self._id):
+            self._negotiation_failed(NegotiationFailed(f"{self.peer_id} ended the stream without settling on a protocol"))
+
+    def _negotiation_done(self, protocol: str | None) -> None:
+        self._negotiation = None
+        if protocol is not None:
+            self.protocol = protocol
+        if self._fin_wanted and self._muxer.knows(self._id):
+            self._muxer.close_write(self._id)
+            self.connection.flush_soon()
+        self._wake_answer()
+        self.connection.negotiated(self)
+
+    def _negotiation_failed(self, error: Exception) -> None:
+        code = error.code if isinstance(error, NegotiationFailed) else StreamCode.PROTOCOL_VIOLATION
+        if self._muxer.knows(self._id):
+            self._muxer.reset(self._id, code)
+            self.connection.flush_soon()
+        self.fail(error if isinstance(error, CortexError) else NegotiationFailed(str(error)))
+        self.connection.forget(self._id)
+
+    def answer_timed_out(self) -> None:
+        """The peer took too long to settle on a protocol."""
+        if self._negotiation is not None:
+            self._negotiation_failed(PeerTimeout(f"{self.peer_id} did not answer the protocol proposal in time"))
+
+    async def _wait_answer(self) -> None:
+        """Wait until the protocol is settled. Raises what came of it instead. Cancelled: nothing changes."""
+        while self._negotiation is not None and self.failure is None:
+            if self._answered is None:
+                self._answered = self.connection.loop.create_future()
+            await asyncio.shield(self._answered)
+        self._raise_failure()
+
+    confirmed = _wait_answer
+
+    def readable(self) -> None:
+        """Bytes came, or the end of them."""
+        if self._negotiation is not None:
+            self._advance()
+            if self._negotiation is not None:
+                return
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def writable(self) -> None:
+        """A write that had to stop may go on."""
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+    def was_reset(self, code: int, *, by_peer: bool) -> None:
+        """The muxer ended the stream."""
+        if self._negotiation is not None and code in (StreamCode.NONE, StreamCode.NEGOTIATION_FAILED):
+            protocols = [self.protocol] if self.protocol else []
+            message = f"{self.peer_id} reset the stream instead of settling on {self.protocol or 'a protocol'}"
+            self.fail(NegotiationFailed(message, protocols=protocols))
+        else:
+            self.fail(StreamReset(code=code, by="remote" if by_peer else "local"))
+        if not self._muxer.knows(self._id):
+            self.connection.forget(self._id)
+
+    def connection_failed(self, error: ConnectionClosed | CortexError) -> None:
+        """The connection is gone."""
+        self.fail(error)
+
+    def fail(self, error: CortexError) -> None:
+        """Give up the stream: everyone who waits for it learns why."""
+        if self.failure is None:
+            self.failure = error
+        if self.direction == "outbound" or self.is_negotiating:
+            self._slot.release()  # else its handler holds it, to the end
+        self._wake_answer()
+        for waiter in (self._reader, self._writer):
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    def _wake_answer(self) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+
+_SMALL_READ = 131_072
+"""Reads up to half of an initial window never need a demand of their own."""

@@ -1,0 +1,322 @@
+"""From a fresh socket to a connection: choose security, shake hands, choose the muxer. A shell around generators.
+
+Spec: libp2p specs, connections/, "Upgrading".
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, final
+
+from cortexnet import multistream
+from cortexnet.errors import (
+    ConnectionClosed,
+    CortexError,
+    LimitExceeded,
+    PeerTimeout,
+)
+from cortexnet.handshake import ByteQueue, Driver, Handshake, Read, Send, Step
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.mux import yamux
+from cortexnet.mux.yamux_config import YamuxConfig
+from cortexnet.security import noise
+from cortexnet.security.noise import NoiseKeys
+from cortexnet.security.session import SecureSession
+from cortexnet.swarm.resources import Reservation, Resources
+from cortexnet.transport.connection import Connection, Endpoints
+from cortexnet.transport.read_turns import turns_of
+
+T = TypeVar("T")
+_FRAME_HEADER = 2
+_HANDSHAKE_CHUNK = 16_384  # bytes taken in at a time before the peer is verified
+_BUFFER_LIMIT = 65_536
+
+
+@final
+@dataclass(slots=True)
+class Upgraded:
+    """What the handshakes led to."""
+
+    session: SecureSession
+    muxer: str
+    leftover: bytes
+    """Plaintext that came behind the muxer's negotiation: the first bytes of the muxer."""
+
+
+def upgrade_outbound(keys: NoiseKeys, muxers: Sequence[str], expected: PeerId | None) -> Handshake[Upgraded]:
+    """The dialer's side. With one security protocol its proposal and first message travel together."""
+    yield Send(multistream.propose(noise.NAME))
+    session = yield from _behind_answer(noise.initiate(keys, expected), multistream.confirm(noise.NAME))
+    if session.muxer is not None:
+        return Upgraded(session, session.muxer, b"")
+    muxer, leftover = yield from _inside(session, multistream.select(muxers))
+    return Upgraded(session, muxer, leftover)
+
+
+def upgrade_inbound(keys: NoiseKeys, muxers: Sequence[str]) -> Handshake[Upgraded]:
+    """The listener's side."""
+    yield from multistream.be_selected(lambda name: name == noise.NAME)
+    session = yield from noise.respond(keys)
+    if session.muxer is not None:
+        return Upgraded(session, session.muxer, b"")
+    muxer, leftover = yield from _inside(session, multistream.be_selected(lambda name: name in muxers))
+    return Upgraded(session, muxer, leftover)
+
+
+def _behind_answer(handshake: Handshake[T], answer: Handshake[None]) -> Handshake[T]:
+    """Run a handshake whose first message may go out before the answer to its proposal is read."""
+    step = next(handshake)
+    while isinstance(step, Send):
+        yield step
+        step = next(handshake)
+    yield from answer
+    return (yield from _resume(handshake, step))
+
+
+def _resume(handshake: Handshake[T], step: Step) -> Handshake[T]:
+    """Go on with a handshake that has yielded `step` already."""
+    try:
+        while True:
+            step = handshake.send((yield step))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def _inside(session: SecureSession, handshake: Handshake[T]) -> Generator[Step, bytes, tuple[T, bytes]]:
+    """Run a handshake inside the secure channel; its result, and the plaintext it did not ask for."""
+    plaintext = ByteQueue()
+    driver = Driver(handshake, plaintext.take)
+    while True:
+        driver.advance()
+        data = driver.data_to_send()
+        if data:
+            yield Send(bytes(session.encrypt([data])))
+        if driver.error is not None:
+            raise driver.error
+        if driver.done:
+            return driver.result, plaintext.take_all()
+        header = yield Read(_FRAME_HEADER)
+        body = yield Read(int.from_bytes(header, "big"))
+        for piece in session.decrypt(header + body)[0]:
+            plaintext.append(piece)
+        if session.error is not None:
+            raise session.error
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpgradeConfig:
+    """What connections are made of, and how long that may take, in seconds."""
+
+    muxers: Sequence[str] = (yamux.NAME,)
+    yamux: YamuxConfig = field(default_factory=YamuxConfig)
+    inbound_timeout: float = 10.0
+    negotiation_timeout: float = 10.0
+    close_timeout: float = 2.0
+
+
+@final
+class Upgrader:
+    """Makes connections out of the sockets of one node; its transports share it."""
+
+    def __init__(self, keys: NoiseKeys, resources: Resources, config: UpgradeConfig) -> None:
+        self.keys = keys
+        self.resources = resources
+        self.config = config
+        self._pending: dict[Reservation, Upgrade] = {}  # accepted, nothing proven yet
+
+    def admit(self, upgrade: "Upgrade", ip: str | None) -> Reservation:
+        """Count an accepted socket. Where there is no room, the oldest that has not proven anything goes.
+
+        Raises LimitExceeded.
+        """
+        resources = self.resources
+        oldest = resources.oldest_to_evict(ip)
+        if oldest is not None:
+            limit = resources.limits.unauthenticated
+            setting = "limits.unauthenticated"
+            self._pending[oldest].fail(LimitExceeded("sockets without handshake", limit=limit, value=limit + 1, setting=setting))
+        reservation = resources.admit_inbound(ip)
+        self._pending[reservation] = upgrade
+        return reservation
+
+    def settled(self, reservation: Reservation) -> None:
+        """The upgrade of an accepted socket is over."""
+        self._pending.pop(reservation, None)
+
+    def abort_pending(self, error: CortexError) -> None:
+        """End all upgrades of accepted sockets."""
+        for upgrade in list(self._pending.values()):
+            upgrade.fail(error)
+
+    def connection(
+        self, io: asyncio.Transport, upgraded: Upgraded, undecrypted: bytes, endpoints: Endpoints, reservation: Reservation
+    ) -> Connection:
+        """The connection on top of what the handshakes led to. Raises LimitExceeded."""
+        reservation.authenticated(upgraded.session.remote_peer)
+        config = self.config
+        mux = yamux.Yamux(initiator=endpoints.direction == "outbound", config=config.yamux, memory=reservation.memory)
+        return Connection(
+            io,
+            session=upgraded.session,
+            mux=mux,
+            endpoints=endpoints,
+            reservation=reservation,
+            leftover=upgraded.leftover,
+            undecrypted=undecrypted,
+            negotiation_timeout=config.negotiation_timeout,
+            close_timeout=config.close_timeout,
+        )
+
+
+Outcome = Connection | Exception
+
+
+@final
+class Upgrade(asyncio.BufferedProtocol):
+    """The protocol of a socket until its connection takes over: in one step, so that no byte falls between them.
+
+    `finished` gets the connection, not started, or the error; on an error the socket is closed already. With a `reservation`,
+    which it then owns, it is the dialer's side.
+    """
+
+    def __init__(
+        self,
+        upgrader: Upgrader,
+        endpoints: Callable[[asyncio.Transport], Endpoints],
+        finished: Callable[[Outcome], None],
+        *,
+        reservation: Reservation | None = None,
+        expected: PeerId | None = None,
+    ) -> None:
+        self._upgrader = upgrader
+        self._endpoints = endpoints
+        self._finished = finished
+        self._reservation = reservation
+        self._expected = expected
+        self._loop = asyncio.get_running_loop()
+        self._buffer = turns_of(self._loop).buffer()[:_HANDSHAKE_CHUNK]
+        self._received = ByteQueue()
+        self._driver: Driver[Upgraded] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._io: asyncio.Transport | None = None
+        self._over = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # what sockets and memory links give
+        self._io = transport
+        upgrader, config = self._upgrader, self._upgrader.config
+        if self._over:  # given up while the socket was being made
+            transport.abort()
+        elif self._reservation is not None:
+            self._run(upgrade_outbound(upgrader.keys, config.muxers, self._expected))
+        else:
+            peer = transport.get_extra_info("peername")
+            try:
+                self._reservation = upgrader.admit(self, str(peer[0]) if isinstance(peer, tuple) else None)
+            except LimitExceeded as error:
+                self.fail(error)
+                return
+            self._timer = self._loop.call_later(config.inbound_timeout, self._timed_out)
+            self._run(upgrade_inbound(upgrader.keys, config.muxers))
+
+    def _run(self, handshake: Handshake[Upgraded]) -> None:
+        self._driver = Driver(handshake, self._received.take, buffer_limit=_BUFFER_LIMIT)
+        self._advance(self._driver)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._driver is not None and not self._over:
+            self._received.append(self._buffer[:nbytes])
+            self._advance(self._driver)
+
+    def _advance(self, driver: Driver[Upgraded]) -> None:
+        assert self._io is not None  # set before anything runs
+        driver.advance()
+        data = driver.data_to_send()
+        if data:
+            self._io.write(data)
+        if driver.error is not None:
+            self.fail(driver.error)
+        elif driver.done:
+            self._succeed(self._io, driver.result)
+
+    def _succeed(self, io: asyncio.Transport, upgraded: Upgraded) -> None:
+        assert self._reservation is not None  # set before anything runs
+        io.pause_reading()
+        try:
+            connection = self._upgrader.connection(
+                io, upgraded, self._received.take_all(), self._endpoints(io), self._reservation
+            )
+        except LimitExceeded as error:
+            self.fail(error)
+            return
+        self._settle()
+        io.set_protocol(connection)
+        self._finished(connection)
+
+    def fail(self, error: Exception) -> None:
+        """Close the socket and report; nothing happens where the upgrade is over."""
+        if self._over:
+            return
+        self._settle()
+        if self._io is not None:
+            self._io.abort() if isinstance(error, LimitExceeded) else self._io.close()
+        if self._reservation is not None:
+            self._reservation.release()
+        self._finished(error)
+
+    def _settle(self) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reservation is not None:
+            self._upgrader.settled(self._reservation)
+
+    def _timed_out(self) -> None:
+        self.fail(PeerTimeout(f"no handshake within {self._upgrader.config.inbound_timeout:g} s"))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        reason = f": {error}" if error is not None else ""
+        self.fail(ConnectionClosed(f"closed during the handshake{reason}", by="remote"))
+
+
+async def dial_over(
+    create: Callable[[Callable[[], Upgrade]], Awaitable[object]],
+    upgrader: Upgrader,
+    endpoints: Callable[[asyncio.Transport], Endpoints],
+    reservation: Reservation,
+    expected: PeerId | None,
+) -> Connection:
+    """Connect with `create(protocol_factory)` and upgrade. Raises what either does.
+
+    Owns the reservation from the call on. Cancelled or failed: the socket is closed, the reservation released.
+    """
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Connection] = loop.create_future()
+
+    def finished(result: Outcome) -> None:
+        if outcome.done():
+            if isinstance(result, Connection):
+                result.abort()
+        elif isinstance(result, Connection):
+            outcome.set_result(result)
+        else:
+            outcome.set_exception(result)
+
+    upgrade = Upgrade(upgrader, endpoints, finished, reservation=reservation, expected=expected)
+    try:
+        await create(lambda: upgrade)
+        return await outcome
+    except BaseException as error:
+        if outcome.done() and not outcome.cancelled() and outcome.exception() is None:
+            outcome.result().abort()  # cancelled in the turn in which it succeeded
+        outcome.cancel()
+        upgrade.fail(error if isinstance(error, Exception) else ConnectionClosed("the dial was given up", by="local"))
+        raise
