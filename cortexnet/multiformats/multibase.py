@@ -1,7 +1,7 @@
 """Multibase: text that names the base it is written in by its first character.
 
-Bases of a whole number of bits a character cost linear time. Bases 10, 36 and 58 are one big number, which costs quadratic time,
-so they are capped at 1,024 bytes.
+Bases of a whole number of bits a character cost linear time. Bases 10, 36 and 58 are one big number, which in the long run
+costs quadratic time, so they are capped at 1,024 bytes, where it does not show yet.
 
 Spec: multiformats/multibase, "Multibase Table"; RFC 4648.
 """
@@ -13,6 +13,7 @@ from cortexnet.errors import LocalError, ProtocolViolation
 MAX_NUMBER_BYTES = 1024
 """What bases 10, 36 and 58 encode at most: a peer id has 39 bytes, a multiaddr at most as many as this."""
 _MAX_NUMBER_DIGITS = 2 * MAX_NUMBER_BYTES + 512  # base 10, the longest, takes 2.41 digits a byte
+_STRIDE = 10  # digits taken at once: the steps that cost as much as the whole number is long are a tenth as many
 
 _DIGITS = "0123456789"
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
@@ -80,6 +81,7 @@ class _Number:
     def __init__(self, alphabet: str, *, any_case: bool = False) -> None:
         self._alphabet = alphabet
         self._radix = len(alphabet)
+        self._stride = self._radix**_STRIDE
         self._values = {character: value for value, character in enumerate(alphabet)}
         if any_case:
             self._values |= {character.swapcase(): value for character, value in self._values.items()}
@@ -91,10 +93,11 @@ class _Number:
         value, alphabet, radix = int.from_bytes(body, "big"), self._alphabet, self._radix
         digits: list[str] = []
         while value:
-            value, digit = divmod(value, radix)
-            digits.append(alphabet[digit])
-        digits.append(alphabet[0] * (len(data) - len(body)))
-        return "".join(reversed(digits))
+            value, part = divmod(value, self._stride)
+            for _ in range(_STRIDE):
+                part, digit = divmod(part, radix)
+                digits.append(alphabet[digit])
+        return alphabet[0] * (len(data) - len(body)) + "".join(reversed(digits)).lstrip(alphabet[0])
 
     def decode(self, text: str) -> bytes:
         if len(text) > _MAX_NUMBER_DIGITS:
@@ -102,8 +105,11 @@ class _Number:
         body = text.lstrip(self._alphabet[0])
         value, values, radix = 0, self._values, self._radix
         try:
-            for character in body:
-                value = value * radix + values[character]
+            for at in range(0, len(body), _STRIDE):
+                part, piece = 0, body[at : at + _STRIDE]
+                for character in piece:
+                    part = part * radix + values[character]
+                value = value * radix ** len(piece) + part
         except KeyError as error:
             raise _stranger(error.args[0]) from None
         size = len(text) - len(body) + (value.bit_length() + 7) // 8
