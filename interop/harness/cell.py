@@ -1,0 +1,98 @@
+"""One cell of the table: a scenario, a pair of peers, a stack; and what came of it."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from interop.harness.meeting import Meeting, Side, Unexpected
+from interop.harness.peers import PeerKind
+from interop.harness.process import Answer, OperationFailed, PeerDied, PeerProcess
+from interop.harness.scenario import Scenario
+from interop.harness.stack import Stack
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of a cell; `detail` says why it failed or was skipped, `logs` are the files that a failed one left."""
+
+    dialer: str
+    listener: str
+    scenario: str
+    stack: str
+    outcome: Outcome
+    seconds: float = 0.0
+    detail: str = ""
+    logs: tuple[Path, ...] = ()
+
+    @property
+    def pair(self) -> str:
+        return f"{self.dialer} → {self.listener}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is to be run: `abilities` are the answers of `describe`, dialer first."""
+
+    dialer: PeerKind
+    listener: PeerKind
+    scenario: Scenario
+    stack: Stack
+    abilities: tuple[Answer, Answer]
+
+    def result(self, outcome: Outcome, **fields: object) -> Result:
+        names = (self.dialer.name, self.listener.name, self.scenario.name, str(self.stack))
+        return Result(*names, outcome, **fields)  # type: ignore[arg-type]
+
+    async def run(self, logs: Path) -> Result:
+        """Start both peers, play the scenario, stop them. A failed cell leaves both logs in the folder `logs`."""
+        refusal = self.scenario.refusal(*self.abilities)
+        if refusal is not None:
+            return self.result("skipped", detail=refusal)
+        begin = time.monotonic()
+        dialer, listener = PeerProcess(self.dialer, "dialer"), PeerProcess(self.listener, "listener")
+        detail = ""
+        try:
+            async with dialer, listener, asyncio.timeout(self.scenario.timeout):
+                await self.scenario.run(await self._meet(dialer, listener))
+        except (Unexpected, OperationFailed, PeerDied) as error:
+            detail = str(error)
+        except TimeoutError:
+            detail = f"not done after {time.monotonic() - begin:.1f} s"
+        except (LookupError, TypeError) as error:
+            detail = f"an answer without what it must hold: {error!r}"
+        seconds = time.monotonic() - begin
+        if not detail:
+            return self.result("passed", seconds=seconds)
+        return self.result("failed", seconds=seconds, detail=detail, logs=self._keep(logs, detail, dialer, listener))
+
+    async def _meet(self, dialer: PeerProcess, listener: PeerProcess) -> Meeting:
+        sides = [
+            await self._start(process, abilities, options)
+            for process, abilities, options in (
+                (dialer, self.abilities[0], self.scenario.dialer),
+                (listener, self.abilities[1], self.scenario.listener),
+            )
+        ]
+        return Meeting(sides[0], sides[1], self.stack)
+
+    async def _start(self, process: PeerProcess, abilities: Answer, options: object) -> Side:
+        assert isinstance(options, dict)
+        started = await process.request("start", **{**self.stack.start_options(), **options})
+        return Side(process, abilities, started["peer_id"], tuple(started["addresses"]))
+
+    def _keep(self, folder: Path, detail: str, *peers: PeerProcess) -> tuple[Path, ...]:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "-".join((self.dialer.name, self.listener.name, self.scenario.name, str(self.stack)))
+        stem = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
+        kept = []
+        for peer in peers:
+            path = folder / f"{stem}.{peer.role}.log"
+            path.write_text("\n".join((f"{peer.role} {peer.kind.name}: {detail}", *peer.log, "")), encoding="utf-8")
+            kept.append(path)
+        return tuple(kept)

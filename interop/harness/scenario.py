@@ -1,0 +1,43 @@
+"""What a scenario is: a name, what it shows, how both nodes start, and what then must happen."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import final
+
+from interop.harness.meeting import Meeting, Side
+
+StartOptions = Mapping[str, object]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`everywhere`: run on each stack both peers speak, not only on the first. `timeout` is in seconds, for the whole cell."""
+
+    name: str
+    about: str
+    run: Callable[[Meeting], Awaitable[None]]
+    dialer: StartOptions = field(default_factory=dict)
+    listener: StartOptions = field(default_factory=dict)
+    everywhere: bool = False
+    timeout: float = 60.0
+
+    def refusal(self, dialer: Mapping[str, object], listener: Mapping[str, object]) -> str | None:
+        """Why peers of these abilities cannot play it, or None."""
+        for abilities, options in ((dialer, self.dialer), (listener, self.listener)):
+            kinds = abilities.get("key_types", ())
+            wanted = options.get("key_type", "ed25519")
+            if isinstance(kinds, list) and wanted not in kinds:
+                return f"{abilities.get('implementation')} has no {wanted} keys"
+        return None
+
+
+def two_way(action: Callable[[Meeting, Side, Side], Awaitable[None]]) -> Callable[[Meeting], Awaitable[None]]:
+    """A scenario that connects, then does the action from the dialer's side and again from the listener's."""
+
+    async def run(meeting: Meeting) -> None:
+        await meeting.connect()
+        for near, far in meeting.both_ways():
+            await action(meeting, near, far)
+
+    return run

@@ -1,0 +1,1 @@
+"""The scenarios, by theme; catalogue.py lists them all in the order they run."""

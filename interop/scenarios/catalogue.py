@@ -1,0 +1,59 @@
+"""All scenarios, in the order in which they run and are shown."""
+
+from interop.harness.scenario import Scenario, two_way
+from interop.scenarios import connections, measures, streams
+
+KEY_TYPES = ("secp256k1", "ecdsa", "rsa")
+
+CONNECTIONS = (
+    Scenario("dial", "dial and be dialed, streams from both sides", connections.dial, everywhere=True),
+    Scenario("ping", "five pings from each side", two_way(connections.ping), everywhere=True),
+    Scenario("identify", "protocols, addresses, observed address, agent, key", two_way(connections.identify), everywhere=True),
+    Scenario("identify push", "a protocol served later is announced", connections.identify_push),
+    Scenario("wrong peer id", "refused by the dialer, nothing left", connections.wrong_peer_id, everywhere=True),
+    Scenario("unsupported protocol", "fails cleanly, connection stays", two_way(connections.unsupported_protocol)),
+    Scenario("disconnect", "ends the streams, can be dialed again", two_way(connections.disconnect)),
+    Scenario("stop", "the other side sees the end", connections.stopped),
+)
+
+EARLY_MUXER = (
+    Scenario("early muxer off: dialer", "muxer by multistream", connections.late_muxer, dialer={"early_muxer": False}),
+    Scenario("early muxer off: listener", "muxer by multistream", connections.late_muxer, listener={"early_muxer": False}),
+    Scenario(
+        "early muxer off: both",
+        "muxer by multistream",
+        connections.late_muxer,
+        dialer={"early_muxer": False},
+        listener={"early_muxer": False},
+    ),
+)
+
+KEYS = tuple(
+    Scenario(f"{kind} key: {role}", "handshake, ping, echo", connections.keys, **{role: {"key_type": kind}})  # type: ignore[arg-type]
+    for kind in KEY_TYPES
+    for role in ("dialer", "listener")
+)
+
+STREAMS = (
+    Scenario("echo 1 B", "checksums compared", streams.echo(1), everywhere=True),
+    Scenario("echo 1 MiB", "checksums compared", streams.echo(1 << 20), everywhere=True),
+    Scenario("echo 64 MiB", "checksums compared", streams.echo(64 << 20), timeout=120),
+    Scenario("half-close", "either side first, then three windows back", two_way(streams.half_close), everywhere=True),
+    Scenario("reset", "by either side, with its code", two_way(streams.reset), everywhere=True),
+    Scenario("reset of a blocked writer", "wakes it", two_way(streams.reset_blocked_writer)),
+    Scenario("close with unread data", "20 in a row", two_way(streams.finished_streams)),
+    Scenario("1,000 streams", "256 open at once", two_way(streams.thousand_streams), timeout=120),
+    Scenario("both sides bulk", "echo and upload from both at once", streams.both_bulk, timeout=120),
+    Scenario("slow reader", "stops its writer and nothing else", two_way(streams.slow_reader), timeout=120),
+    Scenario("large message", "larger than the window", two_way(streams.large_message)),
+)
+
+MEASURES = (
+    Scenario("perf", "/perf/1.0.0 up, down, both", two_way(measures.perf), everywhere=True),
+    Scenario("messages", "10,000 one way, counted", two_way(measures.messages)),
+    Scenario("round trips", "on one stream and on new ones", two_way(measures.round_trips)),
+    Scenario("dials", "20 in sequence", measures.dials),
+    Scenario("idle connections", "20 at once", measures.idle),
+)
+
+ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES

@@ -1,0 +1,143 @@
+"""Connecting, knowing each other, and letting go."""
+
+from collections.abc import Awaitable, Callable
+
+from interop.harness.meeting import ECHO, HOLD, Meeting, Side, eventually, expect, expect_failure, meanwhile
+from interop.harness.process import Answer
+
+STRANGER = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"  # nobody's: the key is made up
+ALWAYS_SERVED = {ECHO, HOLD, "/perf/1.0.0", "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0"}
+LATE = "/interop/late/1.0.0"
+
+
+def without_peer(address: str) -> str:
+    """The address without a trailing /p2p part."""
+    return address.partition("/p2p/")[0]
+
+
+async def dial(meeting: Meeting) -> None:
+    """The connection is what was asked for, and both sides open streams on it."""
+    answer = await meeting.connect()
+    expect(answer["peer_id"] == meeting.listener.peer_id, "the listener's id", answer["peer_id"])
+    if meeting.stack.transport != "quic-v1":
+        expect(answer["security"].startswith(f"/{meeting.stack.security}"), meeting.stack.security, answer["security"])
+        expect(answer["muxer"] == meeting.stack.muxer, meeting.stack.muxer, answer["muxer"])
+        able = all(side.abilities.get("early_muxer") for side in (meeting.dialer, meeting.listener))
+        expect(answer["early_muxer"] in (None, able), f"early muxer choice to be {able}", answer["early_muxer"])
+    for near, far in meeting.both_ways():
+        await meeting.echo(near, far, 100)
+
+
+async def late_muxer(meeting: Meeting) -> None:
+    """The muxer is agreed by multistream-select where one side does not choose it in the handshake."""
+    answer = await meeting.connect()
+    expect(not answer["early_muxer"], "no early muxer choice", answer["early_muxer"])
+    expect(answer["muxer"] == meeting.stack.muxer, meeting.stack.muxer, answer["muxer"])
+    for near, far in meeting.both_ways():
+        await meeting.echo(near, far, 1 << 20)
+
+
+async def keys(meeting: Meeting) -> None:
+    """Each side authenticates the other's key, whatever its type."""
+    await meeting.connect()
+    for near, far in meeting.both_ways():
+        await near.call("ping", peer=far.peer_id)
+        await meeting.echo(near, far, 1024)
+
+
+async def ping(meeting: Meeting, near: Side, far: Side) -> None:
+    """Five pings on one stream."""
+    answer = await near.call("ping", peer=far.peer_id, count=5)
+    expect(len(answer["seconds"]) == 5 and all(0 < each < 5 for each in answer["seconds"]), "five round trips", answer["seconds"])
+
+
+async def identify(meeting: Meeting, near: Side, far: Side) -> None:
+    """What `near` accepted of what `far` says about itself is what is true of `far`."""
+    known = await near.call("identify", peer=far.peer_id)
+    expect(set(known["protocols"]) >= ALWAYS_SERVED, f"the protocols {sorted(ALWAYS_SERVED)}", known["protocols"])
+    listens = {without_peer(address) for address in far.addresses}
+    known_addresses = {without_peer(address) for address in known["listen_addresses"]}
+    expect(known_addresses == listens, f"the listen addresses {listens}", known_addresses)
+    expect(known["agent_version"], "an agent version", known["agent_version"])
+    expect(known["key_type"] in (None, "ed25519"), "an ed25519 key", known["key_type"])
+    expect(known["signed_record"] in (None, True), "a signed peer record", known["signed_record"])
+    observed = known["observed_address"]
+    expect(observed is None or without_peer(observed).startswith("/ip4/127.0.0.1/"), "an observed address on loopback", observed)
+    if near is meeting.listener and observed is not None and meeting.stack.transport == "tcp":
+        expect(without_peer(observed) == without_peer(meeting.address), meeting.address, observed)
+
+
+async def identify_push(meeting: Meeting) -> None:
+    """A protocol that a side begins to serve later is announced by identify push, and works."""
+    await meeting.connect()
+    for near, far in meeting.both_ways():
+        before = await near.call("identify", peer=far.peer_id)
+        expect(LATE not in before["protocols"], "the protocol not to be there yet")
+        await far.call("handle", protocol=LATE)
+        await eventually(_knows_late(near, far), f"{near.process.role} learns of the new protocol", timeout=10)
+        opened = await near.call("open", peer=far.peer_id, protocol=LATE)
+        await near.call("write", stream=opened["stream"], size=100)
+        answer = await near.call("read", stream=opened["stream"], size=100)
+        expect(answer["size"] == 100, "the echo of 100 bytes", answer["size"])
+        await near.call("close", stream=opened["stream"])
+
+
+def _knows_late(near: Side, far: Side) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return LATE in (await near.call("identify", peer=far.peer_id))["protocols"]
+
+    return check
+
+
+async def wrong_peer_id(meeting: Meeting) -> None:
+    """A dial that names somebody else is refused by the dialer and leaves nothing; the right dial works after it."""
+    address = f"{without_peer(meeting.address)}/p2p/{STRANGER}"
+    await expect_failure(meeting.dialer.call("connect", address=address), "peer_id_mismatch")
+    expect((await meeting.dialer.call("peers"))["peers"] == [], "no connection at the dialer")
+    await eventually(_alone(meeting.listener), "no connection at the listener")
+    await meeting.connect()
+    await meeting.echo(meeting.dialer, meeting.listener, 100)
+
+
+def _alone(side: Side) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return not (await side.call("peers"))["peers"]
+
+    return check
+
+
+async def unsupported_protocol(meeting: Meeting, near: Side, far: Side) -> None:
+    """A protocol that the other does not serve fails, at the latest at the first read; the connection stays."""
+    await expect_failure(_use(near, far, "/interop/nobody-serves-this/1.0.0"), "unsupported_protocol")
+    await meeting.echo(near, far, 100)
+
+
+async def _use(near: Side, far: Side, protocol: str) -> Answer:
+    opened = await near.call("open", peer=far.peer_id, protocol=protocol)
+    await near.call("write", stream=opened["stream"], size=10)
+    return await near.call("read", stream=opened["stream"], size=10)
+
+
+async def disconnect(meeting: Meeting, near: Side, far: Side) -> None:
+    """Closing a connection ends its streams at the other side, and a new one can be made."""
+    if not await near.knows(far):
+        await meeting.connect()
+    _, held = await meeting.link(near, far)
+    async with meanwhile(far.call("read", stream=held.stream, size=1)) as reading:
+        await near.call("disconnect", peer=far.peer_id)
+        await expect_failure(reading, "connection_closed", "reset", "ended")
+    for side in (near, far):
+        await eventually(_alone(side), f"{side.process.role} has no connection left")
+    await meeting.connect()
+    await meeting.echo(near, far, 100)
+
+
+async def stopped(meeting: Meeting) -> None:
+    """A node that stops says so: the other sees its connection and its streams end."""
+    await meeting.connect()
+    near, _ = await meeting.link(meeting.dialer, meeting.listener)
+    async with meanwhile(near.side.call("read", stream=near.stream, size=1)) as reading:
+        await meeting.listener.call("stop")
+        await expect_failure(reading, "connection_closed", "reset", "ended")
+    await eventually(_alone(meeting.dialer), "the dialer has no connection left")
+    await expect_failure(meeting.dialer.call("connect", address=meeting.address), "dial_failed")

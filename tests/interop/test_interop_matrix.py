@@ -1,0 +1,158 @@
+"""Which cells there are, and what a missing peer makes of them."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from interop.harness.cell import Cell, Result
+from interop.harness.matrix import Field, all_pairs, plan, play, prepare, unplayable
+from interop.harness.meeting import Meeting, expect
+from interop.harness.peers import PeerKind, load_peers
+from interop.harness.process import Answer
+from interop.harness.scenario import Scenario
+from interop.harness.stack import Stack, common_stacks
+from interop.scenarios.catalogue import ALL
+
+FAKE = Path(__file__).parent / "fake_peer.py"
+ROOT = Path(__file__).parent.parent.parent
+YAMUX = "/yamux/1.0.0"
+PLAIN: Answer = {"transports": ["tcp"], "security": ["noise"], "muxers": [YAMUX], "key_types": ["ed25519"]}
+RICH: Answer = {"transports": ["quic-v1", "ws", "tcp"], "security": ["tls", "noise"], "muxers": ["/mplex/6.7.0", YAMUX]}
+
+
+async def nothing(meeting: Meeting) -> None:
+    """Passes."""
+
+
+async def disappointment(meeting: Meeting) -> None:
+    expect(meeting.address == "elsewhere", "another address", meeting.address)
+
+
+async def failure(meeting: Meeting) -> None:
+    await meeting.listener.call("fail")
+
+
+async def patience(meeting: Meeting) -> None:
+    await asyncio.Event().wait()
+
+
+async def ignorance(meeting: Meeting) -> None:
+    (await meeting.dialer.call("describe"))["unheard of"]
+
+
+def kind(name: str, *, needs: tuple[str, ...] = (), build: tuple[str, ...] = (sys.executable, "-c", "")) -> PeerKind:
+    return PeerKind(name, "for tests", FAKE.parent, needs, build, (sys.executable, str(FAKE)))
+
+
+def field(*names: str) -> Field:
+    return Field(able={name: (kind(name), PLAIN) for name in names})
+
+
+def test_pairs_are_ordered_and_each_peer_meets_itself() -> None:
+    assert all_pairs(["a", "b"]) == [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")]
+
+
+def test_common_stacks_are_in_the_order_of_the_dialer() -> None:
+    assert [str(stack) for stack in common_stacks(RICH, RICH)] == [
+        "quic-v1",
+        "ws tls mplex",
+        "ws tls yamux",
+        "ws noise mplex",
+        "ws noise yamux",
+        "tcp tls mplex",
+        "tcp tls yamux",
+        "tcp noise mplex",
+        "tcp noise yamux",
+    ]
+    assert [str(stack) for stack in common_stacks(RICH, PLAIN)] == ["tcp noise yamux"]
+
+
+def test_a_stack_listens_on_loopback_and_asks_for_nothing_else() -> None:
+    assert Stack("ws", "noise", YAMUX).start_options() == {
+        "listen": ["/ip4/127.0.0.1/tcp/0/ws"],
+        "security": ["noise"],
+        "muxers": [YAMUX],
+    }
+    assert Stack("quic-v1").start_options() == {"listen": ["/ip4/127.0.0.1/udp/0/quic-v1"]}
+
+
+def test_on_stacks_after_the_first_only_the_scenarios_for_everywhere_run() -> None:
+    found = Field(able={"rich": (kind("rich"), RICH)})
+    scenarios = [Scenario("here", "", nothing), Scenario("there", "", nothing, everywhere=True)]
+    cells = [(str(cell.stack), cell.scenario.name) for cell in plan(found, ("rich", "rich"), scenarios)]
+    assert cells[:3] == [("quic-v1", "here"), ("quic-v1", "there"), ("ws tls mplex", "there")]
+    assert len(cells) == 10
+
+
+@pytest.mark.parametrize(("required", "outcome"), [(False, "skipped"), (True, "failed")])
+async def test_a_peer_without_its_toolchain_is_skipped_unless_required(required: bool, outcome: str, tmp_path: Path) -> None:
+    found = await prepare([kind("here"), kind("absent", needs=("no-such-compiler",))], lambda text: None)
+    pairs = [("here", "absent"), ("here", "here")]
+    results = await play(found, pairs, [Scenario("one", "", nothing)], tmp_path, required=required, say=lambda result: None)
+    assert [(result.pair, result.outcome) for result in results] == [("here → absent", outcome), ("here → here", "passed")]
+    assert results[0].detail == "absent: no-such-compiler not on the PATH"
+
+
+async def test_a_peer_that_does_not_build_is_a_failure_with_what_the_build_printed() -> None:
+    found = await prepare([kind("broken", build=(sys.executable, "-c", "raise SystemExit('out of order')"))], lambda text: None)
+    (result,) = unplayable(found, ("broken", "broken"), [Scenario("one", "", nothing)], required=False)
+    assert result.outcome == "failed"
+    assert "out of order" in result.detail
+
+
+async def test_a_program_that_does_not_exist_is_a_failure() -> None:
+    found = await prepare(
+        [PeerKind("gone", "", FAKE.parent, (), (sys.executable, "-c", ""), ("/no/such/program",))], lambda text: None
+    )
+    assert list(found.broken) == ["gone"]
+
+
+async def run(scenario: Scenario, logs: Path, abilities: Answer = PLAIN) -> Result:
+    cell = Cell(kind("a"), kind("b"), scenario, Stack("tcp", "noise", YAMUX), (abilities, abilities))
+    return await cell.run(logs)
+
+
+async def test_a_cell_that_passes_leaves_no_logs(tmp_path: Path) -> None:
+    result = await run(Scenario("fine", "", nothing), tmp_path / "logs")
+    assert (result.outcome, result.pair, result.stack) == ("passed", "a → b", "tcp noise yamux")
+    assert not (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("act", "timeout", "detail"),
+    [
+        (disappointment, 60.0, "another address, but found '/ip4/127.0.0.1/tcp/0'"),
+        (failure, 60.0, "listener b: fail failed (reset): as you wished"),
+        (patience, 0.3, "not done after"),
+        (ignorance, 60.0, "an answer without what it must hold: KeyError('unheard of')"),
+    ],
+)
+async def test_a_failed_cell_says_why_and_keeps_both_logs(act: object, timeout: float, detail: str, tmp_path: Path) -> None:
+    result = await run(Scenario("sad / story", "", act, timeout=timeout), tmp_path)  # type: ignore[arg-type]
+    assert result.outcome == "failed"
+    assert detail in result.detail
+    assert [path.name for path in result.logs] == [
+        "a-b-sad___story-tcp_noise_yamux.dialer.log",
+        "a-b-sad___story-tcp_noise_yamux.listener.log",
+    ]
+    for path in result.logs:
+        assert detail in path.read_text(encoding="utf-8")
+        assert '"op": "start"' in path.read_text(encoding="utf-8")
+
+
+async def test_a_scenario_with_keys_that_a_peer_lacks_is_skipped(tmp_path: Path) -> None:
+    result = await run(Scenario("rsa", "", nothing, listener={"key_type": "rsa"}), tmp_path)
+    assert (result.outcome, result.detail) == ("skipped", "None has no rsa keys")
+
+
+def test_every_folder_with_a_manifest_is_a_peer() -> None:
+    peers = {peer.name: peer for peer in load_peers(ROOT)}
+    assert "go" in peers
+    assert peers["go"].missing() in (None, "go not on the PATH")
+    assert str(ROOT / "interop" / "build") in peers["go"].run[0]
+
+
+def test_names_of_scenarios_are_unique() -> None:
+    assert len({scenario.name for scenario in ALL}) == len(ALL)
