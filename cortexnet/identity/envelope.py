@@ -14,6 +14,7 @@ from cortexnet.identity.keys import PUBLIC_SIZE_LIMIT, PrivateKey, PublicKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats import varint
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.multiformats.multiaddr_protocols import P2P
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_varint
 
 SIZE_LIMIT = 8_192
@@ -35,6 +36,7 @@ _RECORD = Schema(
     Field(3, BYTES, count_limit=ADDRESS_COUNT_LIMIT, surplus="skip"),
 )
 _ADDRESS = Schema("address of a peer record", Field(1, BYTES))
+_P2P_MARK = varint.encode(P2P.code)
 
 
 @final
@@ -193,6 +195,9 @@ def _readable(content: bytes) -> list[Multiaddr]:
 def _own_addresses(owner: PeerId, addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
     kept = []
     for address in addresses:
+        if _P2P_MARK not in bytes(address):  # spares most addresses the objects of their components
+            kept.append(address)
+            continue
         rest, named = address.split_peer()
         if rest is not None and named in (None, bytes(owner)):
             kept.append(rest)
