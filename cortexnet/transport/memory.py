@@ -9,7 +9,7 @@ from random import Random
 from typing import TypeVar, final
 
 from cortexnet.errors import LocalError
-from cortexnet.transport.memory_link import MemoryLink, MemoryTransport
+from cortexnet.transport.memory_link import LinkTransport, MemoryLink
 from cortexnet.transport.memory_wire import LinkConditions
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -106,7 +106,7 @@ class MemoryNetwork:
         listeners[number] = listener
         return listener
 
-    async def connect(self, number: int, protocol_factory: Callable[[], P]) -> tuple[MemoryTransport, P]:
+    async def connect(self, number: int, protocol_factory: Callable[[], P]) -> tuple[LinkTransport, P]:
         """Dial `number`, as `loop.create_connection` does; takes one round trip, and returns after `connection_made`.
 
         Raises ConnectionRefusedError where nobody listens, ConnectionResetError where the link is cut meanwhile. Has no
@@ -117,7 +117,7 @@ class MemoryNetwork:
         ours, theirs = memory_address(next(registry.dialers)), memory_address(number)
         listener = registry.listeners.get(number)
         link = registry.open_link(self.name or ours, listener.name if listener else theirs)
-        transport: MemoryTransport | None = None
+        transport: LinkTransport | None = None
         connected = False
         try:
             await link.forward.travel()

@@ -19,7 +19,7 @@ _HIGH_WATER = 65_536  # asyncio's default
 
 
 @final
-class MemoryTransport(asyncio.Transport):
+class LinkTransport(asyncio.Transport):
     """One end of a link: asyncio's transport of a selector loop's socket, without the socket.
 
     Calls `connection_made`, then what arrives through `get_buffer` and `buffer_updated` (or `data_received` of a plain
@@ -260,7 +260,7 @@ class MemoryTransport(asyncio.Transport):
 class _ClosedOnError:
     """Closes a transport when its protocol raises; the exception goes on, to the loop's handler."""
 
-    def __init__(self, transport: MemoryTransport) -> None:
+    def __init__(self, transport: LinkTransport) -> None:
         self._transport = transport
 
     def __enter__(self) -> None:
@@ -287,7 +287,7 @@ class MemoryLink:
         self.forward = LinkDirection(conditions, Random(random.getrandbits(64)), loop)
         self.backward = LinkDirection(conditions, Random(random.getrandbits(64)), loop)
         self._on_end = on_end
-        self._ends: list[MemoryTransport] = []
+        self._ends: list[LinkTransport] = []
         self._is_dialer_gone = self._is_listener_gone = False
 
     def cut(self, error: Exception | None = None) -> None:
@@ -307,15 +307,15 @@ class MemoryLink:
         self.forward.heal()
         self.backward.heal()
 
-    def open_dialer(self, protocol: asyncio.BaseProtocol, extra: dict[str, str]) -> MemoryTransport:
+    def open_dialer(self, protocol: asyncio.BaseProtocol, extra: dict[str, str]) -> LinkTransport:
         """The transport of the dialing end."""
-        transport = MemoryTransport(protocol, self.backward, self.forward, self._dialer_gone, extra)
+        transport = LinkTransport(protocol, self.backward, self.forward, self._dialer_gone, extra)
         self._ends.append(transport)
         return transport
 
-    def open_listener(self, protocol: asyncio.BaseProtocol, extra: dict[str, str]) -> MemoryTransport:
+    def open_listener(self, protocol: asyncio.BaseProtocol, extra: dict[str, str]) -> LinkTransport:
         """The transport of the listening end."""
-        transport = MemoryTransport(protocol, self.forward, self.backward, self._listener_gone, extra)
+        transport = LinkTransport(protocol, self.forward, self.backward, self._listener_gone, extra)
         self._ends.append(transport)
         return transport
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cortexnet.errors import LocalError
 from cortexnet.testing.loop import run
 from cortexnet.transport.memory import MemoryNetwork
-from cortexnet.transport.memory_link import MemoryLink, MemoryTransport
+from cortexnet.transport.memory_link import LinkTransport, MemoryLink
 from cortexnet.transport.memory_wire import LinkConditions
 from tests.transport.recorder import Recorder
 
@@ -462,7 +462,7 @@ def test_a_plain_datagram_protocol_is_no_reader() -> None:
         setup = Setup()
         await setup.connect()
         transport = setup.b.transport
-        assert isinstance(transport, MemoryTransport)
+        assert isinstance(transport, LinkTransport)
         transport.set_protocol(asyncio.BaseProtocol())
         setup.a.transport.write_eof()
         await setup.a.until("eof")
