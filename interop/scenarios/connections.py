@@ -16,25 +16,33 @@ def without_peer(address: str) -> str:
 
 
 async def dial(meeting: Meeting) -> None:
-    """The connection is what was asked for, and both sides open streams on it."""
-    answer = await meeting.connect()
-    expect(answer["peer_id"] == meeting.listener.peer_id, "the listener's id", answer["peer_id"])
-    if meeting.stack.transport != "quic-v1":
-        expect(answer["security"].startswith(f"/{meeting.stack.security}"), meeting.stack.security, answer["security"])
-        expect(answer["muxer"] == meeting.stack.muxer, meeting.stack.muxer, answer["muxer"])
-        able = all(side.abilities.get("early_muxer") for side in (meeting.dialer, meeting.listener))
-        expect(answer["early_muxer"] in (None, able), f"early muxer choice to be {able}", answer["early_muxer"])
+    """The connection is, for both sides, what was asked for; both open streams on it."""
+    await meeting.connect()
+    able = all(side.abilities["early_muxer"] for side in (meeting.dialer, meeting.listener))
+    await _check_connection(meeting, early=able)
     for near, far in meeting.both_ways():
         await meeting.echo(near, far, 100)
 
 
 async def late_muxer(meeting: Meeting) -> None:
     """The muxer is agreed by multistream-select where one side does not choose it in the handshake."""
-    answer = await meeting.connect()
-    expect(not answer["early_muxer"], "no early muxer choice", answer["early_muxer"])
-    expect(answer["muxer"] == meeting.stack.muxer, meeting.stack.muxer, answer["muxer"])
+    await meeting.connect()
+    await _check_connection(meeting, early=False)
     for near, far in meeting.both_ways():
         await meeting.echo(near, far, 1 << 20)
+
+
+async def _check_connection(meeting: Meeting, *, early: bool) -> None:
+    stack = meeting.stack
+    for direction, (near, far) in zip(("outbound", "inbound"), meeting.both_ways(), strict=True):
+        is_so = await near.call("connection", peer=far.peer_id)
+        expect(is_so["peer_id"] == far.peer_id, f"the id {far.peer_id}", is_so["peer_id"])
+        expect(is_so["direction"] == direction, f"an {direction} connection", is_so["direction"])
+        if not stack.muxer:
+            continue
+        expect(is_so["security"].startswith(f"/{stack.security}"), stack.security, is_so["security"])
+        expect(is_so["muxer"] == stack.muxer, stack.muxer, is_so["muxer"])
+        expect(is_so["early_muxer"] in (None, early), f"early muxer choice to be {early}", is_so["early_muxer"])
 
 
 async def keys(meeting: Meeting) -> None:

@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
+var directions = map[network.Direction]string{network.DirInbound: "inbound", network.DirOutbound: "outbound"}
+
 func texts[T fmt.Stringer](items []T) []string {
 	out := make([]string, 0, len(items))
 	for _, item := range items {
@@ -50,14 +52,33 @@ func (p *peerProgram) connect(ctx context.Context, r *request) (answer, error) {
 		return nil, err
 	}
 	seconds := time.Since(begin).Seconds()
-	connections := h.Network().ConnsToPeer(info.ID)
+	body, err := connectionTo(h, info.ID)
+	if err != nil {
+		return nil, err
+	}
+	body["seconds"] = seconds
+	return body, nil
+}
+
+func (p *peerProgram) connection(_ context.Context, r *request) (answer, error) {
+	h, id, err := p.target(r)
+	if err != nil {
+		return nil, err
+	}
+	return connectionTo(h, id)
+}
+
+// connectionTo says what the connection to a peer is made of.
+func connectionTo(h host.Host, id peer.ID) (answer, error) {
+	connections := h.Network().ConnsToPeer(id)
 	if len(connections) == 0 {
 		return nil, network.ErrNoConn
 	}
 	state := connections[0].ConnState()
 	return answer{
-		"peer_id": connections[0].RemotePeer().String(), "seconds": seconds, "transport": state.Transport,
-		"security": string(state.Security), "muxer": string(state.StreamMultiplexer), "early_muxer": state.UsedEarlyMuxerNegotiation,
+		"peer_id": connections[0].RemotePeer().String(), "direction": directions[connections[0].Stat().Direction],
+		"transport": state.Transport, "security": string(state.Security), "muxer": string(state.StreamMultiplexer),
+		"early_muxer": state.UsedEarlyMuxerNegotiation,
 	}, nil
 }
 

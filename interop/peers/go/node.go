@@ -39,7 +39,7 @@ func newPeer() *peerProgram { return &peerProgram{streams: newHeldStreams()} }
 func (p *peerProgram) operations() map[string]operation {
 	return map[string]operation{
 		"describe": describe, "start": p.start, "handle": p.handleLate,
-		"connect": p.connect, "disconnect": p.disconnect, "peers": p.peers, "identify": p.identified, "ping": p.ping,
+		"connect": p.connect, "connection": p.connection, "disconnect": p.disconnect, "peers": p.peers, "identify": p.identified, "ping": p.ping,
 		"open": p.open, "accept": p.accept, "write": p.write, "read": p.read, "progress": p.progress,
 		"write_message": p.writeMessage, "read_message": p.readMessage,
 		"close_write": p.closeWrite, "close": p.close, "reset": p.reset,
