@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 from interop.harness.payload import digest
@@ -128,11 +129,7 @@ class Meeting:
     async def connect(self, **fields: Any) -> Answer:
         """Dial, and wait until the listener knows of it too."""
         answer = await self.dialer.call("connect", address=self.address, **fields)
-
-        async def known() -> bool:
-            return await self.listener.knows(self.dialer)
-
-        await eventually(known, "the listener lists the dialer")
+        await eventually(partial(self.listener.knows, self.dialer), "the listener lists the dialer")
         return answer
 
     async def link(self, opener: Side, acceptor: Side) -> tuple[End, End]:

@@ -7,12 +7,20 @@ KEY_TYPES = ("secp256k1", "ecdsa", "rsa")
 
 CONNECTIONS = (
     Scenario("dial", "dial and be dialed, streams from both sides", connections.dial, everywhere=True),
+    Scenario("simultaneous dial", "both dial at the same moment", connections.simultaneous),
     Scenario("ping", "five pings from each side", two_way(connections.ping), everywhere=True),
     Scenario("identify", "protocols, addresses, observed address, agent, key", two_way(connections.identify), everywhere=True),
     Scenario("identify push", "a protocol served later is announced", connections.identify_push),
     Scenario("wrong peer id", "refused by the dialer, nothing left", connections.wrong_peer_id, everywhere=True),
     Scenario("unsupported protocol", "fails cleanly, connection stays", two_way(connections.unsupported_protocol)),
     Scenario("disconnect", "ends the streams, can be dialed again", two_way(connections.disconnect)),
+    Scenario(
+        "default limits",
+        "bulk, 32 streams at once",
+        connections.default_limits,
+        dialer={"limits": "default"},
+        listener={"limits": "default"},
+    ),
     Scenario("stop", "the other side sees the end", connections.stopped),
 )
 

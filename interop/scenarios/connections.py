@@ -1,6 +1,7 @@
 """Connecting, knowing each other, and letting go."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from functools import partial
 
 from interop.harness.meeting import ECHO, HOLD, Meeting, Side, eventually, expect, expect_failure, meanwhile
 from interop.harness.process import Answer
@@ -45,6 +46,24 @@ async def _check_connection(meeting: Meeting, *, early: bool) -> None:
         expect(is_so["early_muxer"] in (None, early), f"early muxer choice to be {early}", is_so["early_muxer"])
 
 
+async def simultaneous(meeting: Meeting) -> None:
+    """Both dial each other at the same moment; whatever connections come of it, both sides can use them."""
+    dials = (near.call("connect", address=far.addresses[0]) for near, far in meeting.both_ways())
+    await asyncio.gather(*dials)
+    for near, far in meeting.both_ways():
+        await eventually(partial(near.knows, far), f"{near.process.role} lists the other")
+    await asyncio.gather(*(meeting.echo(near, far, 1 << 20) for near, far in meeting.both_ways()))
+
+
+async def default_limits(meeting: Meeting) -> None:
+    """With the limits that an implementation has by itself, ordinary use goes through: bulk, and 32 streams at once."""
+    await meeting.connect()
+    for near, far in meeting.both_ways():
+        await near.call("ping", peer=far.peer_id)
+        await meeting.echo(near, far, 16 << 20)
+        await near.call("streams", peer=far.peer_id, count=96, at_once=32, size=100)
+
+
 async def keys(meeting: Meeting) -> None:
     """Each side authenticates the other's key, whatever its type."""
     await meeting.connect()
@@ -82,7 +101,7 @@ async def identify_push(meeting: Meeting) -> None:
         before = await near.call("identify", peer=far.peer_id)
         expect(LATE not in before["protocols"], "the protocol not to be there yet")
         await far.call("handle", protocol=LATE)
-        await eventually(_knows_late(near, far), f"{near.process.role} learns of the new protocol", timeout=10)
+        await eventually(partial(_knows_late, near, far), f"{near.process.role} learns of the new protocol", timeout=10)
         opened = await near.call("open", peer=far.peer_id, protocol=LATE)
         await near.call("write", stream=opened["stream"], size=100)
         answer = await near.call("read", stream=opened["stream"], size=100)
@@ -90,11 +109,8 @@ async def identify_push(meeting: Meeting) -> None:
         await near.call("close", stream=opened["stream"])
 
 
-def _knows_late(near: Side, far: Side) -> Callable[[], Awaitable[bool]]:
-    async def check() -> bool:
-        return LATE in (await near.call("identify", peer=far.peer_id))["protocols"]
-
-    return check
+async def _knows_late(near: Side, far: Side) -> bool:
+    return LATE in (await near.call("identify", peer=far.peer_id))["protocols"]
 
 
 async def wrong_peer_id(meeting: Meeting) -> None:
@@ -102,16 +118,13 @@ async def wrong_peer_id(meeting: Meeting) -> None:
     address = f"{without_peer(meeting.address)}/p2p/{STRANGER}"
     await expect_failure(meeting.dialer.call("connect", address=address), "peer_id_mismatch")
     expect((await meeting.dialer.call("peers"))["peers"] == [], "no connection at the dialer")
-    await eventually(_alone(meeting.listener), "no connection at the listener")
+    await eventually(partial(_alone, meeting.listener), "no connection at the listener")
     await meeting.connect()
     await meeting.echo(meeting.dialer, meeting.listener, 100)
 
 
-def _alone(side: Side) -> Callable[[], Awaitable[bool]]:
-    async def check() -> bool:
-        return not (await side.call("peers"))["peers"]
-
-    return check
+async def _alone(side: Side) -> bool:
+    return not (await side.call("peers"))["peers"]
 
 
 async def unsupported_protocol(meeting: Meeting, near: Side, far: Side) -> None:
@@ -135,7 +148,7 @@ async def disconnect(meeting: Meeting, near: Side, far: Side) -> None:
         await near.call("disconnect", peer=far.peer_id)
         await expect_failure(reading, "connection_closed", "reset", "ended")
     for side in (near, far):
-        await eventually(_alone(side), f"{side.process.role} has no connection left")
+        await eventually(partial(_alone, side), f"{side.process.role} has no connection left")
     await meeting.connect()
     await meeting.echo(near, far, 100)
 
@@ -147,5 +160,5 @@ async def stopped(meeting: Meeting) -> None:
     async with meanwhile(near.side.call("read", stream=near.stream, size=1)) as reading:
         await meeting.listener.call("stop")
         await expect_failure(reading, "connection_closed", "reset", "ended")
-    await eventually(_alone(meeting.dialer), "the dialer has no connection left")
+    await eventually(partial(_alone, meeting.dialer), "the dialer has no connection left")
     await expect_failure(meeting.dialer.call("connect", address=meeting.address), "dial_failed")

@@ -1,5 +1,7 @@
 """The operations that benchmarks use, in small: here only that they work and count right."""
 
+from functools import partial
+
 from interop.harness.meeting import Meeting, Side, eventually, expect
 
 MIB = 1 << 20
@@ -43,7 +45,8 @@ async def idle(meeting: Meeting) -> None:
 
 
 async def _peers(side: Side, count: int) -> None:
-    async def check() -> bool:
-        return len((await side.call("peers"))["peers"]) == count
+    await eventually(partial(_has_peers, side, count), f"{side.process.role} has {count} peers")
 
-    await eventually(check, f"{side.process.role} has {count} peers")
+
+async def _has_peers(side: Side, count: int) -> bool:
+    return len((await side.call("peers"))["peers"]) == count
