@@ -156,6 +156,11 @@ class Connection(asyncio.BufferedProtocol):
         return list(self._streams.values())
 
     @property
+    def stream_count(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    @property
     def is_relayed(self) -> bool:
         """Whether it runs through a relay."""
         return False

@@ -1,0 +1,180 @@
+"""Dialing: resolve, choose, start the attempts when they are due, keep the first that succeeds. A shell around `dial_plan`."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from typing import TYPE_CHECKING, final
+
+from cortexnet.errors import ConnectionClosed, CortexError, PeerTimeout
+from cortexnet.swarm.dial_backoff import DialBackoff
+from cortexnet.swarm.dial_plan import Attempt, DialPlan, choose, stagger
+
+if TYPE_CHECKING:
+    from cortexnet.identity.peer_id import PeerId
+    from cortexnet.multiformats.multiaddr import Multiaddr
+    from cortexnet.swarm.resources import Reservation, Resources
+    from cortexnet.transport.connection import Connection
+    from cortexnet.transport.transport import Transport
+
+Resolve = Callable[["Multiaddr", "PeerId | None"], Awaitable[list["Multiaddr"]]]
+
+
+@final
+class Dialer:
+    """Makes connections. Every dial runs in the task of its caller; cancelled, it leaves no socket and no reservation."""
+
+    def __init__(
+        self,
+        transports: Sequence["Transport"],
+        resources: "Resources",
+        resolve: Resolve,
+        own_addresses: Callable[[], Container["Multiaddr"]],
+    ) -> None:
+        self._transports = transports
+        self._resources = resources
+        self._resolve = resolve
+        self._own_addresses = own_addresses
+        self._waiting: deque[asyncio.Future[None]] = deque()  # for a dial slot
+        self.backoff = DialBackoff()
+
+    async def dial(self, expected: "PeerId | None", addresses: Iterable["Multiaddr"]) -> "Connection":
+        """A connection, not started yet, to whoever answers first at one of the addresses and is the expected peer.
+
+        Raises DialFailed, which says of each address why.
+        """
+        loop = asyncio.get_running_loop()
+        resolved, refused = await self._resolve_all(addresses, expected)
+        choice = choose(
+            resolved,
+            expected=expected,
+            can_dial=lambda address: self._transport_for(address) is not None,
+            own_addresses=self._own_addresses(),
+            rest_of=None if expected is None else lambda address: self.backoff.remaining(expected, address, loop.time()),
+        )
+        plan = DialPlan(
+            stagger(choice.addresses),
+            loop.time(),
+            peer=expected,
+            backoff=self.backoff,
+            refused=[*refused, *choice.refused],
+            at_once=self._resources.limits.dials_per_peer,
+            address_limit=self._resources.limits.dial_addresses_per_peer,
+        )
+        return await self._run(plan, expected)
+
+    async def _resolve_all(
+        self, addresses: Iterable["Multiaddr"], expected: "PeerId | None"
+    ) -> tuple[list["Multiaddr"], list[Attempt]]:
+        resolved: list[Multiaddr] = []
+        refused: list[Attempt] = []
+        for address in addresses:
+            if not address.protocols[0].startswith("dns"):
+                resolved.append(address)
+                continue
+            try:
+                resolved += await self._resolve(address, expected)
+            except (CortexError, OSError) as error:
+                refused.append((str(address), error))
+        return resolved, refused
+
+    def _transport_for(self, address: "Multiaddr") -> "Transport | None":
+        return next((transport for transport in self._transports if transport.can_dial(address)), None)
+
+    async def _run(self, plan: DialPlan, expected: "PeerId | None") -> "Connection":
+        """Start what the plan says when it says so; the losers are cancelled and awaited on every way out."""
+        loop = asyncio.get_running_loop()
+        attempts: dict[asyncio.Task[Connection], Multiaddr] = {}
+        winner: Connection | None = None
+        try:
+            while winner is None and not plan.is_over:
+                while (address := plan.next(loop.time())) is not None:
+                    attempts[loop.create_task(self._attempt(address, expected))] = address
+                due = plan.next_timeout()
+                timeout = None if due is None else max(due - loop.time(), 0.0)
+                done, _ = await asyncio.wait(attempts, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    error = task.exception()
+                    if error is not None:
+                        plan.on_failure(attempts.pop(task), error, loop.time())
+                    elif winner is None:
+                        plan.on_success(attempts.pop(task))
+                        winner = task.result()
+        finally:
+            try:
+                await _give_up(attempts)
+            except asyncio.CancelledError:
+                if winner is not None:
+                    winner.abort()
+                raise
+        if winner is None:
+            raise plan.failure()
+        return winner
+
+    async def _attempt(self, address: "Multiaddr", expected: "PeerId | None") -> "Connection":
+        transport = self._transport_for(address)
+        assert transport is not None  # `choose` asked
+        reservation = await self._reserve(address, expected)
+        limits = self._resources.limits
+        seconds = limits.dial_timeout_local if address.is_private else limits.dial_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                return await transport.dial(address, expected, reservation)
+        except PeerTimeout:
+            raise
+        except TimeoutError:
+            raise PeerTimeout(f"no connection within {seconds:g} s") from None
+        except CortexError:
+            raise
+        except OSError as error:
+            raise ConnectionClosed(_reason(error), by="network") from error
+        finally:
+            self._wake_next()
+
+    async def _reserve(self, address: "Multiaddr", expected: "PeerId | None") -> "Reservation":
+        """A slot among the dials of the node and the peer; waits its turn."""
+        while self._waiting or not self._resources.can_dial(expected):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+                else:
+                    self._wake_next()
+                raise
+            if self._resources.can_dial(expected):
+                break
+        endpoint = address.endpoint
+        return self._resources.admit_dial(expected, endpoint[0] if endpoint else None, has_socket=endpoint is not None)
+
+    def _wake_next(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+
+async def _give_up(attempts: Iterable["asyncio.Task[Connection]"]) -> None:
+    """Cancel attempts that are still in flight and wait for them; a connection that came all the same is closed."""
+    pending = list(attempts)
+    for task in pending:
+        task.cancel()
+    cancelled = False
+    while waiting := [task for task in pending if not task.done()]:
+        try:
+            await asyncio.wait(waiting)
+        except asyncio.CancelledError:  # they are cancelled already, and end at once
+            cancelled = True
+    for task in pending:
+        if not task.cancelled() and task.exception() is None:
+            task.result().abort()
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, without asyncio's words around it."""
+    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
