@@ -1,0 +1,133 @@
+"""go-libp2p as a measured pair: the Go peer of the interop harness, steered as interop/README.md documents."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, final
+
+from bench.half import Figures, Task
+from bench.pair import Client, Kind, Server
+from bench.process import ROOT, MeasurementFailed, Process
+from interop.harness import peers
+
+PEER: Final = peers.read_manifest(ROOT / "interop" / "peers" / "go" / "peer.toml", ROOT)
+LISTEN: Final = "/ip4/127.0.0.1/tcp/0"
+MESSAGE_SIZE: Final = 100
+ENDLESS: Final = 1 << 40
+"""Bytes of a transfer that is to last until its process is ended."""
+
+
+async def build() -> str:
+    """Build the peer (at once when nothing changed) and return its version. Raises MeasurementFailed without a Go toolchain."""
+    if missing := PEER.missing():
+        raise MeasurementFailed(missing)
+    try:
+        await peers.build(PEER)
+    except peers.PeerUnusable as error:
+        raise MeasurementFailed(str(error)) from error
+    async with Process(PEER.run) as process:
+        described = await Calls(process).call("describe")
+        return f"{described['implementation']} {described['version']}, {described['runtime']}"
+
+
+@final
+class Calls:
+    """Requests to one go process. Answers carry the number of their request and may come in any order."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._numbers = itertools.count(1)
+
+    def start(self, operation: str, **fields: object) -> int:
+        number = next(self._numbers)
+        request = {"id": number, "op": operation, "timeout": 100, **fields}
+        self._process.send_line(json.dumps(request).encode() + b"\n")
+        return number
+
+    async def call(self, operation: str, **fields: object) -> dict[str, Any]:
+        """Raises MeasurementFailed if this request fails, or another that was started before."""
+        number = self.start(operation, **fields)
+        while True:
+            answer = await self._process.receive()
+            if not answer["ok"]:
+                raise MeasurementFailed(f"go: {operation}: {answer['error']}")
+            if answer["id"] == number:
+                return answer
+
+
+@final
+class GoServer:
+    def __init__(self, calls: Calls, address: str) -> None:
+        self._calls = calls
+        self.address = address
+
+    async def resident(self) -> int:
+        return int((await self._calls.call("memory"))["rss"])
+
+    async def metered(self) -> dict[str, Any]:
+        raise MeasurementFailed("only halves written in Python have meters")
+
+
+@final
+class GoClient:
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def measure(self, task: Task) -> Figures:
+        calls = self._calls
+        await calls.call("start")
+        if task.workload == "dials":
+            return rate_and_latencies(await calls.call("dials", address=task.address, count=task.amount))
+        peer = (await calls.call("connect", address=task.address))["peer_id"]
+        match task.workload:
+            case "bulk_up":
+                return {"rate": task.amount / (await calls.call("perf", peer=peer, upload=task.amount))["seconds"] / 1e6}
+            case "bulk_down":
+                return {"rate": task.amount / (await calls.call("perf", peer=peer, download=task.amount))["seconds"] / 1e6}
+            case "messages":
+                answer = await calls.call("messages", peer=peer, size=MESSAGE_SIZE, count=task.amount)
+                return {"rate": answer["acknowledged"] / answer["seconds"]}
+            case "round_trip":
+                return latencies(await calls.call("round_trips", peer=peer, size=MESSAGE_SIZE, count=task.amount))
+            case "requests":
+                return latencies(await calls.call("requests", peer=peer, size=MESSAGE_SIZE, count=task.amount))
+            case "crowded_up" | "crowded_down":
+                return await self._crowded(peer, task)
+            case _:
+                raise MeasurementFailed(f"go has no workload {task.workload!r}")
+
+    async def hold(self, task: Task) -> None:
+        await self._calls.call("idle", address=task.address, count=task.amount)
+
+    async def _crowded(self, peer: str, task: Task) -> Figures:
+        direction = "upload" if task.workload == "crowded_up" else "download"
+        for _ in range(5):
+            self._calls.start("perf", peer=peer, **{direction: ENDLESS})
+        await asyncio.sleep(0.3)
+        return latencies(await self._calls.call("round_trips", peer=peer, size=MESSAGE_SIZE, count=task.amount))
+
+
+def latencies(answer: dict[str, Any]) -> Figures:
+    return {"p50": answer["p50_us"], "p99": answer["p99_us"]}
+
+
+def rate_and_latencies(answer: dict[str, Any]) -> Figures:
+    return {"rate": answer["count"] / answer["seconds"], **latencies(answer)}
+
+
+@asynccontextmanager
+async def start_server(task: Task) -> AsyncIterator[Server]:
+    async with Process(PEER.run) as process:
+        calls = Calls(process)
+        yield GoServer(calls, (await calls.call("start", listen=[LISTEN]))["addresses"][0])
+
+
+@asynccontextmanager
+async def start_client(task: Task) -> AsyncIterator[Client]:
+    async with Process(PEER.run) as process:
+        yield GoClient(Calls(process))
+
+
+GO: Final = Kind("go", start_server, start_client)

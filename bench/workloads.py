@@ -1,0 +1,88 @@
+"""What is measured, how much of it, and what we want of cortexnet. Goals are ratios where another stack sets the scale."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, final
+
+KindName: TypeAlias = Literal["ceiling", "cortexnet", "go"]
+STACKS: Final[tuple[KindName, ...]] = ("cortexnet", "go")
+ALL: Final[tuple[KindName, ...]] = ("ceiling", "cortexnet", "go")
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound on cortexnet's median: a multiple of another kind's median or, without one, the figure itself."""
+
+    relation: Literal["≥", "≤"]
+    bound: float
+    against: KindName | None = None
+
+    def is_met(self, value: float) -> bool:
+        return value >= self.bound if self.relation == "≥" else value <= self.bound
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure of a workload; `key` is its name among the `Figures` that the halves return."""
+
+    key: str
+    unit: str
+    goals: tuple[Goal, ...] = ()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One thing to measure on each of its kinds; `amount` is in bytes for bulk, else a count."""
+
+    name: str
+    meaning: str
+    amount: int
+    measures: tuple[Measure, ...]
+    kinds: tuple[KindName, ...] = ALL
+
+
+BULK: Final = (Measure("rate", "MB/s", (Goal("≥", 0.7, "ceiling"), Goal("≥", 1.5, "go"))),)
+CROWDED: Final = (Measure("p50", "µs"), Measure("p99", "µs", (Goal("≤", 20_000),)))
+
+WORKLOADS: Final = (
+    Workload("bulk_up", "1 GiB to the server on one stream, 64 KiB writes", 1 << 30, BULK),
+    Workload("bulk_down", "1 GiB from the server on one stream, 64 KiB writes", 1 << 30, BULK),
+    Workload(
+        "messages",
+        "100-byte messages to the server on one stream, one write each",
+        300_000,
+        (Measure("rate", "/s", (Goal("≥", 0.6, "ceiling"), Goal("≥", 2.5, "go"))),),
+    ),
+    Workload(
+        "round_trip",
+        "100 bytes there and back on an open stream",
+        5_000,
+        (Measure("p50", "µs", (Goal("≤", 1.5, "ceiling"), Goal("≤", 2.2, "go"))), Measure("p99", "µs")),
+    ),
+    Workload(
+        "requests",
+        "a new stream for each 100-byte request and its answer",
+        2_000,
+        (Measure("p50", "µs", (Goal("≤", 2.5, "go"),)), Measure("p99", "µs", (Goal("≤", 4.0, "go"),))),
+        STACKS,
+    ),
+    Workload(
+        "dials",
+        "dial and hang up, one after the other; the ceiling is the dial floor, without identify; go waits for identify",
+        400,
+        (Measure("rate", "/s", (Goal("≥", 0.5, "ceiling"), Goal("≥", 1.0, "go"))), Measure("p50", "µs")),
+    ),
+    Workload("crowded_up", "100 bytes there and back beside five uploads on the same connection", 300, CROWDED, STACKS),
+    Workload("crowded_down", "100 bytes there and back beside five downloads on the same connection", 300, CROWDED, STACKS),
+    Workload("idle", "memory of the server for each idle connection", 200, (Measure("each", "KiB", (Goal("≤", 40),)),), STACKS),
+    Workload(
+        "import",
+        "what the package adds to asyncio and cryptography; what its `Node` adds, which each program uses",
+        5,
+        (Measure("package", "ms", (Goal("≤", 50),)), Measure("node", "ms", (Goal("≤", 50),))),
+        ("cortexnet",),
+    ),
+)
+BY_NAME: Final = {workload.name: workload for workload in WORKLOADS}
