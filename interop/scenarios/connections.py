@@ -50,7 +50,7 @@ async def simultaneous(meeting: Meeting) -> None:
     """Both dial each other at the same moment; whatever connections come of it, both sides can use them.
 
     Both dials may fail, then one side tries again: between stacks that dial from their listen port the two SYNs can meet: TCP
-    makes one connection of it, both take themselves for the initiator. (Seen between two go-libp2p nodes, which back off for 5 s.)
+    makes one connection of it, and both are its initiator. (Seen between two go-libp2p nodes, which back off for 5 s.)
     """
     await asyncio.gather(*(_dials(near, far) for near, far in meeting.both_ways()))
     await eventually(partial(_dials, meeting.dialer, meeting.listener), "a dial succeeds", timeout=15)
