@@ -2,5 +2,83 @@
 
     from cortexnet import Node
 
-`Node` is the whole node in one `async with`; docs/ and the README show it at work.
+`Node` is the whole node in one `async with`; the README shows it at work. Names are loaded when they are first used.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from cortexnet.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from cortexnet.config import Config as Config
+    from cortexnet.errors import Busy as Busy
+    from cortexnet.errors import ConfigInvalid as ConfigInvalid
+    from cortexnet.errors import ConnectionClosed as ConnectionClosed
+    from cortexnet.errors import CortexError as CortexError
+    from cortexnet.errors import DialFailed as DialFailed
+    from cortexnet.errors import Ended as Ended
+    from cortexnet.errors import EndOfStream as EndOfStream
+    from cortexnet.errors import HandshakeFailed as HandshakeFailed
+    from cortexnet.errors import LimitExceeded as LimitExceeded
+    from cortexnet.errors import LocalError as LocalError
+    from cortexnet.errors import MessageTooLarge as MessageTooLarge
+    from cortexnet.errors import NegotiationFailed as NegotiationFailed
+    from cortexnet.errors import NotRunning as NotRunning
+    from cortexnet.errors import PeerIdMismatch as PeerIdMismatch
+    from cortexnet.errors import PeerTimeout as PeerTimeout
+    from cortexnet.errors import ProtocolViolation as ProtocolViolation
+    from cortexnet.errors import Refuse as Refuse
+    from cortexnet.errors import RemoteError as RemoteError
+    from cortexnet.errors import RequestFailed as RequestFailed
+    from cortexnet.errors import StorageFailed as StorageFailed
+    from cortexnet.errors import StreamClosed as StreamClosed
+    from cortexnet.errors import StreamReset as StreamReset
+    from cortexnet.host.identify import PeerInfo as PeerInfo
+    from cortexnet.identity.identity import Identity as Identity
+    from cortexnet.identity.keys import PrivateKey as PrivateKey
+    from cortexnet.identity.keys import PublicKey as PublicKey
+    from cortexnet.identity.peer_id import PeerId as PeerId
+    from cortexnet.messaging.request import Request as Request
+    from cortexnet.multiformats.cid import Cid as Cid
+    from cortexnet.multiformats.multiaddr import Multiaddr as Multiaddr
+    from cortexnet.node import Node as Node
+    from cortexnet.swarm.limits import Limits as Limits
+    from cortexnet.transport.connection import Connection as Connection
+    from cortexnet.transport.stream import Stream as Stream
+
+_PLACES = {
+    "cortexnet.config": ("Config",),
+    "cortexnet.errors": (
+        "Busy", "ConfigInvalid", "ConnectionClosed", "CortexError", "DialFailed", "EndOfStream", "Ended", "HandshakeFailed",
+        "LimitExceeded", "LocalError", "MessageTooLarge", "NegotiationFailed", "NotRunning", "PeerIdMismatch", "PeerTimeout",
+        "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "StorageFailed", "StreamClosed", "StreamReset",
+    ),
+    "cortexnet.host.identify": ("PeerInfo",),
+    "cortexnet.identity.identity": ("Identity",),
+    "cortexnet.identity.keys": ("PrivateKey", "PublicKey"),
+    "cortexnet.identity.peer_id": ("PeerId",),
+    "cortexnet.messaging.request": ("Request",),
+    "cortexnet.multiformats.cid": ("Cid",),
+    "cortexnet.multiformats.multiaddr": ("Multiaddr",),
+    "cortexnet.node": ("Node",),
+    "cortexnet.swarm.limits": ("Limits",),
+    "cortexnet.transport.connection": ("Connection",),
+    "cortexnet.transport.stream": ("Stream",),
+}  # fmt: skip
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_PLACE_OF)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    place = _PLACE_OF.get(name)
+    if place is None:
+        raise AttributeError(f"module 'cortexnet' has no attribute {name!r}")
+    value: object = vars(import_module(place))[name]
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

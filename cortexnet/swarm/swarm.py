@@ -189,18 +189,27 @@ class Swarm:
 
     async def close(self) -> None:
         """Stop listening and dialing, close all connections. Cancelled: they are aborted."""
-        self._closing = True
-        for listener in self._listeners:
-            await listener.close()
-        self._upgrader.abort_pending(ConnectionClosed("the node is closing", by="local"))
-        for shared in list(self._dials.values()):
-            shared.cancel()
+        self._stop()
         try:
             await asyncio.gather(*(connection.close() for connection in self.connections))
         finally:
-            for connection in self.connections:
-                connection.abort()
+            self.abort()
         await self._scope.close()
+
+    def abort(self) -> None:
+        """Close every socket now; the tasks of the connections end with the scope."""
+        self._stop()
+        for connection in self.connections:
+            connection.abort()
+
+    def _stop(self) -> None:
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        self._upgrader.abort_pending(ConnectionClosed("the node is closing", by="local"))
+        for shared in list(self._dials.values()):
+            shared.cancel()
 
 
 @final

@@ -56,7 +56,7 @@ class InMemoryListener:
         self._listener = listener
         self.address = Multiaddr.parse(memory_address(listener.number))
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop accepting."""
         self._listener.close()
 

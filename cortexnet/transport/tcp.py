@@ -73,7 +73,7 @@ class TcpListener:
         prefix = "".join(f"/{part.protocol}/{part.value}" for part in asked.components[:-1])
         self.address = Multiaddr.parse(f"{prefix}/tcp/{bound[1]}")
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop accepting."""
         self._server.close()
         self._reservation.release()

@@ -18,8 +18,8 @@ class Listener(Protocol):
     address: Multiaddr
     """With the real port."""
 
-    async def close(self) -> None:
-        """Stop accepting; handshakes under way are aborted, connections live on. Cancelled: the socket is closed all the same."""
+    def close(self) -> None:
+        """Stop accepting; connections live on."""
 
 
 class Transport(Protocol):

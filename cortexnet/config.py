@@ -1,0 +1,81 @@
+"""The configuration of a node: every setting with its default, its unit and its reason."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, final
+
+from cortexnet.errors import ConfigInvalid
+from cortexnet.mux import yamux
+from cortexnet.mux.yamux_config import YamuxConfig
+from cortexnet.security import noise
+from cortexnet.swarm.limits import Limits
+from cortexnet.version import VERSION
+
+if TYPE_CHECKING:
+    from cortexnet.transport.memory import MemoryNetwork
+
+_SECURITY = (noise.NAME.removeprefix("/"),)
+_MUXERS = (yamux.NAME,)
+_TRANSPORTS = ("tcp", "memory")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Settings of a node. Times are seconds, sizes bytes; `Limits` has the bounds.
+
+    Raises ConfigInvalid for a setting that is none.
+    """
+
+    transports: Sequence[str] = ("tcp",)
+    """What is spoken below: "tcp", "memory" (needs `memory_network`)."""
+    security: Sequence[str] = _SECURITY
+    """Secure channels in order of preference."""
+    muxers: Sequence[str] = _MUXERS
+    """Stream muxers in order of preference. With one, all stacks agree which is taken."""
+    early_muxer: bool = True
+    """Settle the muxer inside the Noise handshake: one round trip less for each connection. Peers that can't do it are served."""
+    limits: Limits = field(default_factory=Limits)
+    """Every bound of connections, streams, memory and times."""
+    agent_version: str = f"cortexnet/{VERSION} {platform.python_implementation().lower()}/{platform.python_version()}"
+    """What identify tells peers about this software; for people, never for decisions."""
+    protocol_version: str = ""
+    """What identify tells peers about the network this node belongs to."""
+    perf: bool = False
+    """Answer /perf/1.0.0. Off, since anybody could make this node send at full speed."""
+    announce: Sequence[str] = ()
+    """Addresses to tell peers instead of the ones listened on: behind a load balancer or a port that was forwarded by hand."""
+    memory_network: "MemoryNetwork | None" = None
+    """Where `/memory/N` addresses lead."""
+
+    def __post_init__(self) -> None:
+        for key, chosen, known in (
+            ("transports", self.transports, _TRANSPORTS),
+            ("security", self.security, _SECURITY),
+            ("muxers", self.muxers, _MUXERS),
+        ):
+            if not chosen:
+                raise ConfigInvalid("needs at least one entry", key=key)
+            for name in chosen:
+                if name not in known:
+                    raise ConfigInvalid(f"{name!r} is not one of {', '.join(known)}", key=key)
+        if "memory" in self.transports and self.memory_network is None:
+            raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
+
+
+def yamux_config(limits: Limits) -> YamuxConfig:
+    """The bounds of the node as a session of yamux sees them."""
+    return YamuxConfig(
+        max_window=limits.stream_window,
+        max_inbound_streams=limits.streams_inbound_extended + limits.streams_inbound_per_connection,
+        max_outbound_streams=limits.streams_outbound_per_connection,
+        accept_rate=limits.stream_open_rate,
+        ping_interval=limits.keep_alive_interval,
+        silence_limit=limits.silence_timeout,
+        linger=limits.stream_linger,
+        linger_silent=limits.stream_linger_silent,
+        pong_backlog=limits.ping_queue,
+        useless_frames=limits.useless_frames,
+        stray_data=limits.closed_stream_data,
+    )

@@ -1,0 +1,450 @@
+"""The node: identity, swarm, host and services in one `async with`. A shell; the entrance to everything."""
+
+import asyncio
+import logging
+from collections.abc import Generator, Iterable, Sequence
+from types import TracebackType
+from typing import Self, final
+
+from cortexnet.config import Config, yamux_config
+from cortexnet.errors import CortexError, DialFailed, LocalError, NotRunning, ProtocolViolation
+from cortexnet.host import perf
+from cortexnet.host.host import Host, Protocols, check_protocol
+from cortexnet.host.identify import PROTOCOL as IDENTIFY
+from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
+from cortexnet.host.identify import Identify, PeerInfo
+from cortexnet.host.ping import PROTOCOL as PING
+from cortexnet.host.ping import Pinger, serve_ping
+from cortexnet.identity.identity import Identity
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.messaging.request import Framing, RequestHandler, request, responder
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.security.noise import NoiseKeys
+from cortexnet.swarm.peerstore import Peerstore
+from cortexnet.swarm.resolver import Resolver
+from cortexnet.swarm.resources import Resources
+from cortexnet.swarm.swarm import Swarm
+from cortexnet.transport.connection import Connection, StreamHandler
+from cortexnet.transport.in_memory import InMemoryTransport
+from cortexnet.transport.interfaces import process_descriptor_limit, specific_addresses
+from cortexnet.transport.scope import Scope
+from cortexnet.transport.stream import Stream
+from cortexnet.transport.tcp import TcpTransport
+from cortexnet.transport.transport import Transport
+from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
+
+log = logging.getLogger(__name__)
+
+AnyAddress = Multiaddr | str
+AnyPeer = PeerId | str
+_BOOTSTRAP_RETRY = 60.0  # seconds between tries of bootstrap peers that did not answer
+
+
+@final
+class Node:
+    """A libp2p node.
+
+        async with Node(listen=["/ip4/127.0.0.1/tcp/0"]) as node:
+            print(node.peer_id, *node.addresses)
+
+    Nothing happens before `async with`; leaving it closes everything. A node is started once.
+    """
+
+    def __init__(
+        self,
+        identity: Identity | None = None,
+        *,
+        listen: Iterable[AnyAddress] = (),
+        bootstrap: Iterable[AnyAddress] = (),
+        config: Config | None = None,
+    ) -> None:
+        """Without an identity a fresh Ed25519 one is made. `bootstrap` peers are dialed in the background.
+
+        Raises ProtocolViolation for an address that is none.
+        """
+        self.identity = identity or Identity.generate()
+        self.config = config or Config()
+        self._listen = [_address(address) for address in listen]
+        self._bootstrap = [_address(address) for address in bootstrap]
+        self._announce = [_address(address) for address in self.config.announce]
+        self._protocols = Protocols()
+        self._peerstore = Peerstore(self.config.limits)
+        self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
+        self._scope: Scope | None = None
+        self._running: _Running | None = None
+        self._fault: BaseException | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    # --- life --------------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._scope is not None:
+            raise NotRunning("a node is started once; make a new one")
+        self._ended = asyncio.get_running_loop().create_future()
+        self._scope = Scope(on_error=self._failed)
+        try:
+            self._running = _Running(self, self._scope)
+            await self._running.start(self._listen, self._bootstrap)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+        if self._fault is not None and error is None:
+            raise self._fault
+
+    async def _close(self) -> None:
+        running, self._running = self._running, None
+        try:
+            if running is not None:
+                try:
+                    async with asyncio.timeout(self.config.limits.node_close_timeout):
+                        await running.close()
+                except TimeoutError:
+                    log.warning("the node did not close in time; its connections were aborted")
+        finally:
+            if running is not None:
+                running.abort()
+            if self._scope is not None:
+                await self._scope.close()
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_result(None)
+
+    def _failed(self, error: BaseException) -> None:
+        """A task of the node itself has raised: that is a bug, and the end of this node; leaving `async with` raises it."""
+        log.error("the node failed: %r", error, exc_info=error)
+        if self._fault is None:
+            self._fault = error
+        if self._running is not None:
+            self._running.abort()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    async def wait_closed(self) -> None:
+        """Wait until the node is closed or has failed. Cancelled: nothing changes."""
+        if self._ended is None:
+            raise NotRunning("the node is not started")
+        await asyncio.shield(self._ended)
+
+    async def ready(self) -> None:
+        """Wait until each bootstrap peer was tried once: whoever could be reached is connected and identified."""
+        await self._run.bootstrapped.wait()
+
+    @property
+    def _run(self) -> "_Running":
+        if self._running is None or self._fault is not None:
+            raise NotRunning("the node is not running: use it inside `async with node`")
+        return self._running
+
+    # --- what it is and knows ----------------------------------------------------------------------------------------------
+
+    @property
+    def peer_id(self) -> PeerId:
+        """Who we are."""
+        return self.identity.peer_id
+
+    @property
+    def addresses(self) -> list[Multiaddr]:
+        """Where peers can reach this node; each ends in /p2p/ and its peer id."""
+        return [address.with_peer(bytes(self.peer_id)) for address in self.listen_addresses()]
+
+    def listen_addresses(self) -> list[Multiaddr]:
+        """The same without peer id; what identify announces."""
+        if self._announce:
+            return self._announce
+        return specific_addresses(self._run.swarm.listen_addresses)
+
+    @property
+    def peers(self) -> list[PeerId]:
+        """Whom this node is connected to."""
+        return self._run.swarm.peers
+
+    @property
+    def connections(self) -> list[Connection]:
+        """All open connections."""
+        return self._run.swarm.connections
+
+    @property
+    def protocols(self) -> list[str]:
+        """What this node answers to."""
+        return self._protocols.names()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What is in use of each limited thing; all zero on a closed node."""
+        return self._resources.snapshot()
+
+    # --- protocols ---------------------------------------------------------------------------------------------------------
+
+    def handle(self, protocol: str, handler: StreamHandler, *, extended: bool = False) -> None:
+        """Run `handler` in a task of its own for each stream that a peer opens for `protocol`; also before the start.
+
+        A handler that returns closes its stream, one that raises resets it, `raise Refuse(code)` with a code of its choice.
+        `extended` lets one connection have 1,024 streams of it at a time, not 256. Raises LocalError where there is one already.
+        """
+        self._protocols.handle(protocol, handler, extended=extended)
+
+    def unhandle(self, protocol: str) -> None:
+        """Accept no new streams of `protocol`. Raises LocalError where it has no handler."""
+        self._protocols.unhandle(protocol)
+
+    def respond(
+        self, protocol: str, handler: RequestHandler, *, framing: Framing = "varint", size_limit: int = 1024 * 1024
+    ) -> None:
+        """Answer requests: `handler` gets a Request and returns the response; one stream for each.
+
+        A handler that raises resets the stream, and the caller gets RequestFailed; `raise Refuse(code)` chooses its code. It is
+        cancelled when the caller gives up. `framing` is "varint" (a length in front) or "eof" (rust's request-response codecs).
+        """
+        limits = self.config.limits
+        self._protocols.handle(protocol, responder(handler, limits=limits, framing=framing, size_limit=size_limit))
+
+    # --- peers -------------------------------------------------------------------------------------------------------------
+
+    async def dial(self, target: AnyAddress | PeerId | Sequence[AnyAddress]) -> PeerId:
+        """Connect to a peer, if that is not done yet: by address, by several addresses of one peer, or by id if one is known.
+
+        An address without /p2p/… accepts whoever answers there: compare the peer id that is returned.
+        Raises DialFailed, which says of each attempt why; LocalError; ProtocolViolation for what is no address.
+        Cancelled: nothing of the dial is left, unless others wait for it.
+        """
+        swarm = self._run.swarm
+        peer, addresses = _target(target)
+        if peer is None:
+            return (await swarm.dial_unknown(addresses[0])).peer_id
+        return (await swarm.dial(peer, addresses)).peer_id
+
+    async def disconnect(self, peer: AnyPeer) -> None:
+        """Close all connections to a peer; nothing happens where there is none. Cancelled: they are aborted."""
+        await self._run.swarm.disconnect(_peer(peer))
+
+    def stream(self, peer: AnyPeer, protocol: str | Sequence[str], *, confirm: bool = False) -> "StreamOpening":
+        """A stream to a peer, to be used as `async with node.stream(…) as stream` (or awaited, and closed by the caller).
+
+        Dials the peer if need be. With one protocol it can be used at once, and an unsupported protocol shows at the first read as
+        NegotiationFailed; with `confirm`, or several protocols of which the peer takes the first it speaks, here.
+        Raises DialFailed, ConnectionClosed, NegotiationFailed, PeerTimeout. Cancelled: nothing is left.
+        """
+        protocols = [protocol] if isinstance(protocol, str) else list(protocol)
+        for name in protocols:
+            check_protocol(name)
+        return StreamOpening(self._run.host, _peer(peer), protocols, confirm=confirm)
+
+    async def request(
+        self,
+        peer: AnyPeer,
+        protocol: str,
+        data: bytes,
+        *,
+        timeout: float | None = None,
+        framing: Framing = "varint",
+        size_limit: int = 1024 * 1024,
+    ) -> bytes:
+        """The peer's response to `data`, over a stream of its own; see `respond`.
+
+        `timeout` in seconds covers everything, a dial too. Raises RequestFailed (with the responder's code), NegotiationFailed,
+        PeerTimeout, MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed. Cancelled: the responder is told by a reset.
+        """
+        async with self._deadline(timeout), self.stream(peer, protocol) as stream:
+            return await request(stream, data, framing=framing, size_limit=size_limit)
+
+    async def ping(self, peer: AnyPeer, *, timeout: float | None = None) -> float:
+        """Seconds of one round trip. Raises PeerTimeout after `timeout` (10 s), DialFailed, NegotiationFailed, Ended."""
+        run = self._run
+        connection = await run.swarm.dial(_peer(peer))
+        return await run.pinger.ping(connection, timeout=timeout)
+
+    async def identify(self, peer: AnyPeer) -> PeerInfo:
+        """What the peer says about itself: protocols, addresses, versions. Raises DialFailed, RemoteError, Ended."""
+        run = self._run
+        connection = await run.swarm.dial(_peer(peer))
+        return await run.identify.identified(connection)
+
+    async def perf(
+        self, peer: AnyPeer, *, upload: int = 0, download: int = 0, progress: perf.Progress | None = None
+    ) -> perf.PerfResult:
+        """Send `upload` bytes and fetch `download` bytes over /perf/1.0.0. Raises as `stream`, and what reading and writing raise."""
+        connection = await self._run.swarm.dial(_peer(peer))
+        return await perf.perf(connection, upload=upload, download=download, progress=progress)
+
+
+@final
+class StreamOpening:
+    """A stream about to be opened: enter it, or await it. See `Node.stream`."""
+
+    __slots__ = ("_confirm", "_host", "_peer", "_protocols", "_stream")
+
+    def __init__(self, host: Host, peer: PeerId, protocols: Sequence[str], *, confirm: bool) -> None:
+        self._host = host
+        self._peer = peer
+        self._protocols = protocols
+        self._confirm = confirm
+        self._stream: Stream | None = None
+
+    def __await__(self) -> Generator[object, None, Stream]:
+        return self._host.open_stream(self._peer, self._protocols, confirm=self._confirm).__await__()
+
+    async def __aenter__(self) -> Stream:
+        self._stream = await self
+        return self._stream
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            await self._stream.__aexit__(kind, error, trace)
+
+
+@final
+class _Running:
+    """The parts of a started node."""
+
+    def __init__(self, node: Node, scope: Scope) -> None:
+        config, limits = node.config, node.config.limits
+        muxers = config.muxers if config.early_muxer else ()
+        keys = NoiseKeys.create(node.identity.private_key, muxers)
+        upgrader = Upgrader(
+            keys,
+            node._resources,
+            UpgradeConfig(
+                muxers=config.muxers,
+                yamux=yamux_config(limits),
+                inbound_timeout=limits.upgrade_timeout,
+                negotiation_timeout=limits.negotiation_timeout,
+                close_timeout=limits.connection_close_timeout,
+            ),
+        )
+        self._node = node
+        self._scope = scope
+        self._bootstrap_done: dict[Multiaddr, None] = {}
+        self.bootstrapped = asyncio.Event()
+        self.swarm = Swarm(
+            node.peer_id,
+            upgrader=upgrader,
+            transports=_transports(config, upgrader),
+            resources=node._resources,
+            peerstore=node._peerstore,
+            resolve=Resolver(limits).resolve,
+            acceptor=node._protocols,
+            scope=scope,
+        )
+        self.host = Host(self.swarm, node._peerstore)
+        self.pinger = Pinger(limits)
+        self.identify = Identify(
+            node.identity,
+            self,
+            agent_version=config.agent_version,
+            protocol_version=config.protocol_version,
+            limits=limits,
+            peerstore=node._peerstore,
+        )
+        self.swarm.on_connected.append(self._connected)
+        self.swarm.on_disconnected.append(self.identify.disconnected)
+        self.swarm.on_disconnected.append(self.pinger.disconnected)
+        self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
+        if config.perf:
+            self._builtin[perf.PROTOCOL] = perf.serve_perf
+
+    # what identify asks about its surroundings
+
+    def protocols(self) -> list[str]:
+        return self._node.protocols
+
+    def listen_addresses(self) -> list[Multiaddr]:
+        return self._node.listen_addresses()
+
+    def connections(self) -> list[Connection]:
+        return self.swarm.connections
+
+    async def start(self, listen: Iterable[Multiaddr], bootstrap: Sequence[Multiaddr]) -> None:
+        protocols = self._node._protocols
+        for protocol, handler in self._builtin.items():
+            if not protocols.supports(protocol):  # the application's own comes first
+                protocols.handle(protocol, handler)
+        for address in listen:
+            await self.swarm.listen(address)
+        protocols.on_change = self._protocols_changed
+        for address in bootstrap:
+            self._scope.spawn(self._keep_bootstrapping(address, len(bootstrap)), name=f"bootstrap {address}")
+        if not bootstrap:
+            self.bootstrapped.set()
+
+    def _protocols_changed(self) -> None:
+        if not self._scope.is_closed:
+            self._scope.spawn(self.identify.push_all(), name="identify push")
+
+    def _connected(self, connection: Connection) -> None:
+        self._scope.spawn(self._identify(connection), name=f"identify {connection.peer_id}")
+
+    async def _identify(self, connection: Connection) -> None:
+        try:
+            await self.identify.identify(connection)
+        except CortexError as error:
+            log.debug("identify of %s failed: %s", connection.peer_id, error)
+
+    async def _keep_bootstrapping(self, address: Multiaddr, count: int) -> None:
+        """Dial one bootstrap peer until that succeeded once: a dead one is a warning, no failure."""
+        while True:
+            try:
+                peer = await self._node.dial(address)
+                await self._node.identify(peer)
+                return
+            except NotRunning:
+                return
+            except CortexError as error:
+                log.warning("bootstrap peer %s can't be used now: %s", address, error)
+            finally:
+                self._bootstrap_done[address] = None
+                if len(self._bootstrap_done) == count:
+                    self.bootstrapped.set()
+            await asyncio.sleep(_BOOTSTRAP_RETRY)
+
+    async def close(self) -> None:
+        self._node._protocols.on_change = None
+        await self.swarm.close()
+
+    def abort(self) -> None:
+        """Close all sockets, now."""
+        self.swarm.abort()
+
+
+def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:
+    transports: list[Transport] = []
+    for name in config.transports:
+        if name == "tcp":
+            transports.append(TcpTransport(upgrader))
+        elif config.memory_network is not None:
+            transports.append(InMemoryTransport(upgrader, config.memory_network))
+    return transports
+
+
+def _address(address: AnyAddress) -> Multiaddr:
+    return Multiaddr.parse(address) if isinstance(address, str) else address
+
+
+def _peer(peer: AnyPeer) -> PeerId:
+    return PeerId.parse(peer) if isinstance(peer, str) else peer
+
+
+def _target(target: AnyAddress | PeerId | Sequence[AnyAddress]) -> tuple[PeerId | None, list[Multiaddr]]:
+    """The peer that is meant, and the addresses that were given for it."""
+    if isinstance(target, PeerId):
+        return target, []
+    if isinstance(target, str) and not target.startswith("/"):
+        return PeerId.parse(target), []
+    addresses = [_address(target)] if isinstance(target, str | Multiaddr) else [_address(address) for address in target]
+    if not addresses:
+        raise LocalError("name at least one address")
+    named = {multihash for address in addresses if (multihash := address.split_peer()[1]) is not None}
+    if len(named) > 1:
+        raise LocalError("these addresses are of different peers; dial them one by one")
+    if not named:
+        if len(addresses) > 1:
+            raise LocalError("several addresses without /p2p/… could be of different peers; add the peer id, or dial one")
+        return None, addresses
+    peer = PeerId.from_bytes(named.pop())
+    return peer, [address for address in addresses if address.split_peer()[0] is not None]
