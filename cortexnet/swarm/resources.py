@@ -61,9 +61,12 @@ class Resources:
     def oldest_to_evict(self, ip: str | None) -> "Reservation | None":
         """The unauthenticated connection that has to go before another one from `ip` fits; None where none has to.
 
-        Release it and abort its connection, then ask for admission: so slow handshakes never keep others out.
+        Release it and abort its connection, then ask for admission: so slow handshakes never keep others out. None also where
+        `ip` has too many open connections already: who will be refused must not displace anybody.
         """
         subnets = self._counted_subnets(ip)
+        if not self._counters.has_room(self._connection_bounds("inbound", subnets, None)):
+            return None
         if subnets is not None:
             of_host = [held for held in self._accepted if held.subnets is not None and held.subnets.host == subnets.host]
             if len(of_host) >= self.limits.unauthenticated_per_address:

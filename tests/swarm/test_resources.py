@@ -152,6 +152,14 @@ def test_the_oldest_of_the_same_address_makes_place_first() -> None:
     assert resources.oldest_to_evict(ipv4(2)) is of_host[0]
 
 
+def test_who_would_be_refused_displaces_nobody() -> None:
+    resources = Resources(Limits(unauthenticated=1, connections_per_ipv4=1))
+    resources.admit_connection("inbound", ipv4(1), A)
+    honest = resources.admit_inbound(ipv4(2))
+    assert resources.oldest_to_evict(ipv4(1)) is None
+    assert resources.oldest_to_evict(ipv4(3)) is honest
+
+
 def test_nothing_can_be_evicted_where_none_is_allowed() -> None:
     for limits in (Limits(unauthenticated=0), Limits(unauthenticated_per_address=0)):
         resources = Resources(limits)
