@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self, final
 
 from cortexnet.config import Config, yamux_config
-from cortexnet.errors import CortexError, DialFailed, LocalError, NotRunning, ProtocolViolation
+from cortexnet.errors import CortexError, LocalError, NotRunning, PeerTimeout
 from cortexnet.host import perf
 from cortexnet.host.host import Host, Protocols, check_protocol
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
@@ -249,8 +249,13 @@ class Node:
         `timeout` in seconds covers everything, a dial too. Raises RequestFailed (with the responder's code), NegotiationFailed,
         PeerTimeout, MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed. Cancelled: the responder is told by a reset.
         """
-        async with self._deadline(timeout), self.stream(peer, protocol) as stream:
-            return await request(stream, data, framing=framing, size_limit=size_limit)
+        try:
+            async with asyncio.timeout(timeout), self.stream(peer, protocol) as stream:
+                return await request(stream, data, framing=framing, size_limit=size_limit)
+        except PeerTimeout:
+            raise
+        except TimeoutError:
+            raise PeerTimeout(f"no response within {timeout:g} s") from None
 
     async def ping(self, peer: AnyPeer, *, timeout: float | None = None) -> float:
         """Seconds of one round trip. Raises PeerTimeout after `timeout` (10 s), DialFailed, NegotiationFailed, Ended."""

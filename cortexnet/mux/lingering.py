@@ -15,18 +15,27 @@ class Lingering:
         self._silent = silent
         self._unstamped: dict[int, bool] = {}  # closed since time was last known; whether the window is used up
         self._due: dict[int, tuple[float, float]] = {}  # when a sender, when this one is reset
+        self._earliest = float("inf")  # no stream is due before
 
     def add(self, stream_id: int, *, used_up: bool) -> None:
-        """The stream's FIN has left, and nobody reads it any more."""
+        """The stream's FIN has left, and nobody reads it any more. Its time begins with the next `stamp`."""
         self._unstamped[stream_id] = used_up
+
+    def stamp(self, now: float) -> None:
+        """Time goes on, or a byte came: that is soon enough, as nothing is due before."""
+        for stream_id, used_up in self._unstamped.items():
+            self._set(stream_id, now + self._active, now + (self._active if used_up else self._silent))
+        self._unstamped.clear()
 
     def sent(self, stream_id: int) -> None:
         """Its peer sends on."""
-        if stream_id in self._unstamped:
-            self._unstamped[stream_id] = True
-        elif stream_id in self._due:
+        if stream_id in self._due:
             active = self._due[stream_id][0]
-            self._due[stream_id] = (active, active)
+            self._set(stream_id, active, active)
+
+    def _set(self, stream_id: int, active: float, due: float) -> None:
+        self._due[stream_id] = active, due
+        self._earliest = min(self._earliest, due)
 
     def remove(self, stream_id: int) -> None:
         """The stream is over."""
@@ -42,16 +51,17 @@ class Lingering:
         """All of them, the longest closed first."""
         return [*self._due, *self._unstamped]
 
-    def next_timeout(self) -> float | None:
-        """When `take_due` may have something; minus infinity where it must be told the time first."""
-        if self._unstamped:
-            return float("-inf")
-        return min((due for _, due in self._due.values()), default=None)
+    def next_timeout(self) -> float:
+        """When `take_due` may have something; infinity where nothing is known to come."""
+        return self._earliest
 
     def take_due(self, now: float) -> list[int]:
-        """Streams that must be reset now; they stay in here until removed."""
-        for stream_id, used_up in self._unstamped.items():
-            active = now + self._active
-            self._due[stream_id] = (active, active if used_up else now + self._silent)
-        self._unstamped.clear()
-        return [stream_id for stream_id, (_, due) in self._due.items() if now >= due]
+        """Streams that must be reset now."""
+        self.stamp(now)
+        if now < self._earliest:
+            return []
+        taken = [stream_id for stream_id, (_, due) in self._due.items() if now >= due]
+        for stream_id in taken:
+            del self._due[stream_id]
+        self._earliest = min((due for _, due in self._due.values()), default=float("inf"))
+        return taken

@@ -90,14 +90,12 @@ class Muxer(Protocol):
 
     name: str
     """The protocol id, such as "/yamux/1.0.0"."""
+    has_output: bool
+    """Whether `data_to_send` has something."""
 
     @property
     def has_backlog(self) -> bool:
         """Whether `receive` stopped at its share of frames: call it again, with b"" or more, before reading on."""
-
-    @property
-    def has_output(self) -> bool:
-        """Whether `data_to_send` has something."""
 
     def open_stream(self) -> int:
         """A new stream's id. Raises LimitExceeded where `can_open` is False."""

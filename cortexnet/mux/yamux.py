@@ -53,6 +53,7 @@ from cortexnet.mux.yamux_stream import YamuxStream
 
 NAME = "/yamux/1.0.0"
 _BUDGET_INTERVAL = 10.0
+_SETTLE_STEP = 16_384  # bytes a stream may have been read before its charge follows: not every small read is worth the account
 
 
 @final
@@ -84,7 +85,8 @@ class Yamux:
         self._acks = Allowance(self._config.accept_rate, 1.0)
         # out
         self._sender = Sender(self._config.pong_backlog)
-        self._control = self._sender.control
+        self._share = self._config.outbox_share
+        self.has_output = False
         self._held_acks: deque[int] = deque()
         # time
         self._liveness = Liveness(self._config.ping_interval, self._config.silence_limit)
@@ -113,7 +115,7 @@ class Yamux:
         self._streams[stream_id] = YamuxStream(stream_id, self._new_window(), ours=True)
         self._outbound += 1
         self._unacknowledged += 1
-        self._control.append(pack(WINDOW_UPDATE | SYN, stream_id, 0))
+        self._queue(pack(WINDOW_UPDATE | SYN, stream_id, 0))
         return stream_id
 
     def can_open(self) -> bool:
@@ -193,7 +195,8 @@ class Yamux:
         if stream is None or stream.closing:
             raise StreamClosed("the write side of this stream is closed") if stream else LocalError(f"no stream {stream_id}")
         size = len(data)
-        room = self._config.outbox_share - stream.outbox.size
+        outbox = stream.outbox
+        room = self._share - outbox.size
         if stream.send_window < room:
             room = stream.send_window
         if size > room:
@@ -202,7 +205,10 @@ class Yamux:
             size = room
         if size:
             stream.send_window -= size
-            self._sender.append(stream, data)
+            if not outbox.size:
+                self._sender.add(stream)
+                self.has_output = True
+            outbox.append(data)
         return size
 
     def queued(self, stream_id: int) -> int:
@@ -211,21 +217,22 @@ class Yamux:
     def take_drained(self) -> list[int]:
         return self._sender.take_drained()
 
-    @property
-    def has_output(self) -> bool:
-        return self._sender.has_output
-
     def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
         emptied: list[YamuxStream] = []
         parts = self._sender.take_record(emptied, full_frames_only=full_frames_only)
         for stream in emptied:
             if stream.closing:
                 self._send_fin(stream)
+        self.has_output = self._sender.has_output
         return parts
+
+    def _queue(self, frame: bytes) -> None:
+        self._sender.control.append(frame)
+        self.has_output = True
 
     def _send_fin(self, stream: YamuxStream) -> None:
         # a frame of its own, without a body: js drops the body of a frame that carries FIN
-        self._control.append(pack(WINDOW_UPDATE | FIN, stream.id, 0))
+        self._queue(pack(WINDOW_UPDATE | FIN, stream.id, 0))
         stream.fin_sent = True
         self._linger(stream)
         self._forget_if_over(stream)
@@ -235,7 +242,7 @@ class Yamux:
             self._lingering.add(stream.id, used_up=not stream.window.credit)
 
     def _queue_reset(self, stream_id: int, code: int) -> None:
-        self._control.append(pack(WINDOW_UPDATE | RST, stream_id, min(code, MAX_CREDIT)))
+        self._queue(pack(WINDOW_UPDATE | RST, stream_id, min(code, MAX_CREDIT)))
 
     # --- reading -----------------------------------------------------------------------------------------------------------
 
@@ -279,10 +286,12 @@ class Yamux:
             self._return_credits(self._holdings.demand(stream, size))
 
     def _was_read(self, stream: YamuxStream) -> None:
-        self._return_credits(self._holdings.settle(stream))
+        unread = stream.inbox.size
+        if not unread or stream.charged - unread > _SETTLE_STEP:
+            self._return_credits(self._holdings.settle(stream))
         if stream.finished or stream.reset:
             self._forget_if_over(stream)
-        elif stream.window.is_due(stream.inbox.size):
+        elif stream.window.is_due(unread):
             self._holdings.grow(stream, self._liveness.round_trip, self._now)
             self._return_credits([stream])
 
@@ -290,7 +299,7 @@ class Yamux:
         for stream in streams:
             increment = stream.window.grant(stream.inbox.size, self._now)
             if increment:
-                self._control.append(pack(WINDOW_UPDATE, stream.id, increment))
+                self._queue(pack(WINDOW_UPDATE, stream.id, increment))
 
     def reset_largest_unread(self) -> list[MuxEvent]:
         """Over a cap of memory: end the stream that stands for most of it."""
@@ -314,6 +323,7 @@ class Yamux:
         events: list[MuxEvent] = []
         if data:
             self._liveness.hear(now)
+            self._lingering.stamp(now)
         if self._backlog:
             data, self._backlog = self._backlog + data, b""
         if self._body_left:
@@ -477,7 +487,7 @@ class Yamux:
         if self._held_acks or not self._acks.spend(1, self._now):
             self._hold_ack(stream_id)
         else:
-            self._control.append(pack(WINDOW_UPDATE | ACK, stream_id, 0))
+            self._queue(pack(WINDOW_UPDATE | ACK, stream_id, 0))
         events.append(StreamOpened(stream_id))
 
     def _hold_ack(self, stream_id: int) -> None:
@@ -524,6 +534,7 @@ class Yamux:
         if not flags & ACK:
             self._spend_useless("pings")
             self._sender.pong(value)
+            self.has_output = True
             return
         seconds = self._liveness.receive_pong(value, self._now)
         if seconds is None:
@@ -544,7 +555,7 @@ class Yamux:
             if not ended:
                 break
             events += ended
-        if len(self._control) > self._config.control_backlog + 2 * len(self._streams):
+        if len(self._sender.control) > self._config.control_backlog + 2 * len(self._streams):
             self._fail(ProtocolViolation("the peer makes us answer, but does not read the answers"), events)
         return events
 
@@ -553,12 +564,12 @@ class Yamux:
     def close(self, code: int = 0) -> None:
         if not self._ended:
             self._end()
-            self._control.append(pack(GO_AWAY, 0, code))
+            self._queue(pack(GO_AWAY, 0, code))
 
     def _fail(self, error: CortexError, events: list[MuxEvent]) -> None:
         self._end()
         if isinstance(error, ProtocolViolation):
-            self._control.append(pack(GO_AWAY, 0, 1))
+            self._queue(pack(GO_AWAY, 0, 1))
         events.append(ConnectionFailed(error))
 
     def _end(self) -> None:
@@ -570,6 +581,7 @@ class Yamux:
             self._holdings.end_demand(stream)
             self._forget_if_over(stream)
         self._sender.clear()
+        self.has_output = False
         self._held_acks.clear()
         self._lingering.clear()
         self._body_stream = None
@@ -583,8 +595,7 @@ class Yamux:
         due = self._liveness.next_timeout()
         if self._held_acks:
             due = min(due, self._now + 1.0)
-        lingering = self._lingering.next_timeout()
-        return due if lingering is None else min(due, lingering)
+        return min(due, self._lingering.next_timeout())
 
     def handle_timeout(self, now: float) -> list[MuxEvent]:
         if self._ended:
@@ -596,11 +607,11 @@ class Yamux:
             return events
         ping = self._liveness.take_ping(now)
         if ping is not None:
-            self._control.append(pack(PING | SYN, 0, ping))
+            self._queue(pack(PING | SYN, 0, ping))
         while self._held_acks and self._acks.spend(1, now):
             stream_id = self._held_acks.popleft()
             if stream_id in self._streams:
-                self._control.append(pack(WINDOW_UPDATE | ACK, stream_id, 0))
+                self._queue(pack(WINDOW_UPDATE | ACK, stream_id, 0))
         for stream_id in self._lingering.take_due(now):
             self.reset(stream_id)
         return events

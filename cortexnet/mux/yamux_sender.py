@@ -21,17 +21,16 @@ class Sender:
 
     @property
     def has_output(self) -> bool:
+        """Whether there is anything to send."""
         return bool(self.control or self._ready or self._pongs)
 
     def pong(self, value: int) -> None:
         """Answer a ping; over the backlog the oldest goes unanswered."""
         self._pongs.append(value)
 
-    def append(self, stream: YamuxStream, data: bytes | memoryview) -> None:
-        """Queue data, not empty, of a stream."""
-        if not stream.outbox.size:
-            self._ready.append(stream)
-        stream.outbox.append(data)
+    def add(self, stream: YamuxStream) -> None:
+        """The stream's outbox is not empty any more."""
+        self._ready.append(stream)
 
     def drop(self, stream: YamuxStream) -> None:
         """Forget what a stream has queued."""

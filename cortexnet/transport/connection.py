@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
 _RECORD = 65_536  # bytes queued that make a full record worth sending at once
+_SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
 
 
 class StreamAcceptor(Protocol):
@@ -113,6 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._unflushed = 0
         self._flush_scheduled = False
+        self._dispatching = False
         self._write_paused = False
         self._read_paused = True
         self._drained: asyncio.Future[None] | None = None
@@ -217,10 +219,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive(self, plaintexts: Sequence[bytes], now: float) -> None:
         mux = self.mux
+        self._dispatching = True
         for plaintext in plaintexts:
             events = mux.receive(plaintext, now)
             if events:
                 self._dispatch(events)
+        self._dispatching = False
         if mux.has_backlog:
             self._pause_reading()
             self._turns.defer(self._receive_backlog)
@@ -279,16 +283,25 @@ class Connection(asyncio.BufferedProtocol):
     # --- out: muxer → session → socket -------------------------------------------------------------------------------------
 
     def queued(self, size: int) -> None:
-        """A stream gave `size` bytes to the muxer: send at once what makes a full record, the rest at the end of the turn."""
+        """A stream gave `size` bytes to the muxer.
+
+        The first small write of a turn goes out at once, for the sake of round trips; what follows is gathered until there is a
+        full record, or to the end of the turn.
+        """
         self._unflushed += size
-        if self._unflushed >= _RECORD and not self._write_paused:
-            self._send(full_frames_only=True)
         if not self._flush_scheduled:
             self.flush_soon()
+            if size < _SMALL and not self._write_paused and not self._dispatching:
+                self._send(full_frames_only=False)
+        elif self._unflushed >= _RECORD and not self._write_paused:
+            self._send(full_frames_only=True)
 
     def flush_soon(self) -> None:
-        """Send what the muxer has at the end of this turn of the loop: many small writes make one record."""
-        if not self._flush_scheduled:
+        """Send what the muxer has at the end of this turn of the loop: many small writes make one record.
+
+        While events are dispatched nothing is scheduled: what handlers that they wake will write is to go into the same record.
+        """
+        if not self._flush_scheduled and not self._dispatching:
             self._flush_scheduled = True
             self.loop.call_soon(self._flush)
 

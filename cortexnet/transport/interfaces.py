@@ -13,9 +13,8 @@ def interface_addresses(version: int) -> list[str]:
     """The IP addresses of all interfaces, loopback last; IPv6 link-local ones, useless to others, are left out."""
     import ifaddr  # on first use: only a node that listens everywhere needs it
 
-    found = [
-        ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0]) for adapter in ifaddr.get_adapters() for ip in adapter.ips
-    ]
+    texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+    found = [ipaddress.ip_address(text) for text in texts]
     usable = [ip for ip in found if ip.version == version and not (version == 6 and ip.is_link_local)]
     return [str(ip) for ip in sorted(usable, key=lambda ip: ip.is_loopback)]
 

@@ -50,6 +50,7 @@ class Stream:
         "_poisoned",
         "_reader",
         "_slot",
+        "_write_barred",
         "_write_closed",
         "_writer",
         "_writing",
@@ -79,6 +80,7 @@ class Stream:
         self._writer: asyncio.Future[None] | None = None
         self._writing = False
         self._write_closed = False
+        self._write_barred = False  # poisoned, closed or failed
         self._fin_wanted = False  # close_write was called before the peer's answer had come
         self._poisoned = False
         self._closed = False
@@ -223,16 +225,24 @@ class Stream:
         """
         if type(data) is not bytes:
             data = bytes(data)
-        if self._writing or self._poisoned or self._write_closed or self.failure is not None:
-            self._refuse_write()
-        accepted = self._muxer.send(self._id, data)
-        self.connection.queued(accepted)
+        accepted = self._offer(data)
         if accepted < len(data):
             await self._write_rest(memoryview(data), accepted)
 
     async def write_message(self, data: Bytes) -> None:
         """As `write`, with the length as a varint in front."""
-        await self.write(varint.encode(len(data)) + data)
+        framed = varint.encode(len(data)) + data
+        accepted = self._offer(framed)
+        if accepted < len(framed):
+            await self._write_rest(memoryview(framed), accepted)
+
+    def _offer(self, data: bytes) -> int:
+        """Give the muxer what it takes now."""
+        if self._writing or self._write_barred:
+            self._refuse_write()
+        accepted = self._muxer.send(self._id, data)
+        self.connection.queued(accepted)
+        return accepted
 
     async def _write_rest(self, data: memoryview, accepted: int) -> None:
         self._writing = True
@@ -249,7 +259,8 @@ class Stream:
                 if self._write_closed:
                     raise StreamClosed("the stream was closed while this write was waiting")
         except asyncio.CancelledError:
-            self._poisoned = self._poisoned or bool(accepted)
+            if accepted:
+                self._poisoned = self._write_barred = True
             raise
         finally:
             self._writing = False
@@ -278,7 +289,7 @@ class Stream:
     def _finish_writing(self) -> None:
         if self._write_closed:
             return
-        self._write_closed = True
+        self._write_closed = self._write_barred = True
         if self._negotiation is not None:
             self._fin_wanted = True
         elif self._muxer.knows(self._id):
@@ -323,7 +334,7 @@ class Stream:
 
     def _end(self, failure: CortexError) -> None:
         """Nobody here uses the stream any more."""
-        self._closed = self._write_closed = True
+        self._closed = self._write_closed = self._write_barred = True
         self.fail(failure)
         self.connection.forget(self._id)
 
@@ -437,6 +448,7 @@ class Stream:
         """Give up the stream: everyone who waits for it learns why."""
         if self.failure is None:
             self.failure = error
+            self._write_barred = True
         if self.direction == "outbound" or self.is_negotiating:
             self._slot.release()  # else its handler holds it, to the end
         self._wake_answer()
