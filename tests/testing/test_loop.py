@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Generator
 
 import pytest
 
@@ -230,3 +231,31 @@ def test_debug_mode_works() -> None:
         return asyncio.get_running_loop().get_debug()
 
     assert run(main(), debug=True)
+
+
+def test_a_dead_end_in_something_awaitable_is_described_too() -> None:
+    class Awaitable:
+        def __await__(self) -> Generator[object, None, object]:
+            return (yield from asyncio.Event().wait().__await__())
+
+    async def main() -> None:
+        await asyncio.ensure_future(Awaitable())
+
+    with pytest.raises(Deadlock, match="awaitable"):
+        run(main())
+
+
+def test_a_real_socket_can_be_watched_for_both_directions() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            seen = []
+            done = asyncio.Event()
+            loop.add_reader(ours, print)
+            loop.add_writer(ours, lambda: (seen.append("writable"), loop.remove_writer(ours), done.set()))
+            await done.wait()
+            loop.remove_reader(ours)
+            assert seen == ["writable"]
+
+    run(main())
