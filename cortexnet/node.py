@@ -225,8 +225,8 @@ class Node:
     def stream(self, peer: AnyPeer, protocol: str | Sequence[str], *, confirm: bool = False) -> "StreamOpening":
         """A stream to a peer, to be used as `async with node.stream(…) as stream` (or awaited, and closed by the caller).
 
-        Dials the peer if need be. With one protocol it can be used at once, and an unsupported protocol shows at the first read as
-        NegotiationFailed; with `confirm`, or several protocols of which the peer takes the first it speaks, here.
+        Dials the peer if need be. With one protocol it can be used at once, and an unsupported protocol shows at the first read
+        as NegotiationFailed; with `confirm`, or several protocols of which the peer takes the first it speaks, here.
         Raises DialFailed, ConnectionClosed, NegotiationFailed, PeerTimeout. Cancelled: nothing is left.
         """
         protocols = [protocol] if isinstance(protocol, str) else list(protocol)
@@ -272,7 +272,7 @@ class Node:
     async def perf(
         self, peer: AnyPeer, *, upload: int = 0, download: int = 0, progress: perf.Progress | None = None
     ) -> perf.PerfResult:
-        """Send `upload` bytes and fetch `download` bytes over /perf/1.0.0. Raises as `stream`, and what reading and writing raise."""
+        """Send `upload` bytes and fetch `download` bytes over /perf/1.0.0. Raises as `stream`, and as reads and writes do."""
         connection = await self._run.swarm.dial(_peer(peer))
         return await perf.perf(connection, upload=upload, download=download, progress=progress)
 
