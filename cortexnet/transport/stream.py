@@ -57,6 +57,7 @@ class Stream:
         "connection",
         "direction",
         "failure",
+        "on_failure",
         "protocol",
     )
 
@@ -71,6 +72,8 @@ class Stream:
         """The protocol id both sides settled on, or that was proposed."""
         self.failure: CortexError | None = None
         """Why the stream is of no use any more."""
+        self.on_failure: Callable[[], None] | None = None
+        """Called once, when `failure` is set: for who waits for something else meanwhile. Must not raise."""
         self._id = stream_id
         self._muxer = connection.mux
         self._slot = slot
@@ -449,6 +452,8 @@ class Stream:
         if self.failure is None:
             self.failure = error
             self._write_barred = True
+            if self.on_failure is not None:
+                self.on_failure()
         if self.direction == "outbound" or self.is_negotiating:
             self._slot.release()  # else its handler holds it, to the end
         self._wake_answer()
