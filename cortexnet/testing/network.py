@@ -1,7 +1,8 @@
 """A network of named ends in memory: what lies between any two of them, and what befalls it.
 
     network = SimulatedNetwork(seed=7, conditions=LinkConditions(latency=jitter(0.02, 0.05)))
-    alice, bob = network.host("alice"), network.host("bob")      # what a node listens on and dials through
+    alice = Node(listen=["/memory/0"], config=Config(transports=("memory",), memory_network=network.host("alice")))
+    bob = Node(listen=["/memory/0"], config=Config(transports=("memory",), memory_network=network.host("bob")))
     network.partition(["alice"], ["bob"])                        # silence, for what is open and for what is dialed later
     network.heal()
 
@@ -67,7 +68,7 @@ class SimulatedNetwork:
         return f"SimulatedNetwork(seed={self.seed})"
 
     def host(self, name: str) -> MemoryNetwork:
-        """The network as the end called `name` sees it; give it to that node's configuration."""
+        """The network as the end called `name` sees it: the `memory_network` of that node's Config."""
         return self.memory.named(name)
 
     def random(self, name: str) -> Random:
