@@ -152,6 +152,9 @@ class Muxer(Protocol):
     def reset(self, stream_id: int, code: int = 0) -> None:
         """End both directions now; queued and unread bytes are gone."""
 
+    def reset_largest_unread(self) -> list[MuxEvent]:
+        """Over a cap of memory: end the stream that stands for most of it."""
+
     def receive(self, data: bytes, now: float) -> list[MuxEvent]:
         """Take in bytes of the peer's, cut anywhere."""
 

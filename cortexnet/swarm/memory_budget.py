@@ -84,6 +84,10 @@ class ConnectionMemory:
             return True
         return self._node.is_over() and self._node.heaviest() is self
 
+    def node_is_over(self) -> bool:
+        """Whether all connections together hold more than the node's cap."""
+        return self._node.used > self._node.limit
+
     def close(self) -> None:
         """Give back all that is left. What is released or charged afterwards no longer touches the node's total."""
         self._node.forget(self)

@@ -89,6 +89,7 @@ class Swarm:
     def _add(self, connection: Connection) -> None:
         peer = connection.peer_id
         connection.on_lost = self._lost
+        connection.on_overload = self._relieve
         self._connections.setdefault(peer, []).append(connection)
         self._peerstore.mark_connected(peer)
         self._dialer.backoff.on_success(peer)
@@ -107,6 +108,17 @@ class Swarm:
         log.debug("connection to %s ended: %s", peer, connection.error)
         for observer in self.on_disconnected:
             observer(connection)
+
+    def _relieve(self) -> None:
+        """More memory is held than the node may: the peer that holds most gives up its largest unread stream."""
+        while self._resources.memory.is_over():
+            used = self._resources.memory.used
+            heaviest = self._resources.heaviest()
+            for connection in self.connections:
+                if connection.reservation is heaviest:
+                    connection.reset_largest_unread()
+            if self._resources.memory.used >= used:
+                return  # it is not held by streams
 
     @property
     def connections(self) -> list[Connection]:

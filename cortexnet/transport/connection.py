@@ -98,6 +98,8 @@ class Connection(asyncio.BufferedProtocol):
         """Why it ended."""
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.on_lost: Callable[[Connection], None] | None = None
+        self.on_overload: Callable[[], None] | None = None
+        """Called where all connections together hold more memory than the node may."""
         self._io = io
         self._session = session
         self._turns = turns_of(self.loop)
@@ -225,6 +227,8 @@ class Connection(asyncio.BufferedProtocol):
             if events:
                 self._dispatch(events)
         self._dispatching = False
+        if self.reservation.memory.node_is_over() and self.on_overload is not None:
+            self.on_overload()
         if mux.has_backlog:
             self._pause_reading()
             self._turns.defer(self._receive_backlog)
@@ -479,6 +483,11 @@ class Connection(asyncio.BufferedProtocol):
             raise
         finally:
             stream.slot.release()
+
+    def reset_largest_unread(self) -> None:
+        """Too much memory is held: end the stream that holds most of this connection's."""
+        self._dispatch(self.mux.reset_largest_unread())
+        self.flush_soon()
 
     def forget(self, stream_id: int) -> None:
         """A stream is of no more interest to anybody here."""

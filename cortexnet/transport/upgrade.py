@@ -22,6 +22,7 @@ from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.security import noise
 from cortexnet.security.noise import NoiseKeys
 from cortexnet.security.session import SecureSession
+from cortexnet.swarm.rate_limit import ConnectRateLimit
 from cortexnet.swarm.resources import Reservation, Resources
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.read_turns import turns_of
@@ -124,6 +125,7 @@ class Upgrader:
         self.keys = keys
         self.resources = resources
         self.config = config
+        self._rate = ConnectRateLimit(resources.limits)
         self._pending: dict[Reservation, Upgrade] = {}  # accepted, nothing proven yet
 
     def admit(self, upgrade: "Upgrade", ip: str | None) -> Reservation:
@@ -132,6 +134,7 @@ class Upgrader:
         Raises LimitExceeded.
         """
         resources = self.resources
+        self._rate.admit(ip, asyncio.get_running_loop().time())
         oldest = resources.oldest_to_evict(ip)
         if oldest is not None:
             limit = resources.limits.unauthenticated
