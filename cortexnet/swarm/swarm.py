@@ -49,7 +49,7 @@ class Swarm:
         self._dialer = Dialer(transports, resources, resolve, self._own_addresses)
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[Connection]] = {}
-        self._dials: dict[PeerId, _SharedDial] = {}
+        self._dials: dict[PeerId | Multiaddr, _SharedDial] = {}
         self._closing = False
         self.on_connected: list[Observer] = []
         """Called with each new connection, before its first stream."""
@@ -168,18 +168,24 @@ class Swarm:
                 if shared.knew(given):
                     raise
         candidates = list(dict.fromkeys([*given, *self._peerstore.addresses(peer, now)]))
-        shared = self._dials[peer] = _SharedDial(self._scope, candidates, self._dial_new(peer, candidates))
-        shared.on_end(lambda ended: self._dials.pop(peer) if self._dials.get(peer) is ended else None)
-        return await shared.join()
+        return await self._begin_dial(peer, peer, candidates).join()
 
     async def dial_unknown(self, address: Multiaddr) -> Connection:
-        """A connection to whoever answers at an address that names no peer: they prove who they are, but may be anybody."""
-        self._check_running()
-        connection = await self._dialer.dial(None, [address])
-        return self._adopt(connection)
+        """A connection to whoever answers at an address that names no peer: they prove who they are, but may be anybody.
 
-    async def _dial_new(self, peer: "PeerId", candidates: list[Multiaddr]) -> Connection:
-        return self._adopt(await self._dialer.dial(peer, candidates))
+        Raises and is cancelled as `dial`.
+        """
+        self._check_running()
+        shared = self._dials.get(address) or self._begin_dial(address, None, [address])
+        return await shared.join()
+
+    def _begin_dial(self, key: "PeerId | Multiaddr", peer: "PeerId | None", addresses: list[Multiaddr]) -> "_SharedDial":
+        shared = self._dials[key] = _SharedDial(self._scope, addresses, self._dial_new(peer, addresses))
+        shared.on_end(lambda ended: self._dials.pop(key) if self._dials.get(key) is ended else None)
+        return shared
+
+    async def _dial_new(self, peer: "PeerId | None", addresses: list[Multiaddr]) -> Connection:
+        return self._adopt(await self._dialer.dial(peer, addresses))
 
     def _adopt(self, connection: Connection) -> Connection:
         if self._closing:

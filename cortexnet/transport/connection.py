@@ -546,6 +546,7 @@ class Connection(asyncio.BufferedProtocol):
         self._write_paused = False
         self._send(full_frames_only=False)
         self._io.close()
+        self._timer = self.loop.call_later(self._close_timeout, self._io.abort)  # for a peer that does not read the rest
         ended = error if isinstance(error, ConnectionClosed) else ConnectionClosed(f"connection failed: {error}", by="network")
         for stream in list(self._streams.values()):
             stream.connection_failed(ended)
@@ -562,6 +563,8 @@ class Connection(asyncio.BufferedProtocol):
             reason = f": {error}" if error is not None else ""
             self.mux.close()
             self._fail(ConnectionClosed(f"the network or the peer closed the connection{reason}", by="network"))
+        if self._timer is not None:
+            self._timer.cancel()
         self.reservation.release()
         if not self.closed.done():
             self.closed.set_result(None)

@@ -267,7 +267,7 @@ class Upgrade(asyncio.BufferedProtocol):
             return
         self._settle()
         if self._io is not None:
-            self._io.abort() if isinstance(error, LimitExceeded) else self._io.close()
+            self._io.abort() if isinstance(error, LimitExceeded) or self._io.get_write_buffer_size() else self._io.close()
         if self._reservation is not None:
             self._reservation.release()
         self._finished(error)
