@@ -531,7 +531,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close the socket now; nothing queued is sent."""
-        self._io.abort()
+        if not self.closed.done():  # CPython 3.11 raises AttributeError for a socket that is closed already
+            self._io.abort()
         self._fail(ConnectionClosed(by="local"))
 
     def _fail(self, error: CortexError) -> None:

@@ -287,6 +287,7 @@ class Upgrade(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         reason = f": {error}" if error is not None else ""
+        self._io = None
         self.fail(ConnectionClosed(f"closed during the handshake{reason}", by="remote"))
 
 
