@@ -23,7 +23,7 @@ from cortexnet.security.noise import NoiseKeys
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.resources import Resources
-from cortexnet.swarm.swarm import Swarm
+from cortexnet.swarm.swarm import Observer, Swarm
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.in_memory import InMemoryTransport
 from cortexnet.transport.interfaces import process_descriptor_limit, specific_addresses
@@ -68,6 +68,8 @@ class Node:
         self._bootstrap = [_address(address) for address in bootstrap]
         self._announce = [_address(address) for address in self.config.announce]
         self._protocols = Protocols()
+        self._on_connected: list[Observer] = []
+        self._on_disconnected: list[Observer] = []
         self._peerstore = Peerstore(self.config.limits)
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
         self._scope: Scope | None = None
@@ -167,6 +169,16 @@ class Node:
     def connections(self) -> list[Connection]:
         """All open connections."""
         return self._run.swarm.connections
+
+    def watch(self, *, connected: Observer | None = None, disconnected: Observer | None = None) -> None:
+        """Call back with each new connection, and with each that is gone (its `error` says why); also before the start.
+
+        Observers are called synchronously and must not raise.
+        """
+        if connected is not None:
+            self._on_connected.append(connected)
+        if disconnected is not None:
+            self._on_disconnected.append(disconnected)
 
     @property
     def protocols(self) -> list[str]:
@@ -347,6 +359,8 @@ class _Running:
             limits=limits,
             peerstore=node._peerstore,
         )
+        self.swarm.on_connected = node._on_connected
+        self.swarm.on_disconnected = node._on_disconnected
         self.swarm.on_connected.append(self._connected)
         self.swarm.on_disconnected.append(self.identify.disconnected)
         self.swarm.on_disconnected.append(self.pinger.disconnected)
