@@ -175,7 +175,7 @@ class Stream:
         """What `take` gives of the muxer's inbox; None where more must come first, or nothing will."""
         muxer = self._muxer
         if self._closed:
-            raise StreamClosed("this stream was closed here")
+            self._raise_failure()
         if self._negotiation is not None:
             self._raise_failure()
             return None
