@@ -20,11 +20,9 @@ class Holdings:
     def __init__(self, memory: MemoryBudget, streams: Mapping[int, YamuxStream]) -> None:
         self._memory = memory
         self._streams = streams
-        self._demands: dict[int, None] = {}  # in the order they were made
-
-    def is_over(self) -> bool:
+        self.is_over = memory.is_over
         """Whether the session holds more than it may."""
-        return self._memory.is_over()
+        self._demands: dict[int, None] = {}  # in the order they were made
 
     def arrived(self, stream: YamuxStream) -> None:
         """The stream's inbox has grown."""

@@ -13,19 +13,20 @@ class Lingering:
     def __init__(self, active: float, silent: float) -> None:
         self._active = active
         self._silent = silent
-        self._unstamped: dict[int, bool] = {}  # closed since time was last known; whether the window is used up
+        self.unstamped: dict[int, bool] = {}
+        """Streams that were closed since time was last known, and whether their windows are used up."""
         self._due: dict[int, tuple[float, float]] = {}  # when a sender, when this one is reset
         self._earliest = float("inf")  # no stream is due before
 
     def add(self, stream_id: int, *, used_up: bool) -> None:
         """The stream's FIN has left, and nobody reads it any more. Its time begins with the next `stamp`."""
-        self._unstamped[stream_id] = used_up
+        self.unstamped[stream_id] = used_up
 
     def stamp(self, now: float) -> None:
         """Time goes on, or a byte came: that is soon enough, as nothing is due before."""
-        for stream_id, used_up in self._unstamped.items():
+        for stream_id, used_up in self.unstamped.items():
             self._set(stream_id, now + self._active, now + (self._active if used_up else self._silent))
-        self._unstamped.clear()
+        self.unstamped.clear()
 
     def sent(self, stream_id: int) -> None:
         """Its peer sends on."""
@@ -39,17 +40,17 @@ class Lingering:
 
     def remove(self, stream_id: int) -> None:
         """The stream is over."""
-        self._unstamped.pop(stream_id, None)
+        self.unstamped.pop(stream_id, None)
         self._due.pop(stream_id, None)
 
     def clear(self) -> None:
         """All are over."""
-        self._unstamped.clear()
+        self.unstamped.clear()
         self._due.clear()
 
     def stream_ids(self) -> list[int]:
         """All of them, the longest closed first."""
-        return [*self._due, *self._unstamped]
+        return [*self._due, *self.unstamped]
 
     def next_timeout(self) -> float:
         """When `take_due` may have something; infinity where nothing is known to come."""

@@ -10,26 +10,23 @@ class Liveness:
     def __init__(self, ping_interval: float, silence_limit: float) -> None:
         self._interval = ping_interval
         self._silence_limit = silence_limit
-        self._heard: float | None = None
+        self.heard: float | None = None
+        """When the last byte came."""
         self._next_ping = float("-inf")
         self._value = 0
         self._sent: float | None = None
         self.round_trip: float | None = None
         """Seconds, a running mean; None until the first answer."""
 
-    def hear(self, now: float) -> None:
-        """A byte came."""
-        self._heard = now
-
     def next_timeout(self) -> float:
         """When `is_silent` or `take_ping` may have something new."""
-        return self._next_ping if self._heard is None else min(self._next_ping, self._heard + self._silence_limit)
+        return self._next_ping if self.heard is None else min(self._next_ping, self.heard + self._silence_limit)
 
     def is_silent(self, now: float) -> bool:
         """Whether not a byte came for so long that the connection is dead; the first call starts the clock."""
-        if self._heard is None:
-            self._heard = now
-        return now - self._heard >= self._silence_limit
+        if self.heard is None:
+            self.heard = now
+        return now - self.heard >= self._silence_limit
 
     def take_ping(self, now: float) -> int | None:
         """The value of a ping that is due."""

@@ -90,8 +90,12 @@ class Muxer(Protocol):
 
     name: str
     """The protocol id, such as "/yamux/1.0.0"."""
+    record_size: int
+    """Bytes of one stream that fill a record of the channel below: once they are queued, it can be sent."""
     has_output: bool
     """Whether `data_to_send` has something."""
+    timeout_moved: bool
+    """Whether `next_timeout` may be earlier than when it was asked last."""
 
     @property
     def has_backlog(self) -> bool:

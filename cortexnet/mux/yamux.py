@@ -37,6 +37,7 @@ from cortexnet.mux.yamux_frames import (
     ACK,
     DATA,
     FIN,
+    FRAME_SIZE,
     GO_AWAY,
     HEADER_SIZE,
     MAX_CREDIT,
@@ -61,6 +62,7 @@ class Yamux:
     """One session; `initiator` is the side that dialed. `memory` is charged with what is held for readers."""
 
     name = NAME
+    record_size = FRAME_SIZE
 
     def __init__(self, *, initiator: bool, config: YamuxConfig | None = None, memory: MemoryBudget | None = None) -> None:
         self._config = config or YamuxConfig()
@@ -87,6 +89,7 @@ class Yamux:
         self._sender = Sender(self._config.pong_backlog)
         self._share = self._config.outbox_share
         self.has_output = False
+        self.timeout_moved = True
         self._held_acks: deque[int] = deque()
         # time
         self._liveness = Liveness(self._config.ping_interval, self._config.silence_limit)
@@ -322,8 +325,10 @@ class Yamux:
         self._turn += 1
         events: list[MuxEvent] = []
         if data:
-            self._liveness.hear(now)
-            self._lingering.stamp(now)
+            self._liveness.heard = now
+            if self._lingering.unstamped:
+                self._lingering.stamp(now)
+                self.timeout_moved = True
         if self._backlog:
             data, self._backlog = self._backlog + data, b""
         if self._body_left:
@@ -397,6 +402,7 @@ class Yamux:
         stream.window.credit -= length
         if length:
             self._lingering.sent(stream.id)
+            self.timeout_moved = True
 
     def _take_body(self, piece: bytes, events: list[MuxEvent]) -> None:
         self._body_left -= len(piece)
@@ -492,6 +498,7 @@ class Yamux:
 
     def _hold_ack(self, stream_id: int) -> None:
         self._held_acks.append(stream_id)
+        self.timeout_moved = True
         if len(self._held_acks) > 2 * self._config.max_inbound_streams:  # most are of streams that were reset again
             self._held_acks = deque(held for held in self._held_acks if held in self._streams)
 
@@ -590,6 +597,7 @@ class Yamux:
     # --- time --------------------------------------------------------------------------------------------------------------
 
     def next_timeout(self) -> float | None:
+        self.timeout_moved = False
         if self._ended:
             return None
         due = self._liveness.next_timeout()

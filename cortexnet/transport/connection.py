@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
-_RECORD = 65_536  # bytes queued that make a full record worth sending at once
+_SMALL_CHUNK_TIME = 50e-6  # seconds that a chunk takes which is too small to look at the clock for
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
 
 
@@ -114,7 +114,9 @@ class Connection(asyncio.BufferedProtocol):
         self._negotiation_timeout = negotiation_timeout
         self._close_timeout = close_timeout
         self._timer: asyncio.TimerHandle | None = None
-        self._unflushed = 0
+        self._record_size = mux.record_size
+        self._unflushed = 0  # bytes that were queued since everything was sent
+        self._gone = False  # the socket takes no more
         self._flush_scheduled = False
         self._dispatching = False
         self._write_paused = False
@@ -210,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
         self._receive(plaintexts, now)
         if self._session.error is not None:
             self._fail(self._session.error)
-        self._turns.spend(self.loop.time() - now)
+        self._turns.spend(self.loop.time() - now if len(data) > _SMALL else _SMALL_CHUNK_TIME)
 
     def _receive_kept(self) -> None:
         """The chunk that came when this turn's time was over."""
@@ -293,12 +295,12 @@ class Connection(asyncio.BufferedProtocol):
         full record, or to the end of the turn.
         """
         self._unflushed += size
+        if self._unflushed >= self._record_size and not self._write_paused:
+            self._send_full_records()
         if not self._flush_scheduled:
             self.flush_soon()
             if size < _SMALL and not self._write_paused and not self._dispatching:
-                self._send(full_frames_only=False)
-        elif self._unflushed >= _RECORD and not self._write_paused:
-            self._send(full_frames_only=True)
+                self._send()
 
     def flush_soon(self) -> None:
         """Send what the muxer has at the end of this turn of the loop: many small writes make one record.
@@ -311,24 +313,40 @@ class Connection(asyncio.BufferedProtocol):
 
     def _flush(self) -> None:
         self._flush_scheduled = False
-        self._send(full_frames_only=False)
-        self._arm_timer()
+        if self.mux.has_output:
+            self._send()
+        if self.mux.timeout_moved:
+            self._arm_timer()
         if self._open_waiters:
             self._wake_opener()
 
-    def _send(self, *, full_frames_only: bool) -> None:
+    def _send(self) -> None:
+        """Send everything, as long as the socket takes it."""
         mux, session, io = self.mux, self._session, self._io
-        while not self._write_paused and not io.is_closing():
-            parts = mux.data_to_send(full_frames_only=full_frames_only)
+        while mux.has_output and not self._write_paused and not self._gone:
+            io.write(session.encrypt(mux.data_to_send()))
+        self._unflushed = 0
+        self._wake_writers()
+
+    def _send_full_records(self) -> None:
+        """Send what fills records; the rest may be joined by what the application writes next."""
+        mux = self.mux
+        while not self._write_paused and not self._gone:
+            parts = mux.data_to_send(full_frames_only=True)
             if not parts:
                 break
-            io.write(session.encrypt(parts))
-        self._unflushed = 0
-        for stream_id in mux.take_drained():
+            self._io.write(self._session.encrypt(parts))
+            self._unflushed -= mux.record_size
+        self._unflushed = max(self._unflushed, 0)
+        self._wake_writers()
+
+    def _wake_writers(self) -> None:
+        """Writers whose share of the outbox has room again may go on."""
+        for stream_id in self.mux.take_drained():
             stream = self._streams.get(stream_id)
             if stream is not None:
                 stream.writable()
-        if self._drained is not None and not mux.has_output and not self._drained.done():
+        if self._drained is not None and not self.mux.has_output and not self._drained.done():
             self._drained.set_result(None)
 
     def pause_writing(self) -> None:
@@ -336,7 +354,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
-        self._send(full_frames_only=False)
+        self._send()
 
     # --- time --------------------------------------------------------------------------------------------------------------
 
@@ -386,7 +404,7 @@ class Connection(asyncio.BufferedProtocol):
             raise
         stream = Stream(self, stream_id, slot, "outbound")
         self._streams[stream_id] = stream
-        self._deadlines[stream] = self.loop.time() + self._negotiation_timeout
+        self._set_deadline(stream)
         if len(protocols) == 1:
             stream.protocol = protocols[0]
             self.mux.send(stream_id, multistream.propose(protocols[0]))
@@ -401,6 +419,12 @@ class Connection(asyncio.BufferedProtocol):
                 stream.reset()
                 raise
         return stream
+
+    def _set_deadline(self, stream: Stream) -> None:
+        """The protocol of a new stream must be settled in time."""
+        due = self._deadlines[stream] = self.loop.time() + self._negotiation_timeout
+        if self._timer is None or self._timer.when() > due:
+            self._arm_timer()
 
     def _can_open(self) -> bool:
         return self.mux.can_open() and self.reservation.streams.can_open_outbound()
@@ -448,7 +472,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         stream = Stream(self, stream_id, slot, "inbound")
         self._streams[stream_id] = stream
-        self._deadlines[stream] = self.loop.time() + self._negotiation_timeout
+        self._set_deadline(stream)
         stream.negotiate(multistream.be_selected(self._acceptor.supports))
 
     def negotiated(self, stream: Stream) -> None:
@@ -519,7 +543,7 @@ class Connection(asyncio.BufferedProtocol):
             await self._scope.close()
 
     async def _send_everything(self) -> None:
-        self._send(full_frames_only=False)
+        self._send()
         if self.error is None and self.mux.has_output:
             self._drained = self.loop.create_future()
             await self._drained
@@ -533,6 +557,7 @@ class Connection(asyncio.BufferedProtocol):
         """Close the socket now; nothing queued is sent."""
         if not self.closed.done():  # CPython 3.11 raises AttributeError for a socket that is closed already
             self._io.abort()
+        self._gone = True
         self._fail(ConnectionClosed(by="local"))
 
     def _fail(self, error: CortexError) -> None:
@@ -545,7 +570,8 @@ class Connection(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._write_paused = False
-        self._send(full_frames_only=False)
+        self._send()
+        self._gone = True
         self._io.close()
         self._timer = self.loop.call_later(self._close_timeout, self._io.abort)  # for a peer that does not read the rest
         ended = error if isinstance(error, ConnectionClosed) else ConnectionClosed(f"connection failed: {error}", by="network")
@@ -560,6 +586,7 @@ class Connection(asyncio.BufferedProtocol):
             self._scope.cancel()
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._gone = True
         if self.error is None:
             reason = f": {error}" if error is not None else ""
             self.mux.close()
