@@ -31,6 +31,8 @@ CROWD: Final = 5
 """Bulk streams beside the one whose round trips are measured."""
 ENDLESS: Final = 1 << 40
 """Bytes of a transfer that is to last until its process is ended."""
+DIALLERS: Final = 8
+"""Nodes that take turns at dialling."""
 SETTLING: Final = 0.3
 """Seconds that bulk streams get to open their windows, and new connections to finish what they do at first."""
 
@@ -191,15 +193,22 @@ async def beside(transfer: Callable[[], Awaitable[None]], node: Node, peer: Peer
 
 
 async def dials(address: str, amount: int) -> Figures:
-    """Dial and hang up, one after the other, from one node. Identify starts with each connection and nobody waits for it."""
+    """Dial one after the other, from nodes that take turns, each of which hangs up when its turn comes again.
+
+    Nobody waits for identify, yet each connection lives long enough for it to run to its end, in both directions: a node that
+    hung up at once would hardly ever begin it.
+    """
     times = []
-    async with Node(listen=[]) as node:
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(Node(listen=[])) for _ in range(DIALLERS)]
         begun = time.perf_counter()
-        for _ in range(amount):
+        for number in range(amount):
+            node = nodes[number % DIALLERS]
+            for connected in node.peers:
+                await node.disconnect(connected)
             started = time.perf_counter()
-            peer = await node.dial(address)
+            await node.dial(address)
             times.append(time.perf_counter() - started)
-            await node.disconnect(peer)
         elapsed = time.perf_counter() - begun
     return {"rate": amount / elapsed, **latencies(times)}
 

@@ -70,7 +70,7 @@ WORKLOADS: Final = (
     ),
     Workload(
         "dials",
-        "dial and hang up, one after the other; the ceiling is the dial floor, without identify; go waits for identify",
+        "dials one after the other, hung up later; with identify, which go waits for and the ceiling, the dial floor, lacks",
         400,
         (Measure("rate", "/s", (Goal("≥", 0.5, "ceiling"), Goal("≥", 1.0, "go"))), Measure("p50", "µs")),
     ),
