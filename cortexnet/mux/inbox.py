@@ -11,6 +11,7 @@ PIECE_OVERHEAD = 64
 SMALL_PIECE = 1024
 """Pieces below this are merged: 256 KiB that arrive in 2-byte frames would be 5.4 MiB of small objects."""
 _MERGE_LIMIT = 16_384
+_LARGE_PIECE = 16_384
 
 
 @final
@@ -45,7 +46,7 @@ class Inbox:
         pieces.append(piece)
 
     def take(self, max_bytes: int) -> bytes:
-        """Up to `max_bytes` bytes: as many whole pieces as fit, or a part of the first; b"" where nothing is there."""
+        """Up to `max_bytes` bytes, b"" where nothing is there. A large piece comes alone: joining costs more than a second call."""
         pieces = self._pieces
         if not pieces:
             return b""
@@ -55,7 +56,7 @@ class Inbox:
             self._position = position + max_bytes
             self.size -= max_bytes
             return bytes(memoryview(head)[position : self._position])
-        if len(pieces) > 1 and available + len(pieces[1]) <= max_bytes:
+        if available < _LARGE_PIECE and len(pieces) > 1 and available + len(pieces[1]) <= max_bytes:
             return self._take_several(max_bytes)
         pieces.popleft()
         self._position = 0

@@ -331,13 +331,13 @@ class Connection(asyncio.BufferedProtocol):
     def _send_full_records(self) -> None:
         """Send what fills records; the rest may be joined by what the application writes next."""
         mux = self.mux
-        while not self._write_paused and not self._gone:
+        while self._unflushed >= self._record_size and not self._write_paused and not self._gone:
             parts = mux.data_to_send(full_frames_only=True)
-            if not parts:
+            if not parts:  # there is more than a record, but not of one stream
+                self._unflushed = 0
                 break
             self._io.write(self._session.encrypt(parts))
-            self._unflushed -= mux.record_size
-        self._unflushed = max(self._unflushed, 0)
+            self._unflushed -= self._record_size
         self._wake_writers()
 
     def _wake_writers(self) -> None:
