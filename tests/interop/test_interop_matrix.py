@@ -149,7 +149,8 @@ async def test_a_scenario_with_keys_that_a_peer_lacks_is_skipped(tmp_path: Path)
 
 def test_every_folder_with_a_manifest_is_a_peer() -> None:
     peers = {peer.name: peer for peer in load_peers(ROOT)}
-    assert "go" in peers
+    assert {"cortexnet", "go"} <= set(peers)
+    assert peers["cortexnet"].run == (sys.executable, "-m", "interop.peers.cortexnet")
     assert peers["go"].missing() in (None, "go not on the PATH")
     assert str(ROOT / "interop" / "build") in peers["go"].run[0]
 
