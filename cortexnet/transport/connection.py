@@ -114,11 +114,13 @@ class Connection(asyncio.BufferedProtocol):
         self._negotiation_timeout = negotiation_timeout
         self._close_timeout = close_timeout
         self._timer: asyncio.TimerHandle | None = None
+        self._memory = reservation.memory
         self._record_size = mux.record_size
         self._unflushed = 0  # bytes that were queued since everything was sent
         self._gone = False  # the socket takes no more
         self._flush_scheduled = False
         self._dispatching = False
+        self._may_answer = False  # something came in, and nothing was written since
         self._write_paused = False
         self._read_paused = True
         self._drained: asyncio.Future[None] | None = None
@@ -223,13 +225,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive(self, plaintexts: Sequence[bytes], now: float) -> None:
         mux = self.mux
-        self._dispatching = True
+        self._dispatching = self._may_answer = True
         for plaintext in plaintexts:
             events = mux.receive(plaintext, now)
             if events:
                 self._dispatch(events)
         self._dispatching = False
-        if self.reservation.memory.node_is_over() and self.on_overload is not None:
+        node_memory = self._memory.node
+        if node_memory.used > node_memory.limit and self.on_overload is not None:
             self.on_overload()
         if mux.has_backlog:
             self._pause_reading()
@@ -291,16 +294,19 @@ class Connection(asyncio.BufferedProtocol):
     def queued(self, size: int) -> None:
         """A stream gave `size` bytes to the muxer.
 
-        The first small write of a turn goes out at once, for the sake of round trips; what follows is gathered until there is a
-        full record, or to the end of the turn.
+        The first small write after something came in is most likely an answer, and goes out at once. What follows is gathered
+        until it makes a full record, or to the end of the loop's turn.
         """
         self._unflushed += size
         if self._unflushed >= self._record_size and not self._write_paused:
             self._send_full_records()
-        if not self._flush_scheduled:
+        if self._flush_scheduled:
+            return
+        if size < _SMALL and self._may_answer and not self._write_paused and not self._dispatching:
+            self._may_answer = False
+            self._send()
+        else:
             self.flush_soon()
-            if size < _SMALL and not self._write_paused and not self._dispatching:
-                self._send()
 
     def flush_soon(self) -> None:
         """Send what the muxer has at the end of this turn of the loop: many small writes make one record.
@@ -342,10 +348,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _wake_writers(self) -> None:
         """Writers whose share of the outbox has room again may go on."""
-        for stream_id in self.mux.take_drained():
-            stream = self._streams.get(stream_id)
-            if stream is not None:
-                stream.writable()
+        drained = self.mux.drained
+        if drained:
+            for stream_id in drained:
+                stream = self._streams.get(stream_id)
+                if stream is not None:
+                    stream.writable()
+            drained.clear()
         if self._drained is not None and not self.mux.has_output and not self._drained.done():
             self._drained.set_result(None)
 
@@ -478,7 +487,11 @@ class Connection(asyncio.BufferedProtocol):
     def negotiated(self, stream: Stream) -> None:
         """The protocol of a stream is settled; an inbound one gets its handler."""
         self._deadlines.pop(stream, None)
-        if stream.direction == "outbound" or self._acceptor is None or self._scope is None or self._scope.is_closed:
+        if stream.direction == "outbound" or self._acceptor is None or self._scope is None:
+            return
+        if self._scope.is_closed:  # nobody is left to handle it, or to give its place back
+            stream.reset(StreamCode.SHUTDOWN)
+            stream.slot.release()
             return
         handler, extended = self._acceptor.handler(stream.protocol)
         try:
@@ -488,7 +501,9 @@ class Connection(asyncio.BufferedProtocol):
             stream.reset(StreamCode.LIMIT_EXCEEDED)
             stream.slot.release()
             return
-        self._scope.spawn(self._run_handler(stream, handler), name=f"{stream.protocol} {self.peer_id}")
+        task = self._scope.spawn(self._run_handler(stream, handler), name=f"{stream.protocol} {self.peer_id}")
+        # Not by the task: one that is cancelled before its first step never runs.
+        task.add_done_callback(lambda _: stream.slot.release())
 
     async def _run_handler(self, stream: Stream, handler: StreamHandler) -> None:
         try:
@@ -505,8 +520,6 @@ class Connection(asyncio.BufferedProtocol):
         except asyncio.CancelledError:
             stream.reset(StreamCode.SHUTDOWN)
             raise
-        finally:
-            stream.slot.release()
 
     def reset_largest_unread(self) -> None:
         """Too much memory is held: end the stream that holds most of this connection's."""

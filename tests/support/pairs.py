@@ -1,0 +1,160 @@
+"""Connected peers without nodes: real connections over in-memory links (or TCP on loopback), with handlers by protocol.
+
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        bob.handle("/echo", echo)
+        connection, _ = await net.connect(alice, bob)
+
+Leaving checks that nothing is left behind: no task, no stream, no connection is counted any more.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import final
+
+from cortexnet.identity.identity import Identity
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.security.noise import NoiseKeys
+from cortexnet.swarm.limits import Limits
+from cortexnet.swarm.peerstore import Peerstore
+from cortexnet.swarm.resources import Resources
+from cortexnet.transport.connection import Connection, StreamHandler
+from cortexnet.transport.in_memory import InMemoryTransport
+from cortexnet.transport.memory import MemoryNetwork
+from cortexnet.transport.memory_wire import LinkConditions
+from cortexnet.transport.scope import Scope
+from cortexnet.transport.stream import Stream
+from cortexnet.transport.tcp import TcpTransport
+from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
+
+
+@final
+class Station:
+    """What stands below a host: an identity, its connections, its handlers, its address book."""
+
+    def __init__(self, memory: MemoryNetwork | None, limits: Limits, identity: Identity) -> None:
+        self.identity = identity
+        self.limits = limits
+        self.resources = Resources(limits)
+        self.peerstore = Peerstore(limits)
+        self.scope = Scope()
+        self.open: list[Connection] = []
+        self.addresses: list[Multiaddr] = []
+        self.accepted: asyncio.Queue[Connection] = asyncio.Queue()
+        self.on_lost: list[Callable[[Connection], None]] = []
+        self._handlers: dict[str, tuple[StreamHandler, bool]] = {}
+        keys = NoiseKeys.create(identity.private_key, ["/yamux/1.0.0"])
+        upgrader = Upgrader(keys, self.resources, UpgradeConfig(close_timeout=limits.connection_close_timeout))
+        self.transport = TcpTransport(upgrader) if memory is None else InMemoryTransport(upgrader, memory)
+
+    @property
+    def peer_id(self) -> PeerId:
+        return self.identity.peer_id
+
+    def handle(self, protocol: str, handler: StreamHandler, *, extended: bool = False) -> None:
+        self._handlers[protocol] = handler, extended
+
+    def unhandle(self, protocol: str) -> None:
+        del self._handlers[protocol]
+
+    def started(self, connection: Connection) -> None:
+        self.open.append(connection)
+        self.peerstore.mark_connected(connection.peer_id)
+        connection.on_lost = self._lost
+        connection.start(self, self.scope)
+
+    def _lost(self, connection: Connection) -> None:
+        self.open.remove(connection)
+        if all(other.peer_id != connection.peer_id for other in self.open):
+            self.peerstore.mark_disconnected(connection.peer_id, connection.loop.time())
+        for observer in self.on_lost:
+            observer(connection)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(connection.close() for connection in list(self.open)))
+        await self.scope.close()
+
+    # what connections ask
+
+    def supports(self, protocol: str) -> bool:
+        return protocol in self._handlers
+
+    def handler(self, protocol: str) -> tuple[StreamHandler, bool]:
+        return self._handlers[protocol]
+
+    # what identify asks
+
+    def protocols(self) -> list[str]:
+        return list(self._handlers)
+
+    def listen_addresses(self) -> list[Multiaddr]:
+        return self.addresses
+
+    def connections(self) -> list[Connection]:
+        return list(self.open)
+
+    # what requests ask
+
+    async def open_stream(self, peer: PeerId, protocols: Sequence[str], *, confirm: bool = False) -> Stream:
+        connection = next(connection for connection in self.open if connection.peer_id == peer)
+        return await connection.open_stream(protocols, confirm=confirm)
+
+
+@final
+class Net:
+    """The stations of one test and what connects them."""
+
+    def __init__(self, memory: MemoryNetwork | None) -> None:
+        self.memory = memory
+        self.stations: list[Station] = []
+
+    def station(self, limits: Limits | None = None, identity: Identity | None = None) -> Station:
+        station = Station(self.memory, limits or Limits(), identity or Identity.generate())
+        self.stations.append(station)
+        return station
+
+    async def connect(
+        self, dialer: Station, listener: Station, *, dialer_at: str | None = None, listener_at: str | None = None
+    ) -> tuple[Connection, Connection]:
+        """Both ends of a new connection, started; `dialer_at` and `listener_at` are the addresses it pretends to run between."""
+        place = Multiaddr.parse("/ip4/127.0.0.1/tcp/0" if self.memory is None else "/memory/0")
+        listening = await listener.transport.listen(place, listener.accepted.put_nowait)
+        address = listening.address
+        reservation = dialer.resources.admit_dial(listener.peer_id, address.value_of("ip4"))
+        ours = await dialer.transport.dial(address, listener.peer_id, reservation)
+        theirs = await listener.accepted.get()
+        listening.close()
+        for connection, local, remote in ((ours, dialer_at, listener_at), (theirs, listener_at, dialer_at)):
+            if local is not None:
+                connection.endpoints = replace(connection.endpoints, local=Multiaddr.parse(local))
+            if remote is not None:
+                connection.endpoints = replace(connection.endpoints, remote=Multiaddr.parse(remote))
+        dialer.started(ours)
+        listener.started(theirs)
+        return ours, theirs
+
+
+@asynccontextmanager
+async def network(*, latency: float = 0.0, tcp: bool = False) -> AsyncIterator[Net]:
+    """Stations that can be connected, over links with `latency` seconds one way, or over TCP."""
+    net = Net(None if tcp else MemoryNetwork(conditions=LinkConditions(latency=latency)))
+    before = asyncio.all_tasks()
+    try:
+        yield net
+    finally:
+        await asyncio.gather(*(station.close() for station in net.stations))
+    for station in net.stations:
+        assert station.open == []
+        left = {name: count for name, count in station.resources.snapshot().items() if count}
+        assert left == {}, f"{left} left behind"
+        assert len(station.scope) == 0
+    assert asyncio.all_tasks() <= before
+
+
+async def settle(turns: int = 50) -> None:
+    """Let everything happen that takes no time."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
