@@ -1,0 +1,22 @@
+"""Deadlines of exchanges with a peer. A shell."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cortexnet.errors import PeerTimeout
+
+
+@asynccontextmanager
+async def deadline(seconds: float | None, what: str) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel the block after `seconds` and raise PeerTimeout, which says `what` took too long; None waits as long as it takes.
+
+    A TimeoutError of the block's own passes as it is.
+    """
+    try:
+        async with asyncio.timeout(seconds) as timeout:
+            yield timeout
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise PeerTimeout(f"{what} took longer than {seconds:g} s") from error

@@ -1,0 +1,123 @@
+"""ping: is the peer there, and how long does a round trip take. A shell.
+
+Spec: libp2p/specs ping.
+"""
+
+import asyncio
+import os
+from typing import final
+
+from cortexnet.errors import EndOfStream, ProtocolViolation, StreamReset
+from cortexnet.host.deadline import deadline
+from cortexnet.swarm.limits import Limits
+from cortexnet.transport.connection import Connection
+from cortexnet.transport.scope import Scope
+from cortexnet.transport.stream import Stream
+
+PROTOCOL = "/ipfs/ping/1.0.0"
+SIZE = 32
+"""Bytes of a ping and of its echo."""
+IDLE_TIMEOUT = 60.0
+"""Seconds a peer's ping stream may be silent. rust-libp2p pings each 15 s over one stream, and counts its end as a failure."""
+STREAM_AGE = 8.0
+"""Seconds our own stream is used: js-libp2p resets it 10 s after it was opened."""
+
+
+async def serve_ping(stream: Stream) -> None:
+    """The handler of /ipfs/ping/1.0.0: echo until the peer's end, or until it is silent for `IDLE_TIMEOUT`."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(IDLE_TIMEOUT) as silence:
+            while True:
+                await stream.write(await stream.read_exactly(SIZE))
+                silence.reschedule(loop.time() + IDLE_TIMEOUT)
+    except TimeoutError:
+        return
+    except EndOfStream as end:
+        if end.partial:
+            raise ProtocolViolation(f"ping of {len(end.partial)} bytes") from end
+
+
+@final
+class Pinger:
+    """Pings peers over one stream for each connection, never two: go-libp2p resets a third one, rust-libp2p the first."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._timeout = limits.ping_timeout
+        self._lines: dict[Connection, _Line] = {}
+
+    async def ping(self, connection: Connection, *, timeout: float | None = None) -> float:
+        """Seconds of one round trip. Pings of one connection at the same time wait for each other.
+
+        Raises PeerTimeout after `timeout` seconds (10), the wait included, ProtocolViolation for a wrong echo, NegotiationFailed,
+        StreamReset, EndOfStream, ConnectionClosed. Cancelled: the stream is reset.
+        """
+        line = self._lines.get(connection)
+        if line is None:
+            line = _Line(connection)
+            if not connection.closed.done():
+                self._lines[connection] = line
+        async with deadline(self._timeout if timeout is None else timeout, f"ping of {connection.peer_id}"), line.turn:
+            return await line.ping()
+
+    def disconnected(self, connection: Connection) -> None:
+        """The connection is gone."""
+        line = self._lines.pop(connection, None)
+        if line is not None:
+            line.end()
+
+
+@final
+class _Line:
+    """The ping stream of one connection, made when it is needed and closed when it is old."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.turn = asyncio.Lock()
+        self._connection = connection
+        self._scope = Scope()
+        self._stream: Stream | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def ping(self) -> float:
+        if self._stream is not None:
+            try:
+                return await self._exchange(self._stream)
+            except (StreamReset, EndOfStream):
+                pass  # the peer had enough of it meanwhile: that says nothing about the peer
+        self._stream = await self._connection.open_stream([PROTOCOL])
+        self._timer = self._connection.loop.call_later(STREAM_AGE, self._grow_old)
+        return await self._exchange(self._stream)
+
+    async def _exchange(self, stream: Stream) -> float:
+        data, loop = os.urandom(SIZE), self._connection.loop
+        completed = False
+        try:
+            begin = loop.time()
+            await stream.write(data)
+            echo = await stream.read_exactly(SIZE)
+            seconds = loop.time() - begin
+            if echo != data:
+                raise ProtocolViolation(f"{stream.peer_id} answered a ping with other bytes")
+            completed = True
+        finally:
+            if not completed:  # an echo that comes late must not answer the next ping
+                stream.reset()
+                self.end()
+        if self._timer is None:  # it grew old meanwhile
+            self._stream = None
+            await stream.close()
+        return seconds
+
+    def _grow_old(self) -> None:
+        self._timer = None
+        stream = self._stream
+        if stream is not None and not self.turn.locked():
+            self._stream = None
+            self._scope.spawn(stream.close(), name="close the ping stream")
+
+    def end(self) -> None:
+        """Forget the stream."""
+        self._stream = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
