@@ -22,6 +22,8 @@ class Holdings:
         self._streams = streams
         self.is_over = memory.is_over
         """Whether the session holds more than it may."""
+        self.grew = False
+        """Whether something was charged since this was last set to False."""
         self._demands: dict[int, None] = {}  # in the order they were made
 
     def arrived(self, stream: YamuxStream) -> None:
@@ -30,6 +32,7 @@ class Holdings:
         if held > stream.charged:
             self._memory.charge(held - stream.charged)
             stream.charged = held
+            self.grew = True
 
     def settle(self, stream: YamuxStream) -> list[YamuxStream]:
         """The stream's inbox or demand has shrunk: give back what it no longer stands for; demands that can be granted now."""

@@ -92,6 +92,8 @@ class Muxer(Protocol):
     """The protocol id, such as "/yamux/1.0.0"."""
     record_size: int
     """Bytes of one stream that fill a record of the channel below: once they are queued, it can be sent."""
+    drained: dict[int, None]
+    """Streams whose full share of the outbox has room again; the shell wakes their writers, and clears it."""
     has_output: bool
     """Whether `data_to_send` has something."""
     timeout_moved: bool
@@ -113,15 +115,12 @@ class Muxer(Protocol):
     def send(self, stream_id: int, data: bytes | memoryview) -> int:
         """Queue as much as the peer's window and the stream's share of the outbox allow; the number of bytes that were taken.
 
-        The rest is to be offered again after StreamWritable, or after a flush whose `take_drained` names the stream.
+        The rest is to be offered again after StreamWritable, or once `drained` has the stream.
         A memoryview must be one of bytes that never change. Raises StreamClosed after `close_write`.
         """
 
     def queued(self, stream_id: int) -> int:
         """Bytes of this stream that wait to be sent."""
-
-    def take_drained(self) -> list[int]:
-        """Streams whose full share of the outbox has room again since the last call."""
 
     def read(self, stream_id: int, max_bytes: int) -> bytes | None:
         """1 to `max_bytes` bytes; b"" at the end; None where nothing is there yet. Taking bytes out grants credit."""

@@ -54,7 +54,7 @@ from cortexnet.mux.yamux_stream import YamuxStream
 
 NAME = "/yamux/1.0.0"
 _BUDGET_INTERVAL = 10.0
-_SETTLE_STEP = 16_384  # bytes a stream may have been read before its charge follows: not every small read is worth the account
+_SETTLE_STEP = 4_096  # bytes that may have been read before the charge follows: not every small read is worth the account
 
 
 @final
@@ -87,6 +87,7 @@ class Yamux:
         self._acks = Allowance(self._config.accept_rate, 1.0)
         # out
         self._sender = Sender(self._config.pong_backlog)
+        self.drained = self._sender.drained
         self._share = self._config.outbox_share
         self.has_output = False
         self.timeout_moved = True
@@ -217,9 +218,6 @@ class Yamux:
     def queued(self, stream_id: int) -> int:
         return self._stream(stream_id).outbox.size
 
-    def take_drained(self) -> list[int]:
-        return self._sender.take_drained()
-
     def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
         emptied: list[YamuxStream] = []
         parts = self._sender.take_record(emptied, full_frames_only=full_frames_only)
@@ -250,7 +248,7 @@ class Yamux:
     # --- reading -----------------------------------------------------------------------------------------------------------
 
     def read(self, stream_id: int, max_bytes: int) -> bytes | None:
-        stream = self._stream(stream_id)
+        stream = self._streams.get(stream_id) or self._stream(stream_id)
         data = stream.inbox.take(max_bytes)
         if data:
             self._was_read(stream)
@@ -290,7 +288,7 @@ class Yamux:
 
     def _was_read(self, stream: YamuxStream) -> None:
         unread = stream.inbox.size
-        if not unread or stream.charged - unread > _SETTLE_STEP:
+        if stream.charged - unread > _SETTLE_STEP:
             self._return_credits(self._holdings.settle(stream))
         if stream.finished or stream.reset:
             self._forget_if_over(stream)
@@ -555,14 +553,14 @@ class Yamux:
 
     def _settle(self, events: list[MuxEvent]) -> list[MuxEvent]:
         """After the peer's bytes: hold the bounds that several frames together may have passed."""
-        if self._ended:
-            return events
-        while self._holdings.is_over():
-            ended = self.reset_largest_unread()
-            if not ended:
-                break
-            events += ended
-        if len(self._sender.control) > self._config.control_backlog + 2 * len(self._streams):
+        if self._holdings.grew and not self._ended:
+            self._holdings.grew = False
+            while self._holdings.is_over():
+                ended = self.reset_largest_unread()
+                if not ended:
+                    break
+                events += ended
+        if self.has_output and len(self._sender.control) > self._config.control_backlog + 2 * len(self._streams):
             self._fail(ProtocolViolation("the peer makes us answer, but does not read the answers"), events)
         return events
 

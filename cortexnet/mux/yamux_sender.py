@@ -17,7 +17,8 @@ class Sender:
         self.control: deque[bytes] = deque()
         self._pongs: deque[int] = deque(maxlen=pong_backlog)
         self._ready: deque[YamuxStream] = deque()
-        self._drained: dict[int, None] = {}
+        self.drained: dict[int, None] = {}
+        """Streams whose full share has room again; whoever reads it clears it."""
 
     @property
     def has_output(self) -> bool:
@@ -37,20 +38,14 @@ class Sender:
         if stream.outbox.size:
             stream.outbox.clear()
             self._ready.remove(stream)
-        self._drained.pop(stream.id, None)
+        self.drained.pop(stream.id, None)
 
     def clear(self) -> None:
         """Forget everything."""
         self.control.clear()
         self._pongs.clear()
         self._ready.clear()
-        self._drained.clear()
-
-    def take_drained(self) -> list[int]:
-        """Streams whose full share has room again since the last call."""
-        drained = list(self._drained)
-        self._drained.clear()
-        return drained
+        self.drained.clear()
 
     def take_record(self, emptied: list[YamuxStream], *, full_frames_only: bool) -> list[bytes | bytearray | memoryview]:
         """Buffers for one record; streams that have nothing more to send go to `emptied`."""
@@ -79,7 +74,7 @@ class Sender:
                 emptied.append(stream)
             if stream.stopped and stream.send_window:
                 stream.stopped = False
-                self._drained[stream.id] = None
+                self.drained[stream.id] = None
         return parts
 
     def _take_control(self, parts: list[bytes | bytearray | memoryview], room: int) -> int:

@@ -50,10 +50,10 @@ class NodeMemory:
 class ConnectionMemory:
     """One connection's part; the `MemoryBudget` of its muxer. Not to be made directly: see `NodeMemory.open`."""
 
-    __slots__ = ("_node", "limit", "owner", "used")
+    __slots__ = ("limit", "node", "owner", "used")
 
     def __init__(self, node: NodeMemory, limit: int) -> None:
-        self._node = node
+        self.node = node
         self.limit = limit
         self.used = 0
         self.owner: object = self
@@ -62,16 +62,16 @@ class ConnectionMemory:
     def charge(self, size: int) -> None:
         """Count `size` bytes that are held already, even past a cap."""
         self.used += size
-        self._node.used += size
+        self.node.used += size
 
     def release(self, size: int) -> None:
         """Give back what was charged or reserved."""
         self.used -= size
-        self._node.used -= size
+        self.node.used -= size
 
     def reserve(self, size: int) -> bool:
         """Count `size` bytes before they are there; False, and nothing counted, where a cap would be passed."""
-        node = self._node
+        node = self.node
         if self.used + size > self.limit or node.used + size > node.limit:
             return False
         self.used += size
@@ -82,15 +82,11 @@ class ConnectionMemory:
         """Whether this connection must give up its largest unread stream: past its own cap, or the heaviest past the node's."""
         if self.used > self.limit:
             return True
-        return self._node.is_over() and self._node.heaviest() is self
-
-    def node_is_over(self) -> bool:
-        """Whether all connections together hold more than the node's cap."""
-        return self._node.used > self._node.limit
+        return self.node.is_over() and self.node.heaviest() is self
 
     def close(self) -> None:
         """Give back all that is left. What is released or charged afterwards no longer touches the node's total."""
-        self._node.forget(self)
+        self.node.forget(self)
         # Readers may still drain what they hold: a total of its own keeps the hot calls free of a check.
-        self._node = NodeMemory(self.limit)
-        self._node.used = self.used
+        self.node = NodeMemory(self.limit)
+        self.node.used = self.used
