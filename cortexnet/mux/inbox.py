@@ -46,7 +46,7 @@ class Inbox:
         pieces.append(piece)
 
     def take(self, max_bytes: int) -> bytes:
-        """Up to `max_bytes` bytes, b"" where nothing is there. A large piece comes alone: joining costs more than a second call."""
+        """Up to `max_bytes` bytes, b"" where nothing is there. A large piece comes alone: joining costs more than a call."""
         pieces = self._pieces
         if not pieces:
             return b""

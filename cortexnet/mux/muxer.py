@@ -123,7 +123,10 @@ class Muxer(Protocol):
         """Bytes of this stream that wait to be sent."""
 
     def read(self, stream_id: int, max_bytes: int) -> bytes | None:
-        """1 to `max_bytes` bytes; b"" at the end; None where nothing is there yet. Taking bytes out grants credit."""
+        """1 to `max_bytes` bytes; b"" at the end; None where nothing is there yet, or ever will be: see `knows`.
+
+        Taking bytes out grants credit.
+        """
 
     def read_exactly(self, stream_id: int, size: int) -> bytes | None:
         """`size` bytes, or None where fewer are there."""

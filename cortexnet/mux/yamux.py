@@ -18,6 +18,7 @@ from cortexnet.errors import (
 )
 from cortexnet.mux.allowance import Allowance
 from cortexnet.mux.holdings import Holdings
+from cortexnet.mux.inbox import PIECE_OVERHEAD
 from cortexnet.mux.lingering import Lingering
 from cortexnet.mux.liveness import Liveness
 from cortexnet.mux.muxer import (
@@ -248,7 +249,9 @@ class Yamux:
     # --- reading -----------------------------------------------------------------------------------------------------------
 
     def read(self, stream_id: int, max_bytes: int) -> bytes | None:
-        stream = self._streams.get(stream_id) or self._stream(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return None
         data = stream.inbox.take(max_bytes)
         if data:
             self._was_read(stream)
@@ -332,7 +335,8 @@ class Yamux:
         if self._body_left:
             if len(data) <= self._body_left:  # the common case of bulk: the chunk is a piece of one body
                 self._take_body(data, events)
-                return self._settle(events)
+                self._settle(events)
+                return events
             size = self._body_left
             self._take_body(data[:size], events)
             data = data[size:]
@@ -342,7 +346,9 @@ class Yamux:
             self._receive_frames(data, events)
         except ProtocolViolation as error:
             self._fail(error, events)
-        return self._settle(events)
+        if self._holdings.grew or self.has_output:
+            self._settle(events)
+        return events
 
     def _receive_frames(self, data: bytes, events: list[MuxEvent]) -> None:
         position, end = 0, len(data)
@@ -358,7 +364,11 @@ class Yamux:
             stop = position + length
             if word == DATA:  # plain data first: nearly every frame is one
                 stream = streams.get(stream_id)
-                self._start_body(stream, stream_id, length)
+                if stream is None or stream.discarding or stream.finished or not 0 < length <= stream.window.credit:
+                    self._start_body(stream, stream_id, length)
+                else:
+                    stream.window.credit -= length
+                    self._body_left, self._body_stream = length, stream
             elif word & TYPE_MASK == DATA:
                 self._receive_flagged_data(word, stream_id, length, events)
             else:
@@ -406,8 +416,10 @@ class Yamux:
         self._body_left -= len(piece)
         stream = self._body_stream
         if stream is not None and not stream.discarding:
-            stream.inbox.append(piece)
-            self._holdings.arrived(stream)
+            inbox = stream.inbox
+            inbox.append(piece)
+            if inbox.size + PIECE_OVERHEAD > stream.charged:
+                self._holdings.arrived(stream)
             if stream.turn != self._turn:
                 stream.turn = self._turn
                 events.append(StreamReadable(stream.id))
@@ -551,7 +563,7 @@ class Yamux:
         if not self._useless.spend(1, self._now):
             raise ProtocolViolation(f"too many {what}")
 
-    def _settle(self, events: list[MuxEvent]) -> list[MuxEvent]:
+    def _settle(self, events: list[MuxEvent]) -> None:
         """After the peer's bytes: hold the bounds that several frames together may have passed."""
         if self._holdings.grew and not self._ended:
             self._holdings.grew = False
@@ -562,7 +574,6 @@ class Yamux:
                 events += ended
         if self.has_output and len(self._sender.control) > self._config.control_backlog + 2 * len(self._streams):
             self._fail(ProtocolViolation("the peer makes us answer, but does not read the answers"), events)
-        return events
 
     # --- the end -----------------------------------------------------------------------------------------------------------
 

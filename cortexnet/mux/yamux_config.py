@@ -15,7 +15,7 @@ class YamuxConfig:
     max_window: int = 16 * 1024 * 1024
     """Bytes a stream's window may grow to: 16 MiB keep 1 Gbit/s busy over 130 ms; go's value."""
     outbox_share: int = 131_072
-    """Bytes of a stream that wait to be sent: a full record leaves while a write of 64 KiB is taken in; then writers take turns."""
+    """Bytes of a stream that wait to be sent: a write of 64 KiB is taken in whole while a full record leaves."""
     max_inbound_streams: int = 1_280
     """Streams the peer may have open, those included that linger after `close`: the 1,024 one protocol may ask for, and a rest
     for all others. The connection's own, smaller limits are the shell's."""

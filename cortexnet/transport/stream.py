@@ -108,13 +108,22 @@ class Stream:
             raise Busy("another task reads this stream")
         if max_bytes < 1:
             raise LocalError(f"max_bytes must be positive, not {max_bytes}")
+        muxer = self._muxer
         while True:
-            data = self._take(self._muxer.read, max_bytes)
-            if data is not None:
-                return data
+            if self._negotiation is None and not self._closed:
+                data = muxer.read(self._id, max_bytes)
+                if data is not None:
+                    if muxer.has_output:
+                        self.connection.flush_soon()
+                    return data
+            self._raise_failure()
             if self._is_at_end():
                 return b""
-            await self._wait_readable(0)
+            self._reader = self.connection.loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
 
     async def read_exactly(self, size: int) -> bytes:
         """`size` bytes. Raises as `read`, EndOfStream (its `partial` has what came) and LimitExceeded where `size` never fits.
