@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, assert_never, final
@@ -34,6 +33,7 @@ from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
+from cortexnet.transport.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
-_SMALL_CHUNK_TIME = 50e-6  # seconds that a chunk takes which is too small to look at the clock for
+_FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works on its share of frames once a callback
+_SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
+_SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
 
 
@@ -109,7 +111,7 @@ class Connection(asyncio.BufferedProtocol):
         self._streams: dict[int, Stream] = {}
         self._acceptor: StreamAcceptor | None = None
         self._scope: Scope | None = None
-        self._open_waiters: deque[asyncio.Future[None]] = deque()
+        self._openers = Turnstile(self._can_open)
         self._deadlines: dict[Stream, float] = {}  # streams that negotiate, in the order of their deadlines
         self._negotiation_timeout = negotiation_timeout
         self._close_timeout = close_timeout
@@ -199,6 +201,8 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer[len(kept) : len(kept) + CHUNK_SIZE]
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self.error is not None:
+            return  # what a peer sends until it has seen our goodbye
         data = self._buffer[: len(self._kept) + nbytes]
         if self._turns.is_over:
             self._kept = bytes(data)
@@ -214,18 +218,21 @@ class Connection(asyncio.BufferedProtocol):
         self._receive(plaintexts, now)
         if self._session.error is not None:
             self._fail(self._session.error)
-        self._turns.spend(self.loop.time() - now if len(data) > _SMALL else _SMALL_CHUNK_TIME)
+        self._turns.spend(self.loop.time() - now if len(data) > _SMALL_CHUNK else _SMALL_CHUNK_TIME)
 
     def _receive_kept(self) -> None:
         """The chunk that came when this turn's time was over."""
         if self.error is None:
             kept, self._kept = self._kept, b""
             self._receive_data(memoryview(kept))
-            self._resume_reading()
+            if not self.mux.has_backlog:
+                self._resume_reading()
 
     def _receive(self, plaintexts: Sequence[bytes], now: float) -> None:
         mux = self.mux
         self._dispatching = self._may_answer = True
+        if len(plaintexts) > _FEW_RECORDS:
+            plaintexts = [b"".join(plaintexts)]
         for plaintext in plaintexts:
             events = mux.receive(plaintext, now)
             if events:
@@ -261,6 +268,7 @@ class Connection(asyncio.BufferedProtocol):
             self._io.resume_reading()
 
     def eof_received(self) -> bool:
+        self._fail(ConnectionClosed("the network or the peer closed the connection", by="network"))
         return False
 
     def _dispatch(self, events: Sequence[MuxEvent]) -> None:
@@ -286,8 +294,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._fail(event.error)
             else:
                 assert_never(event)
-        if self._open_waiters:
-            self._wake_opener()
+        if self._openers:
+            self._openers.wake()
 
     # --- out: muxer → session → socket -------------------------------------------------------------------------------------
 
@@ -317,14 +325,19 @@ class Connection(asyncio.BufferedProtocol):
             self._flush_scheduled = True
             self.loop.call_soon(self._flush)
 
+    def flush(self) -> None:
+        """Send what the muxer has now."""
+        if self.mux.has_output:
+            self._send()
+
     def _flush(self) -> None:
         self._flush_scheduled = False
         if self.mux.has_output:
             self._send()
         if self.mux.timeout_moved:
             self._arm_timer()
-        if self._open_waiters:
-            self._wake_opener()
+        if self._openers:
+            self._openers.wake()
 
     def _send(self) -> None:
         """Send everything, as long as the socket takes it."""
@@ -368,6 +381,8 @@ class Connection(asyncio.BufferedProtocol):
     # --- time --------------------------------------------------------------------------------------------------------------
 
     def _arm_timer(self) -> None:
+        if self.error is not None:
+            return  # the timer is the one that aborts
         due = self.mux.next_timeout()
         if self._deadlines:
             first = next(iter(self._deadlines.values()))
@@ -381,8 +396,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _handle_timer(self) -> None:
         self._timer = None
-        if self.error is not None:
-            return
         now = self.loop.time()
         self._dispatch(self.mux.handle_timeout(now))
         for stream, due in list(self._deadlines.items()):
@@ -404,7 +417,9 @@ class Connection(asyncio.BufferedProtocol):
         At our limit of streams, or the peer's backlog, waits its turn as long as the caller does.
         Raises ConnectionClosed, NegotiationFailed, PeerTimeout, StreamReset. Cancelled: nothing is left.
         """
-        await self._wait_to_open()
+        self._raise_error()
+        await self._openers.enter()
+        self._raise_error()
         slot = self.reservation.streams.open_outbound()
         try:
             stream_id = self.mux.open_stream()
@@ -437,32 +452,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def _can_open(self) -> bool:
         return self.mux.can_open() and self.reservation.streams.can_open_outbound()
-
-    async def _wait_to_open(self) -> None:
-        self._raise_error()
-        if not self._open_waiters and self._can_open():
-            return
-        waiter = self.loop.create_future()
-        self._open_waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter in self._open_waiters:
-                self._open_waiters.remove(waiter)
-            else:  # it was our turn: the next one's now
-                self._wake_opener()
-            raise
-        self._raise_error()
-        if not self._can_open():  # more than one was woken in this turn
-            await self._wait_to_open()
-
-    def _wake_opener(self) -> None:
-        while self._open_waiters and (self.error is not None or self._can_open()):
-            waiter = self._open_waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                if self.error is None:
-                    return
 
     def _raise_error(self) -> None:
         if self.error is not None:
@@ -531,6 +520,8 @@ class Connection(asyncio.BufferedProtocol):
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             self._deadlines.pop(stream, None)
+        if self._openers:
+            self._openers.wake()
 
     # --- the end -----------------------------------------------------------------------------------------------------------
 
@@ -549,6 +540,7 @@ class Connection(asyncio.BufferedProtocol):
                 await asyncio.shield(self.closed)
         except TimeoutError:
             self.abort()
+            await asyncio.shield(self.closed)
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -558,13 +550,20 @@ class Connection(asyncio.BufferedProtocol):
     async def _send_everything(self) -> None:
         self._send()
         if self.error is None and self.mux.has_output:
-            self._drained = self.loop.create_future()
-            await self._drained
+            if self._drained is None:
+                self._drained = self.loop.create_future()
+            await asyncio.shield(self._drained)
 
     def _say_goodbye(self, code: int) -> None:
-        if self.error is None:
-            self.mux.close(code)
-            self._fail(ConnectionClosed(by="local", code=code))
+        """Send GoAway and end our side; the socket closes when the peer's side has ended, or the time is over.
+
+        To close it at once could destroy what we sent: the system resets a connection that is closed with bytes unread, and
+        drops what the peer has not acknowledged yet.
+        """
+        if self.error is not None:
+            return
+        self.mux.close(code)
+        self._fail(ConnectionClosed(by="local", code=code), lingering=True)
 
     def abort(self) -> None:
         """Close the socket now; nothing queued is sent."""
@@ -573,37 +572,55 @@ class Connection(asyncio.BufferedProtocol):
         self._gone = True
         self._fail(ConnectionClosed(by="local"))
 
-    def _fail(self, error: CortexError) -> None:
+    def _fail(self, error: CortexError, *, lingering: bool = False) -> None:
         """The connection is over: tell everyone, send the muxer's farewell, close the socket."""
         if self.error is not None:
             return
         self.error = error
-        if not self.mux.has_output and not isinstance(error, ConnectionClosed):
-            self.mux.close(ConnectionCode.PROTOCOL_VIOLATION)
+        ended = error if isinstance(error, ConnectionClosed) else ConnectionClosed(f"connection failed: {error}", by="network")
+        self.mux.close(ConnectionCode.NONE if ended is error else ConnectionCode.PROTOCOL_VIOLATION)
         if self._timer is not None:
             self._timer.cancel()
         self._write_paused = False
         self._send()
         self._gone = True
-        self._io.close()
+        if not lingering or not self._end_writing():
+            self._io.close()
         self._timer = self.loop.call_later(self._close_timeout, self._io.abort)  # for a peer that does not read the rest
-        ended = error if isinstance(error, ConnectionClosed) else ConnectionClosed(f"connection failed: {error}", by="network")
         for stream in list(self._streams.values()):
             stream.connection_failed(ended)
         self._streams.clear()
         self._deadlines.clear()
-        self._wake_opener()
+        self._openers.remove()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self._scope is not None:
-            self._scope.cancel()
+            self._end_handlers(self._scope, is_in_peace=ended is error and ended.by != "local")
+
+    def _end_writing(self) -> bool:
+        """End our side of the socket and read on, for nothing but its end; False where that can't be."""
+        if not self._io.can_write_eof():
+            return False
+        try:
+            self._io.write_eof()
+        except OSError:  # the peer has reset it
+            return False
+        self._resume_reading()
+        return True
+
+    def _end_handlers(self, scope: Scope, *, is_in_peace: bool) -> None:
+        """Cancel the handlers; where the peer went in peace, those that work on what it left get some time for it."""
+        if is_in_peace and len(scope):
+            self.loop.call_later(self._close_timeout, scope.cancel)
+        else:
+            scope.cancel()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._gone = True
         if self.error is None:
-            reason = f": {error}" if error is not None else ""
-            self.mux.close()
-            self._fail(ConnectionClosed(f"the network or the peer closed the connection{reason}", by="network"))
+            self._receive_rest()
+        self._gone = True
+        reason = f": {error}" if error is not None else ""
+        self._fail(ConnectionClosed(f"the network or the peer closed the connection{reason}", by="network"))
         if self._timer is not None:
             self._timer.cancel()
         self.reservation.release()
@@ -611,3 +628,10 @@ class Connection(asyncio.BufferedProtocol):
             self.closed.set_result(None)
         if self.on_lost is not None:
             self.on_lost(self)
+
+    def _receive_rest(self) -> None:
+        """What had come, and waited for its turn, when the socket was lost."""
+        kept, self._kept = self._kept, b""
+        self._receive(self._session.decrypt(kept)[0], self.loop.time())
+        while self.mux.has_backlog:
+            self._receive([b""], self.loop.time())
