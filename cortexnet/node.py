@@ -156,9 +156,7 @@ class Node:
 
     def listen_addresses(self) -> list[Multiaddr]:
         """The same without peer id; what identify announces."""
-        if self._announce:
-            return self._announce
-        return specific_addresses(self._run.swarm.listen_addresses)
+        return self._run.listen_addresses()
 
     @property
     def peers(self) -> list[PeerId]:
@@ -374,7 +372,7 @@ class _Running:
         return self._node.protocols
 
     def listen_addresses(self) -> list[Multiaddr]:
-        return self._node.listen_addresses()
+        return self._node._announce or specific_addresses(self.swarm.listen_addresses)
 
     def connections(self) -> list[Connection]:
         return self.swarm.connections
