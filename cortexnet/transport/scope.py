@@ -16,7 +16,7 @@ class Scope:
     """
 
     def __init__(self, parent: "Scope | None" = None, *, on_error: Callable[[BaseException], None] | None = None) -> None:
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self._tasks: dict[asyncio.Task[Any], bool] = {}  # and whether it was told to end
         self._children: dict[Scope, None] = {}
         self._parent = parent
         self._on_error = on_error
@@ -33,7 +33,7 @@ class Scope:
             coroutine.close()
             raise NotRunning("this scope has ended; nothing new starts in it")
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
-        self._tasks[task] = None
+        self._tasks[task] = False
         task.add_done_callback(self._task_done)
         return task
 
@@ -63,13 +63,17 @@ class Scope:
             self._parent = None
 
     def cancel(self) -> None:
-        """End the scope and all in it, without waiting: nothing starts in it any more. `close` of it or its parent waits."""
+        """End the scope and all in it, without waiting: nothing starts in it any more. `close` of it or its parent waits.
+
+        Each task is cancelled once, however often this is called: what it does on its way out is not disturbed.
+        """
         self.is_closed = True
         for child in list(self._children):
             child.cancel()
         current = asyncio.current_task()
-        for task in self._tasks:
-            if task is not current:
+        for task, is_told in self._tasks.items():
+            if task is not current and not is_told:
+                self._tasks[task] = True
                 task.cancel()
         self._leave_if_over()
 

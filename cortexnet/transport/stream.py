@@ -1,7 +1,6 @@
 """A stream, as applications and protocols see it. A shell over one stream of the muxer's."""
 
 import asyncio
-import functools
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, final
@@ -45,6 +44,7 @@ class Stream:
         "_closed",
         "_fin_wanted",
         "_id",
+        "_is_complete",
         "_muxer",
         "_negotiation",
         "_poisoned",
@@ -87,6 +87,7 @@ class Stream:
         self._fin_wanted = False  # close_write was called before the peer's answer had come
         self._poisoned = False
         self._closed = False
+        self._is_complete = False  # the peer had finished before the stream failed: what it sent can be read, and its end
 
     @property
     def peer_id(self) -> PeerId:
@@ -116,7 +117,7 @@ class Stream:
                     if muxer.has_output:
                         self.connection.flush_soon()
                     return data
-            self._raise_failure()
+            self._raise_read_failure()
             if self._is_at_end():
                 return b""
             self._reader = self.connection.loop.create_future()
@@ -132,6 +133,10 @@ class Stream:
         """
         if self._reader is not None:
             raise Busy("another task reads this stream")
+        if size < 1:
+            if size < 0:
+                raise LocalError(f"size must not be negative, but is {size}")
+            return b""
         while True:
             data = self._take(self._muxer.read_exactly, size)
             if data is not None:
@@ -153,8 +158,9 @@ class Stream:
                 raise MessageTooLarge("stream", size, limit)
             if self._is_at_end():
                 return self._take(self._muxer.read_exactly, size) or b""
-            self._raise_failure()
-            await self._wait_readable(min(2 * size + _SMALL_READ, limit + 1))
+            self._raise_read_failure()
+            most = self.connection.reservation.memory.limit  # demanded, unless more than that has come already
+            await self._wait_readable(min(2 * size + _SMALL_READ, limit + 1, max(most, size + 1)))
 
     async def read_message(self, *, limit: int = 1024 * 1024) -> bytes:
         """One message with its length, a varint, in front. Raises as `read_exactly`, and MessageTooLarge past `limit` bytes.
@@ -183,17 +189,12 @@ class Stream:
     def _take(self, take: Callable[[int, int], bytes | None], size: int) -> bytes | None:
         """What `take` gives of the muxer's inbox; None where more must come first, or nothing will."""
         muxer = self._muxer
-        if self._closed:
-            self._raise_failure()
-        if self._negotiation is not None:
-            self._raise_failure()
+        if self._closed or self._negotiation is not None or not muxer.knows(self._id):
+            self._raise_read_failure()
             return None
-        if not muxer.knows(self._id):
-            self._raise_failure()
-            return None if size else b""
         data = take(self._id, size)
         if data is None:
-            self._raise_failure()
+            self._raise_read_failure()
         elif muxer.has_output:
             self.connection.flush_soon()
         return data
@@ -211,6 +212,10 @@ class Stream:
         if self.failure is not None:
             raise self.failure
 
+    def _raise_read_failure(self) -> None:
+        if self.failure is not None and (self._closed or not self._is_complete):
+            raise self.failure
+
     async def _wait_readable(self, size: int) -> None:
         """Wait for more; with `size` bytes in all demanded of the peer, where that is more than its window."""
         muxer, demanded = self._muxer, False
@@ -225,6 +230,7 @@ class Stream:
             self._reader = None
             if demanded and muxer.knows(self._id):
                 muxer.expect(self._id, 0)
+                self.connection.flush_soon()  # another reader's demand may have been granted
 
     # --- writing -----------------------------------------------------------------------------------------------------------
 
@@ -236,7 +242,7 @@ class Stream:
         write side is spoiled: the next write raises LocalError, `close` resets.
         """
         if type(data) is not bytes:
-            data = bytes(data)
+            data = bytes(memoryview(data))  # not bytes(data): of a number that would make as many zeros
         accepted = self._offer(data)
         if accepted < len(data):
             await self._write_rest(memoryview(data), accepted)
@@ -341,6 +347,9 @@ class Stream:
         if not self._closed:
             self._end(StreamReset(code=code, by="local"))
         if self._muxer.knows(self._id):
+            if self.direction == "inbound" and self._muxer.queued(self._id):
+                # Our answer to the protocol proposal may be among it: without that the peer would think we do not speak it.
+                self.connection.flush()
             self._muxer.reset(self._id, code)
             self.connection.flush_soon()
 
@@ -373,8 +382,12 @@ class Stream:
 
     def negotiate(self, handshake: Handshake[str | None]) -> None:
         """Begin to settle the protocol."""
-        self._negotiation = Driver(handshake, functools.partial(self._muxer.read_exactly, self._id))
+        self._negotiation = Driver(handshake, self._take_line)
         self._advance()
+
+    def _take_line(self, size: int) -> bytes | None:
+        """Bytes of the negotiation. A stream that was reset behind its end is forgotten when the last of them is taken."""
+        return self._muxer.read_exactly(self._id, size) if self._muxer.knows(self._id) else None
 
     def _advance(self) -> None:
         """Go on negotiating with what has come."""
@@ -385,14 +398,20 @@ class Stream:
             negotiation.advance()
             data = negotiation.data_to_send()
             if data and muxer.knows(self._id):
-                muxer.send(self._id, data)
-                self.connection.flush_soon()
+                self._send_line(data)
         if negotiation.error is not None:
             self._negotiation_failed(negotiation.error)
         elif negotiation.done:
             self._negotiation_done(negotiation.result)
         elif muxer.is_finished(self._id):
             self._negotiation_failed(NegotiationFailed(f"{self.peer_id} ended the stream without settling on a protocol"))
+
+    def _send_line(self, data: bytes) -> None:
+        try:
+            self._muxer.send(self._id, data)
+        except StreamClosed:
+            return  # the peer reset it, or left, in the same breath; the event that says so comes next
+        self.connection.flush_soon()
 
     def _negotiation_done(self, protocol: str | None) -> None:
         self._negotiation = None
@@ -460,6 +479,7 @@ class Stream:
         """Give up the stream: everyone who waits for it learns why."""
         if self.failure is None:
             self.failure = error
+            self._is_complete = self._negotiation is None and self._muxer.knows(self._id) and self._muxer.is_finished(self._id)
             self._write_barred = True
             if self.on_failure is not None:
                 self.on_failure()
