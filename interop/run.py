@@ -21,6 +21,7 @@ REQUIRED = "CORTEXNET_INTEROP"  # set to "required", a peer that cannot be built
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m interop.run", description=__doc__)
     parser.add_argument("--pair", action="append", metavar="DIALER:LISTENER", help="only this pair; may be repeated")
     parser.add_argument("--scenario", action="append", metavar="PATTERN", help="only scenarios that match; may be repeated")
@@ -51,6 +52,7 @@ def chosen_scenarios(patterns: Sequence[str] | None) -> list[Scenario]:
 
 
 def print_list(kinds: Sequence[PeerKind]) -> None:
+    """What --pair and --scenario can name."""
     for kind in kinds:
         print(f"peer      {kind.name:26} {kind.about}")
     for scenario in ALL:
@@ -58,6 +60,7 @@ def print_list(kinds: Sequence[PeerKind]) -> None:
 
 
 def say_result(result: Result) -> None:
+    """A line as soon as a cell is done."""
     detail = f": {result.detail}" if result.outcome == "failed" else ""
     if result.outcome != "skipped":
         print(f"{result.pair:24} {result.scenario:28} {result.stack:16} {report.WORDS[result.outcome]}{detail}", flush=True)

@@ -31,6 +31,7 @@ class Result:
 
     @property
     def pair(self) -> str:
+        """For people."""
         return f"{self.dialer} → {self.listener}"
 
 
@@ -46,6 +47,7 @@ class Cell:
     abilities: tuple[Answer, Answer]
 
     def result(self, outcome: Outcome, **fields: object) -> Result:
+        """This cell's result."""
         names = (self.dialer.name, self.listener.name, self.scenario.name, str(self.stack))
         return Result(*names, outcome, **fields)  # type: ignore[arg-type]
 

@@ -74,6 +74,7 @@ class End:
     position: int = 0
 
     async def write(self, size: int, **fields: Any) -> Answer:
+        """The next `size` bytes of the payload; returns once this side has taken them all."""
         return await self.side.call("write", stream=self.stream, size=size, **fields)
 
     async def read(self, size: int, *, ends: bool = False, **fields: Any) -> None:
@@ -84,22 +85,28 @@ class End:
         self.position += size
 
     async def read_message(self, size: int) -> None:
+        """One message, of exactly `size` bytes of the payload."""
         self._check(await self.side.call("read_message", stream=self.stream), size)
         self.position += size
 
     async def write_message(self, size: int) -> Answer:
+        """The next `size` bytes of the payload as one message."""
         return await self.side.call("write_message", stream=self.stream, size=size)
 
     async def close_write(self) -> None:
+        """End this direction."""
         await self.side.call("close_write", stream=self.stream)
 
     async def close(self) -> None:
+        """Done with the stream."""
         await self.side.call("close", stream=self.stream)
 
     async def reset(self, code: int) -> None:
+        """End both directions at once."""
         await self.side.call("reset", stream=self.stream, code=code)
 
     async def written(self) -> int:
+        """Bytes taken by this side so far, also while a write waits."""
         return int((await self.side.call("progress", stream=self.stream))["written"])
 
     def _check(self, answer: Answer, size: int) -> None:
