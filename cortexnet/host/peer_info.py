@@ -8,6 +8,7 @@ Spec: libp2p/specs identify, "identify/push"; RFC 0003, "Signed Peer Records".
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar, final
 
 from cortexnet.errors import MessageTooLarge, ProtocolViolation
@@ -113,9 +114,14 @@ def _record(data: bytes | None, peer_id: PeerId) -> PeerRecord | None:
     if data is None:
         return None
     try:
-        return PeerRecord.open(data, peer_id)
+        return _opened(data, peer_id)
     except (ProtocolViolation, MessageTooLarge):
         return None
+
+
+@lru_cache(maxsize=128)  # a peer sends the same record on each of its connections, and a verification takes 0.1 ms
+def _opened(data: bytes, peer_id: PeerId) -> PeerRecord:
+    return PeerRecord.open(data, peer_id)
 
 
 def _observed(address: Multiaddr | None, own_id: PeerId) -> Multiaddr | None:

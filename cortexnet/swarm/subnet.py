@@ -1,6 +1,7 @@
 """Which addresses count as one where connections are limited: a host, and the network around it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import final
 
@@ -20,6 +21,7 @@ class Subnets:
     is_loopback: bool
 
 
+@lru_cache(maxsize=1024)  # asked several times for every connection, and 20 µs each
 def subnets_of(ip: str) -> Subnets:
     """The keys of an address. An IPv4-mapped one counts as IPv4, a zone is left out. Raises LocalError for any other text."""
     try:

@@ -2,17 +2,19 @@
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable
 from typing import final
 
 from cortexnet.errors import LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.multiformats.multiaddr import Component, Multiaddr
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.transport import Accept, Listener
 from cortexnet.transport.upgrade import Outcome, Upgrade, Upgrader, dial_over
 
+_IP4, _IP6, _TCP = b"\x04", b"\x29", b"\x06"  # the codes of the components
 BACKLOG = 512
 """Sockets the system keeps for us to accept."""
 
@@ -95,14 +97,13 @@ def _host_and_port(address: Multiaddr) -> tuple[str, int]:
 
 def socket_address(name: tuple[str, int]) -> Multiaddr:
     """The multiaddr of a TCP socket's address; IPv4 that came over an IPv6 socket is shown as IPv4."""
-    host, port = name[0], name[1]
-    if host.startswith("::ffff:") and "." in host:
-        host = host.removeprefix("::ffff:")
-    host, _, zone = host.partition("%")
-    if ":" not in host:
-        return Multiaddr.parse(f"/ip4/{host}/tcp/{port}")
-    prefix = f"/ip6zone/{zone}" if zone else ""
-    return Multiaddr.parse(f"{prefix}/ip6/{host}/tcp/{port}")
+    host, zone = name[0].partition("%")[::2]
+    if "." in host:
+        ip = _IP4 + socket.inet_pton(socket.AF_INET, host.removeprefix("::ffff:"))
+    else:
+        ip = _IP6 + socket.inet_pton(socket.AF_INET6, host)
+    address = Multiaddr.from_bytes(ip + _TCP + name[1].to_bytes(2, "big"))
+    return Multiaddr.from_components([Component.of("ip6zone", zone), *address.components]) if zone else address
 
 
 def _accepted(io: asyncio.Transport) -> Endpoints:
