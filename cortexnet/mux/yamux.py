@@ -595,7 +595,8 @@ class Yamux:
             stream.closing = stream.reset = True
             stream.outbox.clear()
             self._holdings.end_demand(stream)
-            self._forget_if_over(stream)
+            if not stream.finished:  # else its reader is to see that it is complete
+                self._forget_if_over(stream)
         self._sender.clear()
         self.has_output = False
         self._held_acks.clear()

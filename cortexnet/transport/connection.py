@@ -577,7 +577,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.error is not None:
             return
         self.error = error
-        ended = error if isinstance(error, ConnectionClosed) else ConnectionClosed(f"connection failed: {error}", by="network")
+        ended = error if isinstance(error, ConnectionClosed) else ConnectionClosed(f"connection failed: {error}", by="local")
         self.mux.close(ConnectionCode.NONE if ended is error else ConnectionCode.PROTOCOL_VIOLATION)
         if self._timer is not None:
             self._timer.cancel()
@@ -595,7 +595,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self._scope is not None:
-            self._end_handlers(self._scope, is_in_peace=ended is error and ended.by != "local")
+            self._end_handlers(self._scope, by_us=ended.by == "local")
 
     def _end_writing(self) -> bool:
         """End our side of the socket and read on, for nothing but its end; False where that can't be."""
@@ -608,12 +608,12 @@ class Connection(asyncio.BufferedProtocol):
         self._resume_reading()
         return True
 
-    def _end_handlers(self, scope: Scope, *, is_in_peace: bool) -> None:
-        """Cancel the handlers; where the peer went in peace, those that work on what it left get some time for it."""
-        if is_in_peace and len(scope):
-            self.loop.call_later(self._close_timeout, scope.cancel)
-        else:
+    def _end_handlers(self, scope: Scope, *, by_us: bool) -> None:
+        """Cancel the handlers; where the peer is gone, those that still work on what it left get some time for it."""
+        if by_us or not len(scope):
             scope.cancel()
+        else:
+            self.loop.call_later(self._close_timeout, scope.cancel)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.error is None:
