@@ -7,12 +7,15 @@ from contextlib import AsyncExitStack
 from typing import Any, final
 
 import cortexnet
-from cortexnet import Config, Connection, Identity, Node
+from cortexnet import Config, Connection, Identity, Limits, Node
 from interop.peers.cortexnet import measures, served
 from interop.peers.cortexnet.failures import BadRequest
 from interop.peers.cortexnet.held import Answer, HeldStreams, Request
 
 Operation = Callable[[Request], Awaitable[Answer]]
+MANY = 100_000
+MANY_CONNECTIONS = Limits(connections_inbound=MANY, connections_outbound=MANY, connections=MANY)
+"""The other limits stay: no scenario may need more of them than a peer gets by default."""
 KEY_TYPES = ("ed25519", "secp256k1", "ecdsa", "rsa")
 
 
@@ -110,6 +113,7 @@ class Peer:
             muxers=list(request.get("muxers") or ("/yamux/1.0.0",)),
             early_muxer=request.get("early_muxer", True),
             perf=True,
+            limits=Limits() if request.get("limits") == "default" else MANY_CONNECTIONS,
         )
         identity = Identity.generate(key_type=request.get("key_type") or "ed25519")
         return Node(identity, listen=list(listen), config=config)
