@@ -19,7 +19,7 @@ class ReadTurns:
     """One of each loop: the shared read buffer, and the time its connections have used up in this turn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        # The loop itself is not kept: it would keep its own entry in `_turns` alive for ever.
         self._spent = 0.0
         self._renewing = False
         self._deferred: deque[Callable[[], None]] = deque()
@@ -43,27 +43,30 @@ class ReadTurns:
     def spend(self, seconds: float) -> None:
         """Time that went into one chunk."""
         self._spent += seconds
-        if self._spent > _CARRIED and not self._renewing:
-            self._renewing = True
-            self._loop.call_soon(self._renew)
+        if self._spent > _CARRIED:
+            self._renew_soon()
 
     def defer(self, resume: Callable[[], None]) -> None:
         """Call `resume` in a later turn, after those that came before; it spends time in its turn."""
         self._deferred.append(resume)
+        self._renew_soon()
+
+    def _renew_soon(self) -> None:
         if not self._renewing:
             self._renewing = True
-            self._loop.call_soon(self._renew)
+            asyncio.get_running_loop().call_soon(self._renew)
 
     def _renew(self) -> None:
         self._renewing = False
         self._spent = 0.0
-        for _ in range(len(self._deferred)):
-            if self.is_over:
-                break
-            self._deferred.popleft()()
-        if self._deferred and not self._renewing:
-            self._renewing = True
-            self._loop.call_soon(self._renew)
+        try:
+            for _ in range(len(self._deferred)):
+                if self.is_over:
+                    break
+                self._deferred.popleft()()
+        finally:  # an error of one must not stop the others for ever
+            if self._deferred:
+                self._renew_soon()
 
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, ReadTurns] = WeakKeyDictionary()

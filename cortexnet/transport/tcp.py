@@ -35,11 +35,10 @@ class TcpTransport:
     can_listen = can_dial
 
     async def dial(self, address: Multiaddr, expected: PeerId | None, reservation: Reservation) -> Connection:
-        host, port = _host_and_port(address)
         loop = asyncio.get_running_loop()
 
         async def create(factory: Callable[[], Upgrade]) -> None:
-            io, _ = await loop.create_connection(factory, host, port)
+            io, _ = await loop.create_connection(factory, *_host_and_port(address))
             del io  # the protocol has it
 
         return await dial_over(create, self._upgrader, functools.partial(_dialed, address), reservation, expected)

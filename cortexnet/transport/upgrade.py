@@ -199,7 +199,8 @@ class Upgrade(asyncio.BufferedProtocol):
         self._reservation = reservation
         self._expected = expected
         self._loop = asyncio.get_running_loop()
-        self._buffer = turns_of(self._loop).buffer()[:_HANDSHAKE_CHUNK]
+        self._turns = turns_of(self._loop)
+        self._buffer = self._turns.buffer()[:_HANDSHAKE_CHUNK]
         self._received = ByteQueue()
         self._driver: Driver[Upgraded] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -232,13 +233,27 @@ class Upgrade(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._driver is not None and not self._over:
-            self._received.append(self._buffer[:nbytes])
+        if self._driver is None or self._io is None or self._over:
+            return
+        self._received.append(self._buffer[:nbytes])
+        if self._turns.is_over:
+            self._io.pause_reading()
+            self._turns.defer(self._resume)
+        else:
             self._advance(self._driver)
+
+    def _resume(self) -> None:
+        """Handshakes have their turns too: one takes up to a millisecond."""
+        if self._driver is not None and not self._over:
+            self._advance(self._driver)
+        if self._io is not None and not self._over:
+            self._io.resume_reading()
 
     def _advance(self, driver: Driver[Upgraded]) -> None:
         assert self._io is not None  # set before anything runs
+        begin = self._loop.time()
         driver.advance()
+        self._turns.spend(self._loop.time() - begin)
         data = driver.data_to_send()
         if data:
             self._io.write(data)
