@@ -1,6 +1,10 @@
 """Whether the other end is still there, and how far away it is: pings and the silence between bytes."""
 
+from collections import deque
 from typing import final
+
+_EARLY = (0.1, 0.9)  # seconds after the first ping, which meets a peer that is busy with handshakes, then after the second
+_SAMPLES = 4
 
 
 @final
@@ -9,6 +13,8 @@ class Liveness:
 
     def __init__(self, ping_interval: float, silence_limit: float) -> None:
         self._interval = ping_interval
+        self._early = deque(_EARLY)
+        self._samples: deque[float] = deque(maxlen=_SAMPLES)
         self._silence_limit = silence_limit
         self.heard: float | None = None
         """When the last byte came."""
@@ -16,7 +22,10 @@ class Liveness:
         self._value = 0
         self._sent: float | None = None
         self.round_trip: float | None = None
-        """Seconds, a running mean; None until the first answer."""
+        """Seconds, the least of the last few: the way, without the queues on it. None until the first answer.
+
+        Windows grow by it: were it what a busy connection measures, they would grow with the queues that they make.
+        """
 
     def next_timeout(self) -> float:
         """When `is_silent` or `take_ping` may have something new."""
@@ -32,7 +41,7 @@ class Liveness:
         """The value of a ping that is due."""
         if now < self._next_ping:
             return None
-        self._next_ping = now + self._interval
+        self._next_ping = now + (self._early.popleft() if self._early else self._interval)
         if self._sent is not None:
             return None
         self._sent = now
@@ -45,5 +54,6 @@ class Liveness:
             return None
         sample = max(now - self._sent, 0.0)
         self._sent = None
-        self.round_trip = sample if self.round_trip is None else (self.round_trip + sample) / 2
+        self._samples.append(sample)
+        self.round_trip = min(self._samples)
         return sample
