@@ -63,10 +63,12 @@ class Component:
 
     @property
     def code(self) -> int:
+        """The number in the multiaddr table, with which the binary form begins."""
         return self._protocol.code
 
     @property
     def value(self) -> str | None:
+        """The value's text; None for protocols that have none, such as quic-v1."""
         return self._protocol.to_text(self.raw) if self._protocol.size else None
 
     def __bytes__(self) -> bytes:
@@ -147,6 +149,7 @@ class Multiaddr:
 
     @property
     def components(self) -> tuple[Component, ...]:
+        """Its parts in order; made on first use."""
         if self._components is None:
             data = self._bytes
             self._components = tuple([Component(protocol, data[start:end]) for protocol, start, end in _walk(data)])

@@ -1,0 +1,96 @@
+"""The shape of the package: which modules are shells, and which layer each one is in.
+
+A module is a core unless it is listed here as a shell. A new folder or top-level module needs a layer.
+"""
+
+from source_tree import Module, modules
+
+SHELLS = {
+    "cortexnet.__main__",
+    "cortexnet.host.deadline",
+    "cortexnet.host.host",
+    "cortexnet.host.identify",
+    "cortexnet.host.perf",
+    "cortexnet.host.ping",
+    "cortexnet.identity.identity",
+    "cortexnet.messaging.messenger",
+    "cortexnet.messaging.request",
+    "cortexnet.node",
+    "cortexnet.swarm.dialer",
+    "cortexnet.swarm.resolver",
+    "cortexnet.swarm.shared_dial",
+    "cortexnet.swarm.swarm",
+    "cortexnet.transport.connection",
+    "cortexnet.transport.in_memory",
+    "cortexnet.transport.interfaces",
+    "cortexnet.transport.memory",
+    "cortexnet.transport.memory_link",
+    "cortexnet.transport.memory_wire",
+    "cortexnet.transport.read_turns",
+    "cortexnet.transport.scope",
+    "cortexnet.transport.stream",
+    "cortexnet.transport.tcp",
+    "cortexnet.transport.transport",
+    "cortexnet.transport.turnstile",
+    "cortexnet.transport.upgrade",
+}
+SHELL_FOLDERS = ("cortexnet.cli",)
+TESTING = "cortexnet.testing"  # shipped to users; above everything, imported by nothing
+
+# From below. A module imports what is further down, and of its own layer only modules of its own folder. A name stands for all
+# that is below it, unless a longer one says otherwise.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("cortexnet.errors", "cortexnet.version"),
+    ("cortexnet.protobuf", "cortexnet.multiformats"),
+    ("cortexnet.identity", "cortexnet.handshake"),
+    (
+        "cortexnet.multistream",
+        "cortexnet.security",
+        "cortexnet.mux",
+        "cortexnet.swarm.counters",
+        "cortexnet.swarm.dial_backoff",
+        "cortexnet.swarm.dial_plan",
+        "cortexnet.swarm.limits",
+        "cortexnet.swarm.memory_budget",
+        "cortexnet.swarm.rate_limit",
+        "cortexnet.swarm.resources",
+        "cortexnet.swarm.stream_slots",
+        "cortexnet.swarm.subnet",
+    ),
+    ("cortexnet.transport",),
+    ("cortexnet.swarm",),
+    ("cortexnet.host",),
+    ("cortexnet.messaging",),
+    ("cortexnet.config", "cortexnet.node"),
+    ("cortexnet.cli",),
+    ("cortexnet.__main__",),
+)
+
+# Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
+BOUNDARIES = {
+    "cortexnet/transport/connection.py:Connection._run_handler",  # a stream handler's bug costs its stream
+}
+
+
+def is_within(name: str, *places: str) -> bool:
+    """Whether a module is one of these, or below one of them."""
+    return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+def is_shell(name: str) -> bool:
+    return name in SHELLS or is_within(name, *SHELL_FOLDERS)
+
+
+def cores() -> list[Module]:
+    """Every module that is none of: a shell, a folder's docstring, a tool for tests."""
+    return [
+        module
+        for name, module in modules().items()
+        if not is_shell(name) and not is_within(name, TESTING) and module.path.name != "__init__.py"
+    ]
+
+
+def layer_of(name: str) -> int | None:
+    """The number of a module's layer, from below; None where it has none."""
+    found = [(len(place), number) for number, places in enumerate(LAYERS) for place in places if is_within(name, place)]
+    return max(found)[1] if found else None
