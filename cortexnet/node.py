@@ -109,12 +109,14 @@ class Node:
                 except TimeoutError:
                     log.warning("the node did not close in time; its connections were aborted")
         finally:
-            if running is not None:
-                running.abort()
-            if self._scope is not None:
-                await self._scope.close()
-            if self._ended is not None and not self._ended.done():
-                self._ended.set_result(None)
+            try:
+                if running is not None:
+                    await running.swarm.drop()
+                if self._scope is not None:
+                    await self._scope.close()
+            finally:
+                if self._ended is not None and not self._ended.done():
+                    self._ended.set_result(None)
 
     def _failed(self, error: BaseException) -> None:
         """A task of the node itself has raised: that is a bug, and the end of this node; leaving `async with` raises it."""

@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, CortexError, PeerTimeout
+from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, PeerTimeout
 from cortexnet.swarm.dial_backoff import DialBackoff
 from cortexnet.swarm.dial_plan import Attempt, DialPlan, choose, stagger
 
@@ -35,7 +35,7 @@ class Dialer:
         self._resources = resources
         self._resolve = resolve
         self._own_addresses = own_addresses
-        self._waiting: deque[asyncio.Future[None]] = deque()  # for a dial slot
+        self._waiting: dict[_Waiting, None] = {}  # for a slot among the dials, in the order of asking
         self.backoff = DialBackoff()
 
     async def dial(self, expected: "PeerId | None", addresses: Iterable["Multiaddr"]) -> "Connection":
@@ -93,7 +93,7 @@ class Dialer:
                 due = plan.next_timeout()
                 timeout = None if due is None else max(due - loop.time(), 0.0)
                 done, _ = await asyncio.wait(attempts, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
+                for task in [task for task in attempts if task in done]:
                     error = task.exception()
                     if error is not None:
                         plan.on_failure(attempts.pop(task), error, loop.time())
@@ -129,32 +129,53 @@ class Dialer:
         except OSError as error:
             raise ConnectionClosed(_reason(error), by="network") from error
         finally:
-            self._wake_next()
+            self._give_slots()
 
     async def _reserve(self, address: "Multiaddr", expected: "PeerId | None") -> "Reservation":
-        """A slot among the dials of the node and the peer; waits its turn."""
-        while self._waiting or not self._resources.can_dial(expected):
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter in self._waiting:
-                    self._waiting.remove(waiter)
-                else:
-                    self._wake_next()
-                raise
-            if self._resources.can_dial(expected):
-                break
-        endpoint = address.endpoint
-        return self._resources.admit_dial(expected, endpoint[0] if endpoint else None, has_socket=endpoint is not None)
+        """A slot among the dials of the node and the peer; waits its turn. Raises LimitExceeded for any other limit."""
+        if not self._waiting and self._resources.can_dial(expected):
+            return self._admit(address, expected)
+        waiting = _Waiting(address, expected, asyncio.get_running_loop().create_future())
+        self._waiting[waiting] = None
+        self._give_slots()
+        try:
+            return await waiting.reservation
+        except asyncio.CancelledError:
+            self._waiting.pop(waiting, None)
+            waiting.give_back()
+            self._give_slots()
+            raise
 
-    def _wake_next(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+    def _give_slots(self) -> None:
+        """To those who wait, as many as there are. The slot is taken here and now, so that nobody can come between."""
+        for waiting in list(self._waiting):
+            if not self._resources.can_dial(None):
                 return
+            if self._resources.can_dial(waiting.peer):
+                del self._waiting[waiting]
+                try:
+                    waiting.reservation.set_result(self._admit(waiting.address, waiting.peer))
+                except LimitExceeded as error:
+                    waiting.reservation.set_exception(error)
+
+    def _admit(self, address: "Multiaddr", peer: "PeerId | None") -> "Reservation":
+        endpoint = address.endpoint
+        return self._resources.admit_dial(peer, endpoint[0] if endpoint else None, has_socket=endpoint is not None)
+
+
+@final
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """An attempt that waits for its slot."""
+
+    address: "Multiaddr"
+    peer: "PeerId | None"
+    reservation: "asyncio.Future[Reservation]"
+
+    def give_back(self) -> None:
+        """It was given a slot in the turn in which it was cancelled."""
+        if self.reservation.done() and not self.reservation.cancelled() and self.reservation.exception() is None:
+            self.reservation.result().release()
 
 
 async def _give_up(attempts: Iterable["asyncio.Task[Connection]"]) -> None:

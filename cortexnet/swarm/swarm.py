@@ -1,14 +1,16 @@
 """The swarm: all connections of a node, its listeners and dials. A shell."""
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Container, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, CortexError, DialFailed, LocalError, NotRunning
+from cortexnet.errors import ConnectionClosed, DialFailed, LocalError, NotRunning
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.dialer import Dialer, Resolve
 from cortexnet.swarm.peerstore import TEMPORARY_TTL, Peerstore
+from cortexnet.swarm.shared_dial import SharedDial
 from cortexnet.transport.connection import Connection, StreamAcceptor
 from cortexnet.transport.scope import Scope
 
@@ -49,7 +51,8 @@ class Swarm:
         self._dialer = Dialer(transports, resources, resolve, self._own_addresses)
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[Connection]] = {}
-        self._dials: dict[PeerId | Multiaddr, _SharedDial] = {}
+        self._unclaimed: dict[Connection, None] = {}  # dialed, and not given to a caller yet
+        self._dials: dict[PeerId | Multiaddr, SharedDial] = {}
         self._closing = False
         self.on_connected: list[Observer] = []
         """Called with each new connection, before its first stream."""
@@ -61,12 +64,16 @@ class Swarm:
     async def listen(self, address: Multiaddr) -> Multiaddr:
         """Accept connections at the address; the one that was bound, its port a real one.
 
-        Raises LocalError where no transport can, OSError where the system refuses.
+        Raises LocalError where no transport can, OSError where the system refuses, LimitExceeded, NotRunning.
         """
+        self._check_running()
         transport = next((transport for transport in self._transports if transport.can_listen(address)), None)
         if transport is None:
             raise LocalError(f"no enabled transport can listen on {address}")
         listener = await transport.listen(address, self._accept)
+        if self._closing:
+            listener.close()
+            raise NotRunning("the node is closing")
         self._listeners.append(listener)
         return listener.address
 
@@ -79,7 +86,7 @@ class Swarm:
         return {address for address in self.listen_addresses if not address.is_unspecified}
 
     def _accept(self, connection: Connection) -> None:
-        if self._closing:
+        if self._closing or connection.peer_id == self._own_id:
             connection.abort()
         else:
             self._add(connection)
@@ -99,10 +106,10 @@ class Swarm:
 
     def _lost(self, connection: Connection) -> None:
         peer = connection.peer_id
-        connections = self._connections.get(peer, [])
-        if connection in connections:
-            connections.remove(connection)
-        if not connections and peer in self._connections:
+        connections = self._connections[peer]
+        connections.remove(connection)
+        self._unclaimed.pop(connection, None)
+        if not connections:
             del self._connections[peer]
             self._peerstore.mark_disconnected(peer, asyncio.get_running_loop().time())
         log.debug("connection to %s ended: %s", peer, connection.error)
@@ -140,8 +147,17 @@ class Swarm:
         return None if best is None else best[1]
 
     async def disconnect(self, peer: "PeerId") -> None:
-        """Close all connections to a peer. Cancelled: they are aborted."""
-        await asyncio.gather(*(connection.close() for connection in self._connections.get(peer, ())))
+        """Close all connections to a peer, one after the other. Cancelled: they are aborted.
+
+        By the task that asks, not by others: so a handler may ask for it, and is not cancelled with the other ones.
+        """
+        connections = list(self._connections.get(peer, ()))
+        try:
+            for connection in connections:
+                await connection.close()
+        finally:
+            for connection in connections:
+                connection.abort()
 
     # --- dialing -----------------------------------------------------------------------------------------------------------
 
@@ -154,21 +170,20 @@ class Swarm:
         self._check_running()
         if peer == self._own_id:
             raise LocalError("that is our own peer id: a node does not dial itself")
-        existing = self.connection_to(peer)
-        if existing is not None:
-            return existing
         given = list(addresses)
-        now = asyncio.get_running_loop().time()
-        self._peerstore.add_addresses(peer, given, TEMPORARY_TTL, now)
-        shared = self._dials.get(peer)
-        if shared is not None:
+        while True:
+            existing = self.connection_to(peer)
+            if existing is not None:
+                return self._claim(existing)
+            shared = self._dials.get(peer)
+            if shared is None:
+                return self._claim(await self._begin_dial(peer, given).join())
             try:
-                return await shared.join()
+                return self._claim(await shared.join())
             except DialFailed:
                 if shared.knew(given):
                     raise
-        candidates = list(dict.fromkeys([*given, *self._peerstore.addresses(peer, now)]))
-        return await self._begin_dial(peer, peer, candidates).join()
+                self._check_running()
 
     async def dial_unknown(self, address: Multiaddr) -> Connection:
         """A connection to whoever answers at an address that names no peer: they prove who they are, but may be anybody.
@@ -176,18 +191,26 @@ class Swarm:
         Raises and is cancelled as `dial`.
         """
         self._check_running()
-        shared = self._dials.get(address) or self._begin_dial(address, None, [address])
-        return await shared.join()
+        shared = self._dials.get(address) or self._share_dial(address, None, [address])
+        return self._claim(await shared.join())
 
-    def _begin_dial(self, key: "PeerId | Multiaddr", peer: "PeerId | None", addresses: list[Multiaddr]) -> "_SharedDial":
-        shared = self._dials[key] = _SharedDial(self._scope, addresses, self._dial_new(peer, addresses))
-        shared.on_end(lambda ended: self._dials.pop(key) if self._dials.get(key) is ended else None)
+    def _begin_dial(self, peer: "PeerId", given: list[Multiaddr]) -> SharedDial:
+        now = asyncio.get_running_loop().time()
+        self._peerstore.add_addresses(peer, given, TEMPORARY_TTL, now)
+        return self._share_dial(peer, peer, list(dict.fromkeys([*given, *self._peerstore.addresses(peer, now)])))
+
+    def _share_dial(self, key: "PeerId | Multiaddr", peer: "PeerId | None", addresses: list[Multiaddr]) -> SharedDial:
+        def end(ended: SharedDial) -> None:
+            if self._dials.get(key) is ended:
+                del self._dials[key]
+
+        dial = functools.partial(self._dial, peer, addresses)
+        shared = SharedDial(self._scope, addresses, dial, on_end=end, discard=self._discard)
+        self._dials[key] = shared
         return shared
 
-    async def _dial_new(self, peer: "PeerId | None", addresses: list[Multiaddr]) -> Connection:
-        return self._adopt(await self._dialer.dial(peer, addresses))
-
-    def _adopt(self, connection: Connection) -> Connection:
+    async def _dial(self, peer: "PeerId | None", addresses: list[Multiaddr]) -> Connection:
+        connection = await self._dialer.dial(peer, addresses)
         if self._closing:
             connection.abort()
             raise NotRunning("the node is closing")
@@ -195,9 +218,21 @@ class Swarm:
             connection.abort()
             raise LocalError(f"{connection.remote_address} is this node itself")
         if connection.error is not None:
-            raise connection.error
+            attempt = (str(connection.remote_address), connection.error)
+            raise DialFailed(f"the connection to {connection.peer_id} ended at once:", [attempt])
+        self._unclaimed[connection] = None
         self._add(connection)
         return connection
+
+    def _claim(self, connection: Connection) -> Connection:
+        """A caller has it now."""
+        self._unclaimed.pop(connection, None)
+        return connection
+
+    def _discard(self, connection: Connection) -> None:
+        """Who dialed it has given up meanwhile."""
+        if connection in self._unclaimed:
+            connection.abort()
 
     def _check_running(self) -> None:
         if self._closing:
@@ -220,6 +255,14 @@ class Swarm:
         for connection in self.connections:
             connection.abort()
 
+    async def drop(self) -> None:
+        """Abort what is left, and wait until it is gone. Cancelled: it goes all the same."""
+        self.abort()
+        gone = [connection.closed for connection in self.connections]
+        if gone:
+            await asyncio.wait(gone)
+        await self._scope.close()
+
     def _stop(self) -> None:
         self._closing = True
         for listener in self._listeners:
@@ -228,58 +271,3 @@ class Swarm:
         self._upgrader.abort_pending(ConnectionClosed("the node is closing", by="local"))
         for shared in list(self._dials.values()):
             shared.cancel()
-
-
-@final
-class _SharedDial:
-    """One dial that several callers wait for; it ends with the last of them."""
-
-    def __init__(self, scope: Scope, addresses: Iterable[Multiaddr], dial: "Coroutine[object, object, Connection]") -> None:
-        self._addresses = frozenset(addresses)
-        self._outcome: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
-        self._outcome.add_done_callback(lambda outcome: outcome.exception())  # it may be that nobody waits any more
-        self._waiting = 0
-        self._task = scope.spawn(self._run(dial), name="dial")
-
-    async def _run(self, dial: "Coroutine[object, object, Connection]") -> None:
-        try:
-            self._outcome.set_result(await dial)
-        except (CortexError, OSError) as error:
-            self._outcome.set_exception(error)
-        except BaseException:
-            self._outcome.set_exception(NotRunning("the dial was given up: the node is closing"))
-            raise
-
-    def on_end(self, callback: Callable[["_SharedDial"], object]) -> None:
-        """Call back once it is over."""
-        self._outcome.add_done_callback(lambda _: callback(self))
-
-    def knew(self, addresses: Iterable[Multiaddr]) -> bool:
-        """Whether it tried all of these."""
-        return self._addresses.issuperset(addresses)
-
-    def cancel(self) -> None:
-        """Give the dial up; those who wait get NotRunning."""
-        self._task.cancel()
-
-    async def join(self) -> Connection:
-        """Its outcome. Cancelled: the dial goes on if others wait for it, else it is given up, and is over on return."""
-        self._waiting += 1
-        try:
-            return await asyncio.shield(self._outcome)
-        except asyncio.CancelledError:
-            if self._waiting == 1:
-                await self._give_up()
-            raise
-        finally:
-            self._waiting -= 1
-
-    async def _give_up(self) -> None:
-        self._task.cancel()
-        while not self._task.done():
-            try:
-                await asyncio.wait([self._task])
-            except asyncio.CancelledError:
-                continue  # it is cancelled already, and ends at once; the first cancellation is raised then
-        if self._outcome.done() and self._outcome.exception() is None and not self._outcome.result().streams:
-            self._outcome.result().abort()
