@@ -79,7 +79,7 @@ WORKLOADS: Final = (
     Workload("idle", "memory of the server for each idle connection", 200, (Measure("each", "KiB", (Goal("≤", 40),)),), STACKS),
     Workload(
         "import",
-        "what the package adds to asyncio and cryptography; what its `Node` adds, which each program uses",
+        "processor time: what `import cortexnet` and `from cortexnet import Node` add to asyncio and cryptography",
         5,
         (Measure("package", "ms", (Goal("≤", 50),)), Measure("node", "ms", (Goal("≤", 50),))),
         ("cortexnet",),
