@@ -1,6 +1,6 @@
 """The configuration of a node: every setting with its default, its unit and its reason."""
 
-import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
@@ -38,7 +38,7 @@ class Config:
     """Settle the muxer inside the Noise handshake: one round trip less for each connection. Peers that can't do it are served."""
     limits: Limits = field(default_factory=Limits)
     """Every bound of connections, streams, memory and times."""
-    agent_version: str = f"cortexnet/{VERSION} {platform.python_implementation().lower()}/{platform.python_version()}"
+    agent_version: str = f"cortexnet/{VERSION} {sys.implementation.name}/{'.'.join(map(str, sys.version_info[:3]))}"
     """What identify tells peers about this software; for people, never for decisions."""
     protocol_version: str = ""
     """What identify tells peers about the network this node belongs to."""
