@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from cortexnet.identity.keys import PrivateKey as PrivateKey
     from cortexnet.identity.keys import PublicKey as PublicKey
     from cortexnet.identity.peer_id import PeerId as PeerId
+    from cortexnet.messaging.message import Message as Message
+    from cortexnet.messaging.message import Receipt as Receipt
     from cortexnet.messaging.request import Request as Request
     from cortexnet.multiformats.cid import Cid as Cid
     from cortexnet.multiformats.multiaddr import Multiaddr as Multiaddr
@@ -58,6 +60,7 @@ _PLACES = {
     "cortexnet.identity.identity": ("Identity",),
     "cortexnet.identity.keys": ("PrivateKey", "PublicKey"),
     "cortexnet.identity.peer_id": ("PeerId",),
+    "cortexnet.messaging.message": ("Message", "Receipt"),
     "cortexnet.messaging.request": ("Request",),
     "cortexnet.multiformats.cid": ("Cid",),
     "cortexnet.multiformats.multiaddr": ("Multiaddr",),
@@ -68,7 +71,7 @@ _PLACES = {
 }  # fmt: skip
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
-__all__ = ["__version__", *sorted(_PLACE_OF)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_PLACE_OF)]
 
 
 def __getattr__(name: str) -> object:

@@ -42,6 +42,8 @@ class Config:
     """What identify tells peers about this software; for people, never for decisions."""
     protocol_version: str = ""
     """What identify tells peers about the network this node belongs to."""
+    signed_messages: bool = True
+    """Sign direct messages and their receipts, and take none without signature: some 0.3 ms each. Both sides must agree."""
     perf: bool = False
     """Answer /perf/1.0.0. Off, since anybody could make this node send at full speed."""
     announce: Sequence[str] = ()

@@ -17,6 +17,9 @@ from cortexnet.host.ping import PROTOCOL as PING
 from cortexnet.host.ping import Pinger, serve_ping
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.messaging.message import Receipt
+from cortexnet.messaging.messenger import PROTOCOL as MESSAGE
+from cortexnet.messaging.messenger import MessageHandler, Messenger
 from cortexnet.messaging.request import Framing, RequestHandler, request, responder
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.security.noise import NoiseKeys
@@ -71,6 +74,7 @@ class Node:
         self._on_disconnected: list[Observer] = []
         self._peerstore = Peerstore(self.config.limits)
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
+        self._messenger = Messenger(self.identity, self, limits=self.config.limits, signed=self.config.signed_messages)
         self._scope: Scope | None = None
         self._running: _Running | None = None
         self._fault: BaseException | None = None
@@ -91,9 +95,7 @@ class Node:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._close()
         if self._fault is not None and error is None:
             raise self._fault
@@ -268,6 +270,32 @@ class Node:
         except TimeoutError:
             raise PeerTimeout(f"no response within {timeout:g} s") from None
 
+    async def open_stream(self, peer: AnyPeer, protocols: Sequence[str], *, confirm: bool = False) -> Stream:
+        """As `stream`, for callers that close it themselves."""
+        return await self._run.host.open_stream(_peer(peer), protocols, confirm=confirm)
+
+    def on_message(self, handler: MessageHandler) -> None:
+        """Let `handler` get the messages that peers `send` to this node, verified; what it returns goes into the receipt.
+
+        A handler that raises gives the sender RequestFailed. Also before the start. Raises LocalError where there is one already.
+        """
+        self._protocols.handle(MESSAGE, self._messenger.receiver(handler))
+
+    async def send(self, peer: AnyPeer, data: bytes, *, timeout: float | None = None) -> Receipt:
+        """Send a direct message; its receipt, signed as the message is: both can be kept, and shown to others.
+
+        `timeout` in seconds covers everything, a dial too. Raises LocalError for more than 1 MiB, PeerTimeout, RequestFailed,
+        NegotiationFailed, ProtocolViolation for a wrong receipt, DialFailed, ConnectionClosed. After all but the first it may
+        have arrived all the same. Cancelled: the receiver is told by a reset.
+        """
+        return await self._messenger.send(_peer(peer), data, timeout=timeout)
+
+    async def broadcast(
+        self, peers: Iterable[AnyPeer], data: bytes, *, timeout: float | None = None
+    ) -> dict[PeerId, Receipt | CortexError]:
+        """`send` the same data to each of the peers: the receipt of each, or why there is none. `timeout` is that of one."""
+        return await self._messenger.broadcast([_peer(peer) for peer in peers], data, timeout=timeout)
+
     async def ping(self, peer: AnyPeer, *, timeout: float | None = None) -> float:
         """Seconds of one round trip. Raises PeerTimeout after `timeout` (10 s), DialFailed, NegotiationFailed, Ended."""
         run = self._run
@@ -308,9 +336,7 @@ class StreamOpening:
         self._stream = await self
         return self._stream
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._stream is not None:
             await self._stream.__aexit__(kind, error, trace)
 
