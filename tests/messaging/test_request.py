@@ -447,6 +447,28 @@ async def test_wherever_the_connection_ends_nothing_is_left(turns: int) -> None:
         assert isinstance(outcome[0], ConnectionClosed | RequestFailed)
 
 
+async def test_for_a_caller_that_has_given_up_already_nothing_is_begun() -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        handler, handle = recording()
+        answer = responder(handle, limits=bob.limits)
+
+        async def busy(stream: Stream) -> None:
+            await asyncio.sleep(1)
+            await answer(stream)
+
+        bob.handle(PROTOCOL, busy)
+        connection, theirs = await net.connect(alice, bob)
+        stream = await connection.open_stream([PROTOCOL], confirm=True)
+        await stream.write_message(b"question")
+        await stream.close_write()
+        await settle()
+        stream.reset()
+        await asyncio.sleep(2)
+        await check_nothing_is_left(connection, theirs)
+        assert handler == []
+
+
 async def test_a_deadline_and_a_reset_in_the_same_turn_end_the_handler_once() -> None:
     async with network() as net:
         handler, handle = recording()
