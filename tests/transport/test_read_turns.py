@@ -1,0 +1,103 @@
+"""Turns of reading: a budget for all connections of a loop, and who was put off comes first."""
+
+import asyncio
+import gc
+import weakref
+
+from cortexnet.testing.loop import VirtualTimeLoop
+from cortexnet.transport.read_turns import CHUNK_SIZE, ReadTurns, turns_of
+from tests.support.pairs import settle
+
+
+async def test_a_loop_has_one_and_a_buffer_that_all_share() -> None:
+    turns = turns_of(asyncio.get_running_loop())
+    assert turns is turns_of(asyncio.get_running_loop())
+    assert turns.buffer() is turns.buffer()
+    assert len(turns.buffer()) > CHUNK_SIZE + 65_536
+
+
+class ForeignLoop:
+    """As a proactor loop or uvloop: not asyncio's selector loop."""
+
+
+def test_where_a_loop_reads_in_the_background_each_has_a_buffer_of_its_own() -> None:
+    turns = ReadTurns(ForeignLoop())
+    assert turns.buffer() is not turns.buffer()
+
+
+async def test_the_time_of_a_turn_is_renewed_in_the_next() -> None:
+    turns = ReadTurns(asyncio.get_running_loop())
+    turns.spend(0.02)
+    assert turns.is_over
+    await settle(2)
+    assert not turns.is_over
+
+
+async def test_a_little_time_is_carried_over() -> None:
+    turns = ReadTurns(asyncio.get_running_loop())
+    for _ in range(9):
+        turns.spend(0.0001)
+    assert not turns._renewing
+    turns.spend(0.0095)
+    assert turns.is_over
+
+
+async def test_who_was_put_off_comes_in_order_and_only_as_far_as_the_time_reaches() -> None:
+    turns = ReadTurns(asyncio.get_running_loop())
+    served: list[int] = []
+
+    def work(number: int) -> None:
+        served.append(number)
+        turns.spend(0.006)
+
+    for number in range(5):
+        turns.defer(lambda number=number: work(number))
+    counts = []
+    while len(served) < 5:
+        await asyncio.sleep(0)
+        counts.append(len(served))
+    assert served == [0, 1, 2, 3, 4]
+    assert sorted({count for count in counts if count}) == [2, 4, 5]
+
+
+async def test_who_is_put_off_again_waits_for_another_turn() -> None:
+    turns = ReadTurns(asyncio.get_running_loop())
+    served = []
+
+    def again() -> None:
+        served.append(True)
+        if len(served) < 3:
+            turns.defer(again)
+
+    turns.defer(again)
+    await asyncio.sleep(0)
+    assert len(served) == 1
+    await settle(5)
+    assert len(served) == 3
+
+
+async def test_an_error_of_one_does_not_stop_the_others() -> None:
+    turns, loop = ReadTurns(asyncio.get_running_loop()), asyncio.get_running_loop()
+    errors, served = [], []
+    loop.set_exception_handler(lambda _loop, context: errors.append(context["exception"]))
+
+    def fail() -> None:
+        raise ValueError("a bug")
+
+    turns.defer(fail)
+    turns.defer(lambda: served.append(True))
+    await settle(5)
+    assert (len(errors), served) == (1, [True])
+
+
+def test_a_loop_that_is_gone_takes_its_turns_along() -> None:
+    async def main() -> "weakref.ref[object]":
+        turns = turns_of(asyncio.get_running_loop())
+        turns.spend(1)
+        return weakref.ref(turns)
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        turns = runner.run(main())
+    del runner
+    gc.collect()
+    assert turns() is None
