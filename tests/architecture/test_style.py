@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
 from layers import BOUNDARIES
 from source_tree import ROOT, Function, Module, functions, modules, python_files
 
@@ -14,25 +13,23 @@ FUNCTION_LINES = 60
 COMPLEXITY = 15
 BROAD = {"Exception", "BaseException"}
 LOG_CALLS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
-ALL = pytest.mark.parametrize("module", modules().values(), ids=list(modules()))
 
 
-@ALL
-def test_files_are_short(module: Module) -> None:
-    lines = len(module.path.read_text(encoding="utf-8").splitlines())
-    assert lines <= FILE_LINES, f"{module.place} has {lines} lines"
+def test_files_are_short() -> None:
+    lengths = {module.place: len(module.path.read_text(encoding="utf-8").splitlines()) for module in modules().values()}
+    assert {place: lines for place, lines in lengths.items() if lines > FILE_LINES} == {}
 
 
-@ALL
-def test_functions_are_short_and_simple(module: Module) -> None:
+def test_functions_are_short_and_simple() -> None:
     wrong = []
-    for name, function in functions(module):
-        assert function.end_lineno is not None
-        lines = function.end_lineno - function.lineno + 1
-        if lines > FUNCTION_LINES:
-            wrong.append(f"{module.place}:{function.lineno}: {name} has {lines} lines")
-        if complexity(function) > COMPLEXITY:
-            wrong.append(f"{module.place}:{function.lineno}: {name} has a complexity of {complexity(function)}")
+    for module in modules().values():
+        for name, function in functions(module):
+            assert function.end_lineno is not None
+            lines = function.end_lineno - function.lineno + 1
+            if lines > FUNCTION_LINES:
+                wrong.append(f"{module.place}:{function.lineno}: {name} has {lines} lines")
+            if complexity(function) > COMPLEXITY:
+                wrong.append(f"{module.place}:{function.lineno}: {name} has a complexity of {complexity(function)}")
     assert wrong == []
 
 
@@ -42,53 +39,54 @@ def test_exceptions_of_any_kind_are_kept_at_the_named_boundaries_alone() -> None
     assert len(BOUNDARIES) <= 5
 
 
-@ALL
-def test_nothing_is_looked_up_by_a_name_that_is_made_up_at_runtime(module: Module) -> None:
+def test_nothing_is_looked_up_by_a_name_that_is_made_up_at_runtime() -> None:
     wrong = [
         f"{module.place}:{node.lineno}: {node.id}"
+        for module in modules().values()
         for node in ast.walk(module.tree)
         if isinstance(node, ast.Name) and node.id in ("hasattr", "getattr", "setattr", "delattr", "eval", "exec")
     ]
     assert wrong == []
 
 
-@ALL
-def test_log_calls_leave_the_formatting_to_logging(module: Module) -> None:
+def test_log_calls_leave_the_formatting_to_logging() -> None:
     wrong = [
         f"{module.place}:{call.lineno}: a text that is formatted whether or not it is logged"
+        for module in modules().values()
         for call in ast.walk(module.tree)
         if isinstance(call, ast.Call) and is_log_call(call) and any(is_formatted(argument) for argument in call.args)
     ]
     assert wrong == []
 
 
-@ALL
-def test_folders_hold_a_docstring_and_nothing_else(module: Module) -> None:
-    if module.path.name == "__init__.py" and module.name != "cortexnet":
-        assert ast.get_docstring(module.tree), f"{module.place} has no docstring"
-        assert len(module.tree.body) == 1, f"{module.place} holds more than a docstring"
+def test_folders_hold_a_docstring_and_nothing_else() -> None:
+    folders = [module for module in modules().values() if module.path.name == "__init__.py" and module.name != "cortexnet"]
+    assert [each.place for each in folders if not ast.get_docstring(each.tree) or len(each.tree.body) > 1] == []
 
 
-@ALL
-def test_what_is_public_says_what_it_is_for(module: Module) -> None:
-    wrong = [f"{module.place}:{line}: {name}" for name, line in undocumented(module)]
+def test_what_is_public_says_what_it_is_for() -> None:
+    wrong = [f"{module.place}:{line}: {name}" for module in modules().values() for name, line in undocumented(module)]
     assert wrong == []
 
 
-@ALL
-def test_nobody_leaves_work_for_later(module: Module) -> None:
-    text = module.path.read_text(encoding="utf-8")
-    assert not [word for word in ("TODO", "FIXME", "XXX", "raise NotImplementedError") if word in text]
+def test_nobody_leaves_work_for_later() -> None:
+    wrong = [
+        f"{module.place}: {word}"
+        for module in modules().values()
+        for word in ("TODO", "FIXME", "XXX", "raise NotImplementedError")
+        if word in module.path.read_text(encoding="utf-8")
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", python_files("tests", "examples"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_tests_and_examples_do_not_sleep(path: Path) -> None:
+def test_tests_and_examples_do_not_sleep() -> None:
     """Waiting for time to pass is allowed where it does not: in virtual time."""
-    text = path.read_text(encoding="utf-8")
+    sources = {path: path.read_text(encoding="utf-8") for path in python_files("tests", "examples")}
     wrong = [
         f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path, text in sources.items()
         for call in ast.walk(ast.parse(text))
-        if isinstance(call, ast.Call) and is_sleep(call) and not (is_in_virtual_time(path, text) and is_of_asyncio(call))
+        if isinstance(call, ast.Call) and is_sleep(call) and not (is_of_asyncio(call) and is_in_virtual_time(path, text))
     ]
     assert wrong == []
 
@@ -155,7 +153,7 @@ def undocumented(module: Module) -> Iterator[tuple[str, int]]:
     """
     if not ast.get_docstring(module.tree):
         yield "the module", 1
-    wanted = imported_elsewhere(module)
+    wanted = {name for place, name in imported_elsewhere() if place == module.name}
     for node in module.tree.body:
         if not isinstance(node, ast.ClassDef | Function) or node.name.startswith("_"):
             continue
@@ -187,14 +185,14 @@ def promised() -> set[str]:
 
 
 @cache
-def imported_elsewhere(module: Module) -> set[str]:
-    """The names of a module that are used outside its folder, by ours or by users."""
+def imported_elsewhere() -> set[tuple[str, str]]:
+    """The names of modules that are used outside of their folders, by ours or by users: (module, name)."""
     return {
-        alias.name
+        (node.module, alias.name)
         for other in modules().values()
-        if other.folder != module.folder or other.name == "cortexnet"
         for node in ast.walk(other.tree)
-        if isinstance(node, ast.ImportFrom) and node.module == module.name
+        if isinstance(node, ast.ImportFrom) and node.module in modules()
+        if other.folder != modules()[node.module].folder or other.name == "cortexnet"
         for alias in node.names
     }
 
