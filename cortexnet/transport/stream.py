@@ -14,6 +14,8 @@ from cortexnet.errors import (
     MessageTooLarge,
     NegotiationFailed,
     PeerTimeout,
+    Refuse,
+    RemoteError,
     StreamClosed,
     StreamCode,
     StreamReset,
@@ -366,7 +368,7 @@ class Stream:
         if error is None:
             await self.close()
         else:
-            self.reset()
+            self.reset(error.code if isinstance(error, RemoteError | Refuse) else StreamCode.NONE)
 
     # --- called by the connection ------------------------------------------------------------------------------------------
 
