@@ -3,7 +3,7 @@
 A module is a core unless it is listed here as a shell. A new folder or top-level module needs a layer.
 """
 
-from source_tree import Module, modules
+from tests.architecture.source_tree import Module, modules
 
 SHELLS = {
     "cortexnet.__main__",

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from source_tree import ROOT, modules
+
+from tests.architecture.source_tree import ROOT, modules
 
 HEAVY = ("asyncio", "click", "cryptography", "dns", "fastapi", "google", "hypothesis", "ifaddr", "noise")
 ON_FIRST_USE = ("click", "dns", "hypothesis", "ifaddr", "noise")

@@ -4,8 +4,9 @@ import ast
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
-from layers import LAYERS, SHELL_FOLDERS, SHELLS, TESTING, cores, is_shell, is_within, layer_of
-from source_tree import imports, modules, own_imports
+
+from tests.architecture.layers import LAYERS, SHELL_FOLDERS, SHELLS, TESTING, cores, is_shell, is_within, layer_of
+from tests.architecture.source_tree import imports, modules, own_imports
 
 IO = {
     *("asyncio", "concurrent", "logging", "multiprocessing", "selectors", "signal", "subprocess", "threading"),

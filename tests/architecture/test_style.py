@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from layers import BOUNDARIES
-from source_tree import ROOT, Function, Module, functions, modules, python_files
+from tests.architecture.layers import BOUNDARIES
+from tests.architecture.source_tree import ROOT, Function, Module, functions, modules, python_files
 
 FILE_LINES = 600
 FUNCTION_LINES = 60
