@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "architecture"))
+sys.path.insert(0, str(ROOT))
 
-from layers import cores  # noqa: E402  # needs the path above
+from tests.architecture.layers import cores  # noqa: E402  # needs the path above
 
 
 def coverage(*arguments: str) -> int:

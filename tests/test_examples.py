@@ -1,0 +1,113 @@
+"""The examples do what they say, and so does the README."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from cortexnet import Identity, Node
+from examples.fastapi_lifespan import app
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = (sys.executable, "-W", "error")
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+
+
+def run(*arguments: str | Path) -> str:
+    """What an example prints; it must end well and complain of nothing."""
+    done = subprocess.run([*PYTHON, *arguments], capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """An example that goes on until it is killed."""
+    process = subprocess.Popen([*PYTHON, *arguments], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def client_of(application: FastAPI) -> httpx.AsyncClient:
+    """Requests to the application without a server between."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=application), base_url="http://node")
+
+
+def test_the_program_in_the_readme_prints_what_came_back() -> None:
+    programs = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert [run("-c", program) for program in programs] == ["b'hello'\n"]
+
+
+def test_the_echo_sends_all_back() -> None:
+    assert run("examples/echo.py").startswith("4194304 bytes came back from 12D3KooW")
+
+
+def test_requests_are_answered_or_fail_for_the_reason_they_are_made_to() -> None:
+    assert run("examples/request_response.py").splitlines() == [
+        "the answer: mostly harmless",
+        "refused with code 404",
+        "given up: no response within 0.05 s",
+        "not spoken here: /example/unknown/1.0.0",
+    ]
+
+
+def test_a_file_arrives_whole_and_is_named_by_its_digest(tmp_path: Path) -> None:
+    sent, folder = tmp_path / "sent", tmp_path / "received"
+    sent.write_bytes(bytes(range(256)) * 8_000)
+    folder.mkdir()
+    digest = sha256(sent.read_bytes()).hexdigest()
+    with running("examples/file_transfer.py", "receive", folder) as receiver:
+        assert receiver.stdout is not None
+        address = receiver.stdout.readline().split()[-1]
+        assert run("examples/file_transfer.py", "send", sent, address).strip().endswith(digest)
+    assert [path.name for path in folder.iterdir()] == [digest]
+    assert (folder / digest).read_bytes() == sent.read_bytes()
+
+
+def test_a_file_that_cannot_be_sent_is_explained(tmp_path: Path) -> None:
+    nobody = f"/ip4/127.0.0.1/tcp/1/p2p/{Identity.generate().peer_id}"
+    command = [*PYTHON, "examples/file_transfer.py", "send", __file__, nobody]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=ENVIRONMENT, check=False)
+    assert done.returncode == 1
+    assert "/ip4/127.0.0.1/tcp/1" in done.stderr
+
+
+async def test_a_web_application_has_a_node_for_as_long_as_it_lives() -> None:
+    """A server may start it in one task and stop it in another."""
+    lifespan = app.router.lifespan_context(app)
+    await asyncio.create_task(lifespan.__aenter__())
+    node: Node = app.state.node
+    async with client_of(app) as client:
+        description = (await client.get("/node")).json()
+        assert description == {"peer_id": str(node.peer_id), "addresses": [str(address) for address in node.addresses]}
+    await asyncio.create_task(lifespan.__aexit__(None, None, None))
+    assert set(node.counters.values()) == {0}
+
+
+async def test_a_web_application_pings_other_nodes_and_says_why_it_could_not() -> None:
+    async with Node(listen=["/ip4/127.0.0.1/tcp/0"]) as other, app.router.lifespan_context(app), client_of(app) as client:
+        answer = (await client.post("/ping", json={"address": str(other.addresses[0])})).json()
+        assert (answer["peer_id"], answer["seconds"] > 0) == (str(other.peer_id), True)
+        failure = await client.post("/ping", json={"address": "/ip4/127.0.0.1/tcp/1"})
+        assert (failure.status_code, "refused" in failure.json()["detail"]) == (502, True)
+
+
+def test_the_fixture_serves_the_tests_that_show_it() -> None:
+    assert "3 passed" in run("-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/pytest_fixture")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_every_example_is_run_by_a_test(path: Path) -> None:
+    assert path.stem in Path(__file__).read_text(encoding="utf-8")
