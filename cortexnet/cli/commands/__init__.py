@@ -1,0 +1,1 @@
+"""One module for each command; `cli.main` loads the one that is called."""

@@ -1,0 +1,145 @@
+"""`cortexnet run`: a node that stays up."""
+
+from dataclasses import replace
+from typing import final
+
+import click
+
+from cortexnet.cli import lifecycle, settings
+from cortexnet.cli.client import connection_facts
+from cortexnet.cli.exits import Interrupted
+from cortexnet.cli.options import with_output
+from cortexnet.cli.output import Output
+from cortexnet.cli.settings import Settings
+from cortexnet.cli.text import duration
+from cortexnet.errors import describe
+from cortexnet.identity.identity import Identity
+from cortexnet.node import Node
+from cortexnet.transport.connection import Connection
+from cortexnet.transport.scope import Scope
+from cortexnet.transport.stream import Stream
+
+ECHO = "/cortex/echo/1.0.0"
+
+
+@click.command()
+@click.option("--listen", multiple=True, metavar="ADDRESS", help="Where to accept connections.  [default: /ip4/0.0.0.0/tcp/0]")
+@click.option("--bootstrap", multiple=True, metavar="ADDRESS", help="A peer to connect to, again and again until it answers.")
+@click.option("--announce", multiple=True, metavar="ADDRESS", help="Tell peers this address, not the ones listened on.")
+@click.option("--identity", metavar="FILE", help="The key file, made where there is none.  [default: a new identity]")
+@click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Settings in TOML.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set one limit, such as connections=500.")
+@click.option("--perf", is_flag=True, help="Serve /perf/1.0.0: anybody may make this node send at full speed.")
+@click.option("--echo", is_flag=True, help=f"Serve {ECHO}, which sends back what it gets.")
+@click.option("--show-config", is_flag=True, help="Print all settings as a TOML file, and do no more.")
+@with_output
+def command(
+    output: Output,
+    listen: tuple[str, ...],
+    bootstrap: tuple[str, ...],
+    announce: tuple[str, ...],
+    identity: str | None,
+    config_file: str | None,
+    limits: tuple[str, ...],
+    perf: bool,
+    echo: bool,
+    show_config: bool,
+) -> None:
+    """Run a node until it is told to stop.
+
+    It prints its peer id and addresses, answers ping and identify, and runs until SIGINT (Ctrl-C) or SIGTERM, which end it with
+    exit code 0. -v shows connections coming and going. What is given here goes before what the file says.
+
+    \b
+    --json prints events "listening" (peer_id, addresses, protocols), "bootstrap"
+    (connected, of) once all of these were tried, with -v "connected" (peer_id,
+    remote_address, local_address, direction, transport, security, muxer) and
+    "disconnected" (the same, seconds, reason), at the end "stopped" (signal).
+    """
+    chosen = settings.load(config_file) if config_file is not None else Settings()
+    for key, addresses in (("listen", listen), ("bootstrap", bootstrap), ("announce", announce)):
+        settings.check_addresses(f"--{key}", addresses)
+    config = replace(chosen.config, perf=perf or chosen.config.perf, announce=announce or chosen.config.announce)
+    chosen = replace(
+        chosen,
+        listen=listen or chosen.listen,
+        bootstrap=bootstrap or chosen.bootstrap,
+        identity=identity or chosen.identity,
+        echo=echo or chosen.echo,
+        config=config,
+    )
+    for limit in limits:
+        chosen = settings.with_limit(chosen, limit)
+    if show_config:
+        click.echo(settings.as_toml(chosen))
+        return
+    try:
+        lifecycle.run(lambda: _serve(output, chosen))
+    except Interrupted as interruption:
+        output.say(f"stopped by {interruption.name}", "stopped", signal=interruption.name)
+
+
+async def _serve(output: Output, chosen: Settings) -> None:
+    identity = Identity.load_or_create(chosen.identity) if chosen.identity else None
+    node = Node(identity, listen=chosen.listen, bootstrap=chosen.bootstrap, config=chosen.config)
+    if chosen.echo:
+        node.handle(ECHO, _echo)
+    if output.verbosity:
+        _Visitors(output).watch(node)
+    scope = Scope()
+    async with node:
+        _say_listening(output, node, is_kept=identity is not None)
+        if chosen.bootstrap:
+            scope.spawn(_say_bootstrapped(output, node, len(chosen.bootstrap)), name="bootstrap report")
+        try:
+            await node.wait_closed()
+        finally:
+            await scope.close()
+
+
+def _say_listening(output: Output, node: Node, *, is_kept: bool) -> None:
+    peer_id, addresses = str(node.peer_id), [str(address) for address in node.addresses]
+    lines = [f"peer id    {peer_id}{'' if is_kept else '   (new, and forgotten at the end: keep one with --identity FILE)'}"]
+    lines += [f"listening  {address}" for address in addresses]
+    lines.append(f"serving    {', '.join(node.protocols)}")
+    lines.append("Ctrl-C or SIGTERM ends it")
+    output.say("\n".join(lines), "listening", peer_id=peer_id, addresses=addresses, protocols=node.protocols)
+
+
+async def _say_bootstrapped(output: Output, node: Node, count: int) -> None:
+    async with output.waiting(f"connecting to {count} bootstrap peer{'s' if count > 1 else ''}"):
+        await node.ready()
+    connected = len(node.peers)
+    output.say(f"bootstrap  {connected} of {count} peers connected", "bootstrap", connected=connected, of=count)
+
+
+async def _echo(stream: Stream) -> None:
+    async for chunk in stream:
+        await stream.write(chunk)
+
+
+@final
+class _Visitors:
+    """Says who comes and who goes."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._since: dict[Connection, float] = {}
+
+    def watch(self, node: Node) -> None:
+        """Begin."""
+        node.watch(connected=self._connected, disconnected=self._disconnected)
+
+    def _connected(self, connection: Connection) -> None:
+        self._since[connection] = connection.loop.time()
+        facts = connection_facts(connection)
+        made_of = ", ".join(str(facts[name]) for name in ("transport", "security", "muxer"))
+        text = f"+ {connection.peer_id} {connection.direction} {connection.remote_address} ({made_of})"
+        self._output.say(text, "connected", **facts)
+
+    def _disconnected(self, connection: Connection) -> None:
+        seconds = connection.loop.time() - self._since.pop(connection)
+        reason = describe(connection.error) if connection.error is not None else ""
+        text = f"- {connection.peer_id} after {duration(seconds)}: {reason}"
+        facts = connection_facts(connection)
+        self._output.say(text, "disconnected", seconds=seconds, reason=reason, **facts)

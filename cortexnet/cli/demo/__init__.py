@@ -1,0 +1,1 @@
+"""A small network of real processes and real sockets, shown at work."""

@@ -1,0 +1,92 @@
+"""Options and arguments that several commands share."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cortexnet.cli import logs
+from cortexnet.cli.output import Output
+from cortexnet.cli.text import escaped, parse_size
+from cortexnet.errors import ProtocolViolation
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.multiformats.multiaddr import Multiaddr
+
+Command = Callable[..., None]
+
+
+def to_address(ctx: click.Context, param: click.Parameter, value: str) -> Multiaddr:
+    """A callback of click: the multiaddr of the text."""
+    try:
+        return parse_address(value)
+    except ProtocolViolation as error:
+        raise click.BadParameter(escaped(str(error)), ctx, param) from None
+
+
+def to_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """A callback of click: the bytes that the text stands for."""
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def parse_address(text: str) -> Multiaddr:
+    """The address of a text, said in a way that helps somebody who typed it. Raises ProtocolViolation."""
+    try:
+        return Multiaddr.parse(text)
+    except ProtocolViolation as error:
+        raise ProtocolViolation(f"{error}; {_what_it_should_be(text)}") from None
+
+
+def _what_it_should_be(text: str) -> str:
+    example = "/ip4/192.0.2.7/tcp/4001/p2p/12D3KooW..."
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and "/" not in text:
+        kind = "ip4" if host.replace(".", "").isdecimal() else "ip6" if ":" in host else "dns"
+        return f"write it as /{kind}/{host.strip('[]')}/tcp/{port}"
+    if "/" not in text:
+        try:
+            return f"{PeerId.parse(text)} is a peer id: put the address it has in front, as in {example}"
+        except ProtocolViolation:
+            pass
+    return f"an address looks like {example}"
+
+
+def with_output(command: Command) -> Command:
+    """Give the command an Output, made of --json, -v and --debug, as its first argument."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+    @click.option("-v", "--verbose", count=True, help="Say more; twice for everything.")
+    @click.option("--debug", is_flag=True, hidden=True)
+    @functools.wraps(command)
+    def wrapper(*args: Any, as_json: bool, verbose: int, debug: bool, **kwargs: Any) -> None:
+        output = Output(as_json=as_json, verbosity=verbose, debug=debug)
+        click.get_current_context().find_root().obj = output
+        logs.set_up(output)
+        command(output, *args, **kwargs)
+
+    return wrapper
+
+
+def with_dialing(command: Command) -> Command:
+    """The options of commands that connect to one peer: who we are, and how long to try."""
+    command = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.0, min_open=True),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long each attempt, and each answer, may take.",
+    )(command)
+    return click.option(
+        "--identity",
+        "identity_file",
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE",
+        help="Be who is in this key file; otherwise a new identity is made and forgotten.",
+    )(command)
+
+
+address_argument = click.argument("address", callback=to_address)

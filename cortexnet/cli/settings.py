@@ -1,0 +1,173 @@
+"""Settings of `cortexnet run`, from a TOML file: each is checked, and an error says where it is and what would be allowed."""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, final
+
+from cortexnet.config import Config
+from cortexnet.errors import ConfigInvalid, ProtocolViolation
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.swarm.limits import Limits
+
+_NOT_IN_FILES = ("config", "limits", "memory_network")
+_ADDRESSES = ("listen", "bootstrap", "announce")
+_KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotes",
+    tuple: "a list of texts",
+}
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a node is started with."""
+
+    listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/0",)
+    bootstrap: tuple[str, ...] = ()
+    identity: str = ""
+    """The key file, made where there is none; nothing: a new identity each time."""
+    echo: bool = False
+    """Serve the echo protocol."""
+    config: Config = field(default_factory=Config)
+
+
+def load(path: str) -> Settings:
+    """The settings in a file. Raises ConfigInvalid, OSError."""
+    with open(path, "rb") as file:
+        data = file.read()
+    return parse(data, path)
+
+
+def parse(data: bytes, name: str) -> Settings:
+    """The settings in the text of a file of that name. Raises ConfigInvalid."""
+    try:
+        text = data.decode()
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid(f"not UTF-8: {error}", file=name) from None
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))  # else it is at the end of the document
+        line = int(found[1]) if found else text.rstrip().count("\n") + 1
+        raise ConfigInvalid(f"not TOML: {error}", file=name, line=line) from None
+    try:
+        return _settings(document)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(_message(error), key=error.key, file=name, line=_line_of(error.key, text)) from None
+
+
+def with_limit(settings: Settings, text: str) -> Settings:
+    """The settings with one limit set, as by `connections=500`. Raises ConfigInvalid."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigInvalid(f"is set by NAME=VALUE, not by {text!r}", key="limits")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    config = settings.config
+    limits = replace(config.limits, **_checked({name.strip(): parsed}, _values(config.limits), "limits."))
+    return replace(settings, config=replace(config, limits=limits))
+
+
+def check_addresses(key: str, addresses: tuple[str, ...]) -> None:
+    """Raises ConfigInvalid where one of them is no multiaddr."""
+    for address in addresses:
+        try:
+            Multiaddr.parse(address)
+        except ProtocolViolation as error:
+            raise ConfigInvalid(f"{error}; write it like /ip4/192.0.2.7/tcp/4001", key=key) from None
+
+
+def as_toml(settings: Settings) -> str:
+    """The settings as a file that can be read back."""
+    lines = [_line(name, value) for name, value in (_values(settings) | _values(settings.config)).items()]
+    lines += ["", "[limits]"]
+    lines += [_line(name, value) for name, value in _values(settings.config.limits).items()]
+    return "\n".join(lines)
+
+
+def _settings(document: dict[str, Any]) -> Settings:
+    of_node, of_config, of_limits = _values(Settings()), _values(Config()), _values(Limits())
+    limits = document.pop("limits", {})
+    if not isinstance(limits, dict):
+        raise ConfigInvalid("must be a table: write [limits], and the limits below it", key="limits")
+    checked = _checked(document, of_node | of_config, "")
+    config = Config(
+        limits=Limits(**_checked(limits, of_limits, "limits.")),
+        **{name: value for name, value in checked.items() if name in of_config},
+    )
+    return Settings(config=config, **{name: value for name, value in checked.items() if name in of_node})
+
+
+def _values(part: Settings | Config | Limits) -> dict[str, Any]:
+    """What a file can set of it, by name."""
+    return {name: value for name, value in asdict(part).items() if name not in _NOT_IN_FILES}
+
+
+def _checked(table: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of a table, each of the kind its default has. Raises ConfigInvalid."""
+    checked: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in defaults:
+            raise ConfigInvalid(_unknown(name, defaults, prefix), key=prefix + name)
+        checked[name] = _of_kind(value, defaults[name], prefix + name)
+        if name in _ADDRESSES:
+            check_addresses(name, checked[name])
+    return checked
+
+
+def _of_kind(value: Any, default: Any, key: str) -> Any:
+    kind = int if default is None else type(default)
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is tuple and isinstance(value, list) and all(type(item) is str for item in value):
+        return tuple(value)
+    if kind is tuple or type(value) is not kind:
+        example = f", such as {_toml(default)}" if default not in ("", (), None) else ""
+        raise ConfigInvalid(f"must be {_KINDS[kind]}{example}, not {_toml(value)}", key=key)
+    return value
+
+
+def _unknown(name: str, known: Mapping[str, Any], prefix: str) -> str:
+    close = difflib.get_close_matches(name, known, n=3)
+    guess = f"; did you mean {' or '.join(close)}?" if close else "."
+    if prefix:
+        return f"there is no such limit{guess} `cortexnet run --show-config` lists them all"
+    return f"there is no such setting{guess} Known are {', '.join(sorted(known))}, and the table [limits]"
+
+
+def _line(name: str, value: Any) -> str:
+    return f"# {name} = (not set)" if value is None else f"{name} = {_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    """A value as it stands in a file; JSON's notation is TOML's for all that occurs."""
+    return json.dumps(value, default=str)
+
+
+def _message(error: ConfigInvalid) -> str:
+    """What it says, without the place that stands in front."""
+    return str(error).removeprefix(f"{error.key}: ")
+
+
+def _line_of(key: str, text: str) -> int:
+    """The line that sets `key` ("limits.connections", say), or else its table; 0 where it can't be told."""
+    table, table_line = "", 0
+    for number, line in enumerate(text.split("\n"), 1):
+        header = re.fullmatch(r"\s*\[\s*([\w.-]+)\s*\]\s*(#.*)?", line)
+        if header is not None:
+            table = header[1] + "."
+        setting = re.match(r"\s*\"?([\w.-]+)\"?\s*=", line)
+        found = table + setting[1] if setting is not None else table[:-1]
+        if found == key and found:
+            return number
+        if not table_line and found and key.startswith(found + "."):
+            table_line = number
+    return table_line

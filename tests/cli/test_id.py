@@ -1,0 +1,62 @@
+"""`cortexnet id`."""
+
+import base64
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from cortexnet.identity.identity import Identity
+from cortexnet.identity.keys import KeyType, PublicKey
+from cortexnet.identity.peer_id import PeerId
+from tests.support.command_line import events, invoke
+
+
+def test_an_identity_is_made_once_and_then_shown(tmp_path: Path) -> None:
+    file = str(tmp_path / "identity.key")
+    first, second = invoke("id", "--key", file), invoke("id", "--key", file)
+    assert first.exit_code == 0
+    assert first.output == second.output
+    assert f"peer id      {Identity.load(file).peer_id}\n" in first.output
+
+
+@pytest.mark.parametrize("kind", get_args(KeyType))
+def test_with_json_all_of_it_can_be_read(kind: KeyType, tmp_path: Path) -> None:
+    file = str(tmp_path / "identity.key")
+    (event,) = events(invoke("id", "--key", file, "--type", kind, "--json").stdout)
+    key = PublicKey.unmarshal(base64.b64decode(event["public_key"]))
+    assert (event["event"], event["file"], event["key_type"]) == ("identity", file, kind)
+    assert event["peer_id"] == str(PeerId.from_public_key(key)) == str(PeerId.parse(event["peer_id_cid"]))
+
+
+def test_a_key_that_is_there_is_not_replaced_by_one_of_another_type(tmp_path: Path) -> None:
+    file = str(tmp_path / "identity.key")
+    made = invoke("id", "--key", file)
+    again = invoke("id", "--key", file, "--type", "rsa")
+    assert again.exit_code == 0
+    assert again.stdout == made.stdout
+    assert "warning:" in again.stderr
+
+
+def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "identity.key"
+    file.write_bytes(b"not a key")
+    file.chmod(0o600)
+    result = invoke("id", "--key", str(file), "--json")
+    assert result.exit_code == 1
+    assert "this key file is damaged" in result.stderr
+    assert events(result.stdout)[0]["kind"] == "StorageFailed"
+    assert file.read_bytes() == b"not a key"
+
+
+def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    result = invoke("id", "--key", str(tmp_path / "nowhere" / "identity.key"))
+    assert result.exit_code == 1
+    assert "create that first" in result.stderr
+
+
+def test_a_file_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
+    file = tmp_path / "identity.key"
+    invoke("id", "--key", str(file))
+    file.chmod(0o644)
+    assert invoke("id", "--key", str(file)).stderr.startswith("warning: others may read the private key")
