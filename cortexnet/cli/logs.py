@@ -1,5 +1,6 @@
 """The log of a command: lines on stderr, escaped, without tracebacks unless asked for."""
 
+import contextlib
 import logging
 from typing import final
 
@@ -25,8 +26,9 @@ class _StderrHandler(logging.Handler):
     output = Output()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.output.clear_status()
-        click.echo(self.format(record), err=True)
+        with contextlib.suppress(OSError):  # whoever read stderr has gone; that is no reason for the node to fail
+            self.output.clear_status()
+            click.echo(self.format(record), err=True)
 
 
 @final

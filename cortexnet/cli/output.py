@@ -7,6 +7,7 @@ may be anything: here everything is escaped once more on its way out, whatever t
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -45,6 +46,12 @@ class Output:
         """For people alone."""
         if not self.as_json:
             self.say(text, "")
+
+    def silence(self) -> None:
+        """Nobody reads stdout any more: let all that would go there go nowhere, what is buffered included."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
     def say_event(self, event: str, **members: Json) -> None:
         """For programs alone."""

@@ -178,6 +178,16 @@ def test_a_dial_that_takes_long_says_so_and_can_be_ended(silent_address: str) ->
     assert err == "interrupted by SIGTERM\n"
 
 
+def test_pings_end_when_nobody_reads_the_output_any_more(node_address: str) -> None:
+    with running("ping", node_address, "-n", "0", "--interval", "0.01") as ping:
+        ping.next_line("reply 1")
+        assert ping.process.stdout is not None
+        ping.process.stdout.close()
+        assert ping.process.wait(timeout=DEADLINE) == 1
+        assert ping.process.stderr is not None
+        assert ping.process.stderr.read() == ""
+
+
 @pytest.mark.parametrize("option", [("--timeout", "0"), ("--timeout", "soon"), ("-n", "-1"), ("--identity", "/no/such/file")])
 def test_options_that_make_no_sense_are_usage_errors(option: tuple[str, str], node_address: str) -> None:
     result = invoke("ping", node_address, *option)

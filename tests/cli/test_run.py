@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cortexnet.identity.identity import Identity
-from tests.support.command_line import events, invoke, running
+from tests.support.command_line import DEADLINE, events, invoke, running
 
 LOOPBACK = ("--listen", "/ip4/127.0.0.1/tcp/0")
 
@@ -56,6 +56,19 @@ def test_with_json_connections_are_events() -> None:
     assert (came["direction"], came["security"], came["muxer"]) == ("inbound", "/noise", "/yamux/1.0.0")
     assert went["seconds"] > 0
     assert went["reason"]
+
+
+def test_it_lives_on_when_nobody_reads_its_output_any_more() -> None:
+    with running("run", *LOOPBACK, "-v", "--json") as node:
+        address = node.next_event("listening")["addresses"][0]
+        assert node.process.stdout is not None
+        node.process.stdout.close()
+        for _ in range(2):
+            assert invoke("ping", address, "-n", "1").exit_code == 0
+        node.process.send_signal(signal.SIGTERM)
+        assert node.process.wait(timeout=DEADLINE) == 0
+        assert node.process.stderr is not None
+        assert node.process.stderr.read() == ""
 
 
 def test_an_identity_file_keeps_the_peer_id(tmp_path: Path) -> None:

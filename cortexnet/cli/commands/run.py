@@ -9,7 +9,7 @@ from cortexnet.cli import lifecycle, settings
 from cortexnet.cli.client import connection_facts
 from cortexnet.cli.exits import Interrupted
 from cortexnet.cli.options import with_output
-from cortexnet.cli.output import Output
+from cortexnet.cli.output import Json, Output
 from cortexnet.cli.settings import Settings
 from cortexnet.cli.text import duration
 from cortexnet.errors import describe
@@ -135,11 +135,17 @@ class _Visitors:
         facts = connection_facts(connection)
         made_of = ", ".join(str(facts[name]) for name in ("transport", "security", "muxer"))
         text = f"+ {connection.peer_id} {connection.direction} {connection.remote_address} ({made_of})"
-        self._output.say(text, "connected", **facts)
+        self._say(text, "connected", **facts)
 
     def _disconnected(self, connection: Connection) -> None:
         seconds = connection.loop.time() - self._since.pop(connection)
         reason = describe(connection.error) if connection.error is not None else ""
         text = f"- {connection.peer_id} after {duration(seconds)}: {reason}"
         facts = connection_facts(connection)
-        self._output.say(text, "disconnected", seconds=seconds, reason=reason, **facts)
+        self._say(text, "disconnected", seconds=seconds, reason=reason, **facts)
+
+    def _say(self, text: str, event: str, **members: Json) -> None:
+        try:
+            self._output.say(text, event, **members)
+        except BrokenPipeError:  # who only wanted to see the first lines does not want the node to end
+            self._output.silence()
