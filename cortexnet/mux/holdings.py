@@ -4,16 +4,31 @@ from collections.abc import Mapping
 from typing import final
 
 from cortexnet.errors import LimitExceeded
+from cortexnet.mux.inbox import PIECE_OVERHEAD
 from cortexnet.mux.muxer import MemoryBudget
 from cortexnet.mux.window import INITIAL_WINDOW
+from cortexnet.mux.yamux_frames import MAX_CREDIT
 from cortexnet.mux.yamux_stream import YamuxStream
+
+_PINNED = 65_536  # a piece that was read in part is held whole
+_SMALLEST_PIECES = 512  # the mean size, at the worst: see Inbox
+
+
+def reservation(promised: int) -> int:
+    """What a stream is charged that may come to hold `promised` bytes: never less than what they can cost.
+
+    The first window is free: it must be granted to everybody, and is charged as it fills.
+    """
+    if promised <= INITIAL_WINDOW:
+        return 0
+    return promised + PIECE_OVERHEAD * promised // _SMALLEST_PIECES + _PINNED
 
 
 @final
 class Holdings:
     """The account of one session; a core.
 
-    A stream stands for what it holds (bytes and their pieces), or for the growth of its window that was granted, whichever is
+    A stream stands for what it holds (bytes and their pieces), or for what a window above the first may bring, whichever is
     more: what was granted may arrive at any time.
     """
 
@@ -24,7 +39,8 @@ class Holdings:
         """Whether the session holds more than it may."""
         self.grew = False
         """Whether something was charged since this was last set to False."""
-        self._demands: dict[int, None] = {}  # in the order they were made
+        self.demands: dict[int, int] = {}
+        """Bytes that readers of streams wait for and that are not granted yet, in the order they were asked for."""
 
     def arrived(self, stream: YamuxStream) -> None:
         """The stream's inbox has grown."""
@@ -35,57 +51,63 @@ class Holdings:
             self.grew = True
 
     def settle(self, stream: YamuxStream) -> list[YamuxStream]:
-        """The stream's inbox or demand has shrunk: give back what it no longer stands for; demands that can be granted now."""
-        if stream.discarding:
-            due = 0
-        elif stream.id in self._demands:  # not granted, so not charged
-            due = max(stream.inbox.charge, stream.window.target - INITIAL_WINDOW)
-        else:
-            due = max(stream.inbox.charge, stream.window.grown)
-        if due >= stream.charged:
-            return []
-        self._memory.release(stream.charged - due)
-        stream.charged = due
-        return self.grantable() if self._demands else []
+        """The stream holds less, or may come to: give back what it no longer stands for; demands that can be granted now."""
+        if self.demands:  # readers who wait come before windows that could be smaller
+            stream.window.stop_growth(stream.inbox.size)
+        stream.reserved = 0 if stream.is_draining else reservation(stream.window.promised)
+        due = max(stream.inbox.charge, stream.reserved)
+        if due < stream.charged:
+            self._memory.release(stream.charged - due)
+            stream.charged = due
+        return self.grantable()
 
     def grow(self, stream: YamuxStream, round_trip: float | None, now: float) -> None:
-        """Let the window grow, if it was what held the sender back and there is memory for it."""
-        growth = stream.window.wants_growth(now, round_trip)
-        if growth and self._memory.reserve(growth):
-            stream.charged += growth
+        """Let the window grow, if it was what held the sender back and nobody needs the memory more."""
+        growth = stream.window.wants_growth(stream.inbox.size, now, round_trip)
+        if growth and not self.demands and self._cover(stream, stream.window.target + growth):
             stream.window.target += growth
 
     def demand(self, stream: YamuxStream, size: int) -> list[YamuxStream]:
         """A reader waits for `size` bytes; the streams whose demand is granted now. Raises LimitExceeded for the impossible."""
-        if size - INITIAL_WINDOW > self._memory.limit:
-            raise LimitExceeded("one read", limit=self._memory.limit, value=size, setting="limits.connection_memory")
-        stream.window.demand = size
-        self._demands[stream.id] = None
+        need = reservation(size)
+        limit = min(self._memory.limit, MAX_CREDIT)
+        if need > limit:
+            raise LimitExceeded("memory for one read", limit=limit, value=need, setting="limits.connection_memory")
+        self.demands[stream.id] = size
         return self.grantable()
 
     def end_demand(self, stream: YamuxStream) -> list[YamuxStream]:
         """The read has ended; its share goes to the next."""
-        self._demands.pop(stream.id, None)
+        self.demands.pop(stream.id, None)
         stream.window.demand = 0
         return self.settle(stream)
 
     def grantable(self) -> list[YamuxStream]:
         """Demands that fit now, whole and in order; they are charged and no longer wait."""
         granted: list[YamuxStream] = []
-        for stream_id in list(self._demands):
+        while self.demands:
+            stream_id, size = next(iter(self.demands.items()))
             stream = self._streams[stream_id]
-            missing = stream.window.grown - stream.charged
-            if missing > 0:
-                if not self._memory.reserve(missing):
-                    break
-                stream.charged += missing
-            del self._demands[stream_id]
+            if not self._cover(stream, max(size, stream.window.target)):
+                break
+            del self.demands[stream_id]
+            stream.window.demand = size
             granted.append(stream)
         return granted
 
     def remove(self, stream: YamuxStream) -> list[YamuxStream]:
         """The stream is gone; demands that can be granted now."""
-        self._demands.pop(stream.id, None)
+        self.demands.pop(stream.id, None)
         self._memory.release(stream.charged)
         stream.charged = 0
-        return self.grantable() if self._demands else []
+        return self.grantable()
+
+    def _cover(self, stream: YamuxStream, promised: int) -> bool:
+        """Charge what the stream may come to hold; False, and nothing charged, where there is no memory for it."""
+        reserved = reservation(promised)
+        if reserved > stream.charged:
+            if not self._memory.reserve(reserved - stream.charged):
+                return False
+            stream.charged = reserved
+        stream.reserved = reserved
+        return True

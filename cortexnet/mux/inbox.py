@@ -18,17 +18,19 @@ _LARGE_PIECE = 16_384
 class Inbox:
     """A queue of bytes: whole pieces go in and come out without a copy, small ones are merged."""
 
-    __slots__ = ("_pieces", "_position", "size")
+    __slots__ = ("_pieces", "position", "size")
 
     def __init__(self) -> None:
         self._pieces: deque[bytes | bytearray] = deque()
-        self._position = 0  # how much of the first piece was read
+        self.position = 0
+        """How much of the first piece was read."""
         self.size = 0
+        """Bytes that are there."""
 
     @property
     def charge(self) -> int:
-        """What the content costs in memory, in bytes."""
-        return self.size + PIECE_OVERHEAD * len(self._pieces)
+        """What the content costs in memory, in bytes: a piece that was read in part is held whole."""
+        return self.size + self.position + PIECE_OVERHEAD * len(self._pieces)
 
     def append(self, piece: bytes) -> None:
         """Put a piece, not empty, at the end."""
@@ -50,16 +52,16 @@ class Inbox:
         pieces = self._pieces
         if not pieces:
             return b""
-        head, position = pieces[0], self._position
+        head, position = pieces[0], self.position
         available = len(head) - position
         if available > max_bytes:
-            self._position = position + max_bytes
+            self.position = position + max_bytes
             self.size -= max_bytes
-            return bytes(memoryview(head)[position : self._position])
+            return bytes(memoryview(head)[position : self.position])
         if available < _LARGE_PIECE and len(pieces) > 1 and available + len(pieces[1]) <= max_bytes:
             return self._take_several(max_bytes)
         pieces.popleft()
-        self._position = 0
+        self.position = 0
         self.size -= available
         if type(head) is bytes:
             return head[position:] if position else head
@@ -67,13 +69,13 @@ class Inbox:
 
     def _take_several(self, max_bytes: int) -> bytes:
         pieces = self._pieces
-        taken: list[bytes | bytearray | memoryview] = [memoryview(pieces.popleft())[self._position :]]
+        taken: list[bytes | bytearray | memoryview] = [memoryview(pieces.popleft())[self.position :]]
         room = max_bytes - len(taken[0])
         while pieces and len(pieces[0]) <= room:
             piece = pieces.popleft()
             taken.append(piece)
             room -= len(piece)
-        self._position = 0
+        self.position = 0
         self.size -= max_bytes - room
         return b"".join(taken)
 
@@ -84,10 +86,10 @@ class Inbox:
         if size == 0:
             return b""
         head = self._pieces[0]
-        stop = self._position + size
+        stop = self.position + size
         if stop < len(head):
-            data = bytes(memoryview(head)[self._position : stop])
-            self._position = stop
+            data = bytes(memoryview(head)[self.position : stop])
+            self.position = stop
             self.size -= size
             return data
         data = self.take(size)
@@ -107,13 +109,13 @@ class Inbox:
         """
         if not self._pieces:
             return None
-        head, position = self._pieces[0], self._position
+        head, position = self._pieces[0], self.position
         size = head[position]
         if size < 0x80:  # the prefix of a short message is one byte, and mostly its body stands behind it in the same piece
             start = position + 1
             stop = start + size
             if stop < len(head) and size <= size_limit:
-                self._position = stop
+                self.position = stop
                 self.size -= size + 1
                 return head[start:stop] if type(head) is bytes else bytes(memoryview(head)[start:stop])
         prefix = self._prefix(size_limit)
@@ -139,7 +141,7 @@ class Inbox:
 
     def _peek(self, size: int) -> bytes:
         front = b""
-        position = self._position
+        position = self.position
         for piece in self._pieces:
             front += piece[position : position + size - len(front)]
             if len(front) == size:
@@ -150,5 +152,5 @@ class Inbox:
     def clear(self) -> None:
         """Drop everything."""
         self._pieces.clear()
-        self._position = 0
+        self.position = 0
         self.size = 0

@@ -35,7 +35,7 @@ class Liveness:
         """Whether not a byte came for so long that the connection is dead; the first call starts the clock."""
         if self.heard is None:
             self.heard = now
-        return now - self.heard >= self._silence_limit
+        return now >= self.heard + self._silence_limit
 
     def take_ping(self, now: float) -> int | None:
         """The value of a ping that is due."""

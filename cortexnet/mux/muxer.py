@@ -159,7 +159,7 @@ class Muxer(Protocol):
         """End both directions now; queued and unread bytes are gone."""
 
     def reset_largest_unread(self) -> list[MuxEvent]:
-        """Over a cap of memory: end the stream that stands for most of it."""
+        """Over a cap of memory: end the stream that holds most of it unread."""
 
     def receive(self, data: bytes, now: float) -> list[MuxEvent]:
         """Take in bytes of the peer's, cut anywhere."""

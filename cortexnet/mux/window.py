@@ -1,7 +1,7 @@
 """The receive window of one stream: what the peer may still send, and when it is told of more.
 
-A window is returned when half of it is owed. It doubles, up to its limit, where it was used up within four round trips: then
-the window, not the reader, was what held the sender back.
+A window is returned when half of it is owed. It doubles, up to its limit, where it was used up within four round trips and the
+reader has kept up: then the window was what held the sender back.
 """
 
 from typing import final
@@ -9,13 +9,15 @@ from typing import final
 INITIAL_WINDOW = 262_144
 """Bytes both sides may send on a new stream before any credit. Spec: yamux, "Flow Control"."""
 _FAST = 4  # round trips
+_BEHIND = 4  # a reader that leaves more than this part of the window unread is what holds the sender back
 
 
 @final
 class ReceiveWindow:
     """Credit of one stream; a core.
 
-    `credit` is what the peer may still send. `target` is what unread bytes and credit together should come to.
+    `credit` is what the peer may still send. `target` is what unread bytes and credit together should come to, `demand` the same
+    while a reader waits for that much.
     """
 
     __slots__ = ("_limit", "_returned", "credit", "demand", "target")
@@ -28,23 +30,27 @@ class ReceiveWindow:
         self._returned = now
 
     @property
-    def grown(self) -> int:
-        """Bytes of the target above the initial window: they are charged from the moment they are granted."""
-        return max(self.target, self.demand) - INITIAL_WINDOW
+    def promised(self) -> int:
+        """Bytes the stream may come to hold: what is not yet granted of them will be."""
+        return max(self.target, self.demand)
 
     def is_due(self, unread: int) -> bool:
         """Whether enough is owed to tell the peer."""
         return 2 * (self.target - unread - self.credit) >= self.target
 
-    def wants_growth(self, now: float, round_trip: float | None) -> int:
+    def wants_growth(self, unread: int, now: float, round_trip: float | None) -> int:
         """By how much the target should grow with the return that is due now; 0 for not at all."""
-        if round_trip is None or now - self._returned >= _FAST * round_trip:
+        if round_trip is None or now - self._returned >= _FAST * round_trip or _BEHIND * unread > self.target:
             return 0
         return min(self.target, self._limit - self.target)
 
+    def stop_growth(self, unread: int) -> None:
+        """Give back what the window has grown by, as far as the peer was not granted it already."""
+        self.target = max(INITIAL_WINDOW, min(self.target, unread + self.credit))
+
     def grant(self, unread: int, now: float) -> int:
         """Bring the credit up to target and demand; the increment, which must go to the peer."""
-        increment = max(0, max(self.target, self.demand) - unread - self.credit)
+        increment = max(0, self.promised - unread - self.credit)
         self.credit += increment
         self._returned = now
         return increment

@@ -7,16 +7,7 @@ What goes out:   send → a stream's outbox → data_to_send: control frames, th
 from collections import deque
 from typing import final
 
-from cortexnet.errors import (
-    ConnectionClosed,
-    CortexError,
-    LimitExceeded,
-    LocalError,
-    ProtocolViolation,
-    StreamClosed,
-    StreamCode,
-)
-from cortexnet.mux.allowance import Allowance
+from cortexnet.errors import ConnectionClosed, CortexError, LocalError, ProtocolViolation, StreamClosed, StreamCode
 from cortexnet.mux.holdings import Holdings
 from cortexnet.mux.inbox import PIECE_OVERHEAD
 from cortexnet.mux.lingering import Lingering
@@ -32,7 +23,9 @@ from cortexnet.mux.muxer import (
     StreamWritable,
     Unlimited,
 )
-from cortexnet.mux.window import ReceiveWindow
+from cortexnet.mux.tolerance import Tolerance
+from cortexnet.mux.window import INITIAL_WINDOW
+from cortexnet.mux.yamux_acks import AckPacer
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import (
     ACK,
@@ -52,9 +45,10 @@ from cortexnet.mux.yamux_frames import (
 )
 from cortexnet.mux.yamux_sender import Sender
 from cortexnet.mux.yamux_stream import YamuxStream
+from cortexnet.mux.yamux_streams import StreamTable
 
 NAME = "/yamux/1.0.0"
-_BUDGET_INTERVAL = 10.0
+_DEMAND_RETRY = 0.25  # seconds until memory is asked for again that other connections may have given back
 _SETTLE_STEP = 4_096  # bytes that may have been read before the charge follows: not every small read is worth the account
 
 
@@ -67,32 +61,28 @@ class Yamux:
 
     def __init__(self, *, initiator: bool, config: YamuxConfig | None = None, memory: MemoryBudget | None = None) -> None:
         self._config = config or YamuxConfig()
-        self._initiator = initiator
-        self._next_id = 1 if initiator else 2
-        self._streams: dict[int, YamuxStream] = {}
+        self._table = StreamTable(self._config, initiator=initiator)
+        self._streams = self._table.by_id
         self._holdings = Holdings(memory or Unlimited(), self._streams)
-        self._inbound = 0
-        self._outbound = 0
-        self._unacknowledged = 0
+        self._demands = self._holdings.demands
         self._ended = False
         # in
         self._now = float("-inf")
         self._turn = 0
-        self._backlog = b""
+        self._backlog: deque[bytes] = deque()
+        self._backlog_position = 0  # in its first piece
         self._partial = b""  # of a header
         self._body_left = 0
         self._body_stream: YamuxStream | None = None  # None: the body is skipped
         self._body_ends = False  # FIN came with the body that is still arriving
-        self._useless = Allowance(self._config.useless_frames, _BUDGET_INTERVAL)
-        self._stray = Allowance(self._config.stray_data, _BUDGET_INTERVAL)
-        self._acks = Allowance(self._config.accept_rate, 1.0)
+        self._tolerance = Tolerance(self._config.useless_frames, self._config.stray_data)
         # out
         self._sender = Sender(self._config.pong_backlog)
         self.drained = self._sender.drained
         self._share = self._config.outbox_share
         self.has_output = False
         self.timeout_moved = True
-        self._held_acks: deque[int] = deque()
+        self._acks = AckPacer(self._config.accept_rate)
         # time
         self._liveness = Liveness(self._config.ping_interval, self._config.silence_limit)
         self._lingering = Lingering(self._config.linger, self._config.linger_silent)
@@ -100,36 +90,15 @@ class Yamux:
     # --- streams -----------------------------------------------------------------------------------------------------------
 
     def open_stream(self) -> int:
-        """Raises LimitExceeded at the backlog of unacknowledged streams or at our own limit, ConnectionClosed after the end."""
+        """Raises LimitExceeded where `can_open` is False, ConnectionClosed after the end, or once all ids were used."""
         if self._ended:
             raise ConnectionClosed("this connection has ended")
-        if not self.can_open():
-            config = self._config
-            if self._unacknowledged >= config.ack_backlog:
-                raise LimitExceeded(
-                    "streams not acknowledged", limit=config.ack_backlog, value=self._unacknowledged, setting="yamux.ack_backlog"
-                )
-            raise LimitExceeded(
-                "streams opened by us",
-                limit=config.max_outbound_streams,
-                value=self._outbound,
-                setting="yamux.max_outbound_streams",
-            )
-        stream_id = self._next_id
-        self._next_id += 2
-        self._streams[stream_id] = YamuxStream(stream_id, self._new_window(), ours=True)
-        self._outbound += 1
-        self._unacknowledged += 1
-        self._queue(pack(WINDOW_UPDATE | SYN, stream_id, 0))
-        return stream_id
+        stream = self._table.open(self._now)
+        self._queue(pack(WINDOW_UPDATE | SYN, stream.id, 0))
+        return stream.id
 
     def can_open(self) -> bool:
-        return (
-            self._unacknowledged < self._config.ack_backlog
-            and self._outbound < self._config.max_outbound_streams
-            and self._next_id <= MAX_CREDIT
-            and not self._ended
-        )
+        return not self._ended and self._table.can_open()
 
     def knows(self, stream_id: int) -> bool:
         return stream_id in self._streams
@@ -168,25 +137,16 @@ class Yamux:
             raise LocalError(f"stream {stream_id} does not exist (any more)")
         return stream
 
-    def _new_window(self) -> ReceiveWindow:
-        return ReceiveWindow(self._config.max_window, self._now)
-
     def _remove(self, stream: YamuxStream) -> None:
         """Forget a stream; data of it that is still on its way is paid for in advance."""
-        del self._streams[stream.id]
-        if stream.ours:
-            self._outbound -= 1
-            self._unacknowledged -= stream.ack_wanted
-        else:
-            self._inbound -= 1
-        if not stream.finished:
-            self._stray.grant(stream.window.credit)
-            self._useless.grant(2)  # its FIN or reset, and a last credit, may have crossed ours
-        self._sender.drop(stream)
+        self._table.remove(stream)
+        self._tolerance.gone(stream)
+        self._drop_output(stream)
         stream.inbox.clear()
         if self._body_stream is stream:
             self._body_stream = None
         self._lingering.remove(stream.id)
+        self._acks.remove(stream.id)
         self._return_credits(self._holdings.remove(stream))
 
     def _forget_if_over(self, stream: YamuxStream) -> None:
@@ -242,6 +202,11 @@ class Yamux:
     def _linger(self, stream: YamuxStream) -> None:
         if stream.discarding and stream.fin_sent and not stream.finished:
             self._lingering.add(stream.id, used_up=not stream.window.credit)
+            self.timeout_moved = True
+
+    def _drop_output(self, stream: YamuxStream) -> None:
+        self._sender.drop(stream)
+        self.has_output = self._sender.has_output
 
     def _queue_reset(self, stream_id: int, code: int) -> None:
         self._queue(pack(WINDOW_UPDATE | RST, stream_id, min(code, MAX_CREDIT)))
@@ -286,12 +251,14 @@ class Yamux:
         stream = self._stream(stream_id)
         if not size:
             self._return_credits(self._holdings.end_demand(stream))
-        elif not stream.finished and size > stream.inbox.size + stream.window.credit:
+        elif not stream.is_draining and size > stream.inbox.size + stream.window.credit:
             self._return_credits(self._holdings.demand(stream, size))
+            self.timeout_moved = True
 
     def _was_read(self, stream: YamuxStream) -> None:
-        unread = stream.inbox.size
-        if stream.charged - unread > _SETTLE_STEP:
+        inbox, charged = stream.inbox, stream.charged
+        unread = inbox.size
+        if (charged > stream.reserved and charged - unread - inbox.position > _SETTLE_STEP) or self._demands:
             self._return_credits(self._holdings.settle(stream))
         if stream.finished or stream.reset:
             self._forget_if_over(stream)
@@ -306,8 +273,7 @@ class Yamux:
                 self._queue(pack(WINDOW_UPDATE, stream.id, increment))
 
     def reset_largest_unread(self) -> list[MuxEvent]:
-        """Over a cap of memory: end the stream that stands for most of it."""
-        largest = max(self._streams.values(), key=lambda stream: stream.charged, default=None)
+        largest = max(self._streams.values(), key=lambda stream: (stream.inbox.charge, stream.charged), default=None)
         if largest is None or not largest.charged:
             return []
         self.reset(largest.id, StreamCode.LIMIT_EXCEEDED)
@@ -320,48 +286,58 @@ class Yamux:
         return bool(self._backlog)
 
     def receive(self, data: bytes, now: float) -> list[MuxEvent]:
-        if self._ended:
-            return []
+        events: list[MuxEvent] = []
+        if self._ended or not (data or self._backlog):
+            return events
         self._now = now
         self._turn += 1
-        events: list[MuxEvent] = []
         if data:
             self._liveness.heard = now
             if self._lingering.unstamped:
                 self._lingering.stamp(now)
                 self.timeout_moved = True
-        if self._backlog:
-            data, self._backlog = self._backlog + data, b""
-        if self._body_left:
-            if len(data) <= self._body_left:  # the common case of bulk: the chunk is a piece of one body
-                self._take_body(data, events)
-                self._settle(events)
-                return events
-            size = self._body_left
-            self._take_body(data[:size], events)
-            data = data[size:]
-        if self._partial:
-            data, self._partial = self._partial + data, b""
         try:
-            self._receive_frames(data, events)
+            if self._backlog:
+                self._receive_backlog(data, events)
+            else:
+                self._receive_chunk(data, 0, self._config.frames_at_once, events)
         except ProtocolViolation as error:
             self._fail(error, events)
         if self._holdings.grew or self.has_output:
             self._settle(events)
         return events
 
-    def _receive_frames(self, data: bytes, events: list[MuxEvent]) -> None:
-        position, end = 0, len(data)
-        streams = self._streams
+    def _receive_backlog(self, data: bytes, events: list[MuxEvent]) -> None:
+        if data:
+            self._backlog.append(data)
         frames_left = self._config.frames_at_once
+        while self._backlog and frames_left:
+            chunk, position = self._backlog.popleft(), self._backlog_position
+            self._backlog_position = 0
+            frames_left = self._receive_chunk(chunk, position, frames_left, events)
+
+    def _receive_chunk(self, data: bytes, position: int, frames_left: int, events: list[MuxEvent]) -> int:
+        """Take in a piece of the peer's bytes, up to a share of frames; what is left of that."""
+        end = len(data)
+        if self._body_left:
+            stop = position + self._body_left
+            if stop >= end:
+                self._take_body(data[position:], events)  # bulk: the chunk is a piece of one body (and not copied)
+                return frames_left
+            self._take_body(data[position:stop], events)
+            position = stop
+        if self._partial:
+            data, position, self._partial = self._partial + data[position:], 0, b""
+            end = len(data)
+        streams = self._streams
         while end - position >= HEADER_SIZE:
             if not frames_left:
-                self._backlog = data[position:]
-                return
+                self._backlog.appendleft(data)
+                self._backlog_position = position
+                return 0
             frames_left -= 1
             word, stream_id, length = unpack_from(data, position)
             position += HEADER_SIZE
-            stop = position + length
             if word == DATA:  # plain data first: nearly every frame is one
                 stream = streams.get(stream_id)
                 if stream is None or stream.discarding or stream.finished or not 0 < length <= stream.window.credit:
@@ -374,43 +350,37 @@ class Yamux:
             else:
                 self._receive_control(word, stream_id, length, events)
                 if self._ended:
-                    return
+                    return 0
                 continue
+            stop = position + length
             if stop > end:
                 stop = end
             if position < stop:
-                self._take_body(data if stop - position == end else data[position:stop], events)
+                self._take_body(data[position:stop], events)
                 position = stop
         if position < end:
             self._partial = data[position:]
+        return frames_left
 
     def _start_body(self, stream: YamuxStream | None, stream_id: int, length: int) -> None:
         """A data frame begins: check it against the window, or against what we put up with for streams that are gone."""
-        if stream is None or stream.discarding:
+        if stream is None:
             if stream_id == 0:
                 raise ProtocolViolation("data for stream 0")
-            if stream is not None:
-                self._charge_discarded(stream, length)
-            elif not self._stray.spend(length, self._now):
-                raise ProtocolViolation("too much data for streams that do not exist")
+            self._tolerance.stray(length, self._now)
         elif length > stream.window.credit:
             raise ProtocolViolation(f"{length} bytes on stream {stream_id}, {stream.window.credit} were granted")
         elif stream.finished:
             raise ProtocolViolation(f"data on stream {stream_id} after its end")
         else:
             stream.window.credit -= length
+            if stream.discarding and length:
+                self._lingering.sent(stream_id)
+                self.timeout_moved = True
         if not length:
-            self._spend_useless("empty data frames")
+            self._tolerance.useless("empty data frames", self._now)
         self._body_left = length
         self._body_stream = stream
-
-    def _charge_discarded(self, stream: YamuxStream, length: int) -> None:
-        if length > stream.window.credit:
-            raise ProtocolViolation(f"{length} bytes on stream {stream.id}, {stream.window.credit} were granted")
-        stream.window.credit -= length
-        if length:
-            self._lingering.sent(stream.id)
-            self.timeout_moved = True
 
     def _take_body(self, piece: bytes, events: list[MuxEvent]) -> None:
         self._body_left -= len(piece)
@@ -418,7 +388,7 @@ class Yamux:
         if stream is not None and not stream.discarding:
             inbox = stream.inbox
             inbox.append(piece)
-            if inbox.size + PIECE_OVERHEAD > stream.charged:
+            if inbox.size + inbox.position + PIECE_OVERHEAD > stream.charged:
                 self._holdings.arrived(stream)
             if stream.turn != self._turn:
                 stream.turn = self._turn
@@ -430,24 +400,28 @@ class Yamux:
 
     def _receive_flagged_data(self, word: int, stream_id: int, length: int, events: list[MuxEvent]) -> None:
         flags = word & ~TYPE_MASK
-        self._apply_opening(flags, stream_id, events)
+        if stream_id == 0:
+            raise ProtocolViolation("data for stream 0")
         stream = self._streams.get(stream_id)
+        if flags & SYN:
+            if length > INITIAL_WINDOW:
+                raise ProtocolViolation(f"{length} bytes on stream {stream_id} as it opens")
+            stream = self._accept(flags, stream_id, events)
         if flags & RST:
-            self._start_body(None, stream_id, length) if length else self._start_nothing()
+            if length:
+                self._start_body(None, stream_id, length)  # nobody will read it
             self._receive_reset(stream, 0, events)
             return
         if length:
             self._start_body(stream, stream_id, length)
             self._body_ends = bool(flags & FIN)
-            return
-        self._start_nothing()
-        if flags & FIN:
+        is_useful = bool(length or flags & (SYN | FIN))
+        if flags & ACK and self._table.acknowledge(stream):
+            is_useful = True
+        if not is_useful:
+            self._tolerance.useless("empty data frames", self._now)
+        if flags & FIN and not length:
             self._receive_fin(stream, events)
-        elif not flags & (SYN | ACK):
-            self._spend_useless("empty data frames")
-
-    def _start_nothing(self) -> None:
-        self._body_left, self._body_stream = 0, None
 
     def _receive_control(self, word: int, stream_id: int, length: int, events: list[MuxEvent]) -> None:
         kind, flags = word & TYPE_MASK, word & ~TYPE_MASK
@@ -463,54 +437,49 @@ class Yamux:
     def _receive_window_update(self, flags: int, stream_id: int, length: int, events: list[MuxEvent]) -> None:
         if stream_id == 0:
             raise ProtocolViolation("window update for stream 0")
-        self._apply_opening(flags, stream_id, events)
         stream = self._streams.get(stream_id)
+        if length and not flags & RST and length + (stream.send_window if stream else INITIAL_WINDOW) > MAX_CREDIT:
+            raise ProtocolViolation(f"credit of stream {stream_id} passes 2^32 - 1")
+        if flags & SYN:
+            stream = self._accept(flags, stream_id, events)
         if flags & RST:
             self._receive_reset(stream, length, events)
             return
-        if length and stream is not None:
-            if stream.send_window + length > MAX_CREDIT:
-                raise ProtocolViolation(f"credit of stream {stream_id} passes 2^32 - 1")
-            was_stopped = stream.stopped and not stream.send_window
-            stream.send_window += length
-            if was_stopped:
-                stream.stopped = False
-                events.append(StreamWritable(stream_id))
-        elif not flags or stream is None:
-            self._spend_useless("window updates without effect")
+        is_useful = bool(length or flags & (SYN | FIN))
+        if flags & ACK and self._table.acknowledge(stream):
+            is_useful = True
+        if not is_useful:
+            self._tolerance.useless("window updates without effect", self._now)
+        if length:
+            self._receive_credit(stream, length, events)
         if flags & FIN:
             self._receive_fin(stream, events)
 
-    def _apply_opening(self, flags: int, stream_id: int, events: list[MuxEvent]) -> None:
-        if flags & SYN:
-            self._accept(stream_id, events)
-        if flags & ACK:
-            stream = self._streams.get(stream_id)
-            if stream is not None and stream.ack_wanted:
-                stream.ack_wanted = False
-                self._unacknowledged -= 1
-
-    def _accept(self, stream_id: int, events: list[MuxEvent]) -> None:
-        if stream_id == 0 or stream_id % 2 == (1 if self._initiator else 0):
-            raise ProtocolViolation(f"stream {stream_id} opened with an id of the wrong side")
-        if stream_id in self._streams:
-            raise ProtocolViolation(f"stream {stream_id} opened twice")
-        if self._inbound >= self._config.max_inbound_streams and not self._reset_a_lingering():
-            self._queue_reset(stream_id, StreamCode.LIMIT_EXCEEDED)
+    def _receive_credit(self, stream: YamuxStream | None, length: int, events: list[MuxEvent]) -> None:
+        if stream is None or stream.reset:
+            self._tolerance.late_credit(self._sender.frames_sent, self._now)
             return
-        self._streams[stream_id] = YamuxStream(stream_id, self._new_window(), ours=False)
-        self._inbound += 1
-        if self._held_acks or not self._acks.spend(1, self._now):
-            self._hold_ack(stream_id)
-        else:
-            self._queue(pack(WINDOW_UPDATE | ACK, stream_id, 0))
-        events.append(StreamOpened(stream_id))
+        was_stopped = stream.stopped and not stream.send_window
+        stream.send_window += length
+        if was_stopped:
+            stream.stopped = False
+            events.append(StreamWritable(stream.id))
 
-    def _hold_ack(self, stream_id: int) -> None:
-        self._held_acks.append(stream_id)
-        self.timeout_moved = True
-        if len(self._held_acks) > 2 * self._config.max_inbound_streams:  # most are of streams that were reset again
-            self._held_acks = deque(held for held in self._held_acks if held in self._streams)
+    def _accept(self, flags: int, stream_id: int, events: list[MuxEvent]) -> YamuxStream | None:
+        self._table.check_opening(stream_id)
+        if flags & RST:  # nobody will ever see it
+            return None
+        if self._table.is_full() and not self._reset_a_lingering():
+            self._queue_reset(stream_id, StreamCode.LIMIT_EXCEEDED)
+            self._tolerance.refused()
+            return None
+        stream = self._table.accept(stream_id, self._now)
+        if self._acks.opened(stream_id, self._now):
+            self._queue(pack(WINDOW_UPDATE | ACK, stream_id, 0))
+        else:
+            self.timeout_moved = True
+        events.append(StreamOpened(stream_id))
+        return stream
 
     def _reset_a_lingering(self) -> bool:
         """Make room for a new stream: the one longest closed goes."""
@@ -521,11 +490,8 @@ class Yamux:
         return False
 
     def _receive_fin(self, stream: YamuxStream | None, events: list[MuxEvent]) -> None:
-        if stream is None:
-            self._spend_useless("FINs of unknown streams")
-            return
-        if stream.finished:
-            self._spend_useless("repeated FINs")
+        if stream is None or stream.finished:
+            self._tolerance.useless("FINs of streams that are over", self._now)
             return
         stream.finished = True
         self._lingering.remove(stream.id)
@@ -536,32 +502,29 @@ class Yamux:
         self._forget_if_over(stream)
 
     def _receive_reset(self, stream: YamuxStream | None, code: int, events: list[MuxEvent]) -> None:
-        if stream is None:
-            self._spend_useless("resets of unknown streams")
+        if stream is None or stream.reset:
+            self._tolerance.useless("resets of streams that are over", self._now)
             return
         events.append(StreamWasReset(stream.id, code, by_peer=True))
-        if not stream.finished or not stream.inbox.size:
-            stream.finished = True  # nothing more will come of it
+        stays = stream.finished and stream.inbox.size  # all that it was to bring has come, and can be read still
+        stream.reset = stream.closing = stream.finished = True
+        if stays:
+            self._table.acknowledge(stream)
+            self._drop_output(stream)
+        else:
             self._remove(stream)
-            return
-        stream.reset = stream.closing = True
-        self._sender.drop(stream)
 
     def _receive_ping(self, flags: int, value: int, events: list[MuxEvent]) -> None:
         if not flags & ACK:
-            self._spend_useless("pings")
+            self._tolerance.useless("pings", self._now)
             self._sender.pong(value)
             self.has_output = True
             return
         seconds = self._liveness.receive_pong(value, self._now)
         if seconds is None:
-            self._spend_useless("pongs nobody asked for")
+            self._tolerance.useless("pongs nobody asked for", self._now)
         else:
             events.append(RoundTripMeasured(seconds))
-
-    def _spend_useless(self, what: str) -> None:
-        if not self._useless.spend(1, self._now):
-            raise ProtocolViolation(f"too many {what}")
 
     def _settle(self, events: list[MuxEvent]) -> None:
         """After the peer's bytes: hold the bounds that several frames together may have passed."""
@@ -599,10 +562,11 @@ class Yamux:
                 self._forget_if_over(stream)
         self._sender.clear()
         self.has_output = False
-        self._held_acks.clear()
+        self._acks.clear()
         self._lingering.clear()
         self._body_stream = None
-        self._backlog = self._partial = b""
+        self._backlog.clear()
+        self._partial = b""
 
     # --- time --------------------------------------------------------------------------------------------------------------
 
@@ -610,10 +574,8 @@ class Yamux:
         self.timeout_moved = False
         if self._ended:
             return None
-        due = self._liveness.next_timeout()
-        if self._held_acks:
-            due = min(due, self._now + 1.0)
-        return min(due, self._lingering.next_timeout())
+        due = min(self._liveness.next_timeout(), self._lingering.next_timeout(), self._acks.next_timeout())
+        return min(due, self._now + _DEMAND_RETRY) if self._demands else due
 
     def handle_timeout(self, now: float) -> list[MuxEvent]:
         if self._ended:
@@ -626,10 +588,9 @@ class Yamux:
         ping = self._liveness.take_ping(now)
         if ping is not None:
             self._queue(pack(PING | SYN, 0, ping))
-        while self._held_acks and self._acks.spend(1, now):
-            stream_id = self._held_acks.popleft()
-            if stream_id in self._streams:
-                self._queue(pack(WINDOW_UPDATE | ACK, stream_id, 0))
+        for stream_id in self._acks.take_due(now):
+            self._queue(pack(WINDOW_UPDATE | ACK, stream_id, 0))
         for stream_id in self._lingering.take_due(now):
             self.reset(stream_id)
+        self._return_credits(self._holdings.grantable())
         return events

@@ -19,6 +19,8 @@ class Sender:
         self._ready: deque[YamuxStream] = deque()
         self.drained: dict[int, None] = {}
         """Streams whose full share has room again; whoever reads it clears it."""
+        self.frames_sent = 0
+        """Data frames, since the session began."""
 
     @property
     def has_output(self) -> bool:
@@ -65,6 +67,7 @@ class Sender:
                 if size < _SLIVER:
                     break
             parts.append(pack(DATA, stream.id, size))
+            self.frames_sent += 1
             stream.outbox.move(size, parts)
             room -= size + HEADER_SIZE
             if stream.outbox.size:

@@ -22,6 +22,7 @@ class YamuxStream:
         "inbox",
         "ours",
         "outbox",
+        "reserved",
         "reset",
         "send_window",
         "stopped",
@@ -44,7 +45,13 @@ class YamuxStream:
         self.reset = False  # ended by the peer or with the session: what came before may still be read
         self.stopped = False  # a writer waits: for credit, or for its share of the outbox
         self.charged = 0  # bytes of memory it stands for
+        self.reserved = 0  # the part of them that does not follow what was read: what is promised to the peer
         self.turn = 0  # the last `receive` that announced it as readable
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing will be put into the inbox any more."""
+        return self.finished or self.reset or self.discarding
 
     @property
     def is_over(self) -> bool:
