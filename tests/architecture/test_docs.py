@@ -1,0 +1,40 @@
+"""What the documents say about the code is so."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from cortexnet.swarm.limits import Limits
+from tests.architecture.source_tree import PACKAGE, ROOT
+
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+LIMITS = {field.name: field.default for field in fields(Limits)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
+
+
+def test_the_table_of_limits_has_all_that_are_in_force_with_their_defaults() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.MULTILINE))
+    assert rows == {name: written(default) for name, default in LIMITS.items() if name in read_names()}
+
+
+def test_every_limit_is_in_force() -> None:
+    """A setting that nobody reads promises what nothing keeps."""
+    assert [name for name in LIMITS if name not in read_names()] == []
+
+
+def written(default: object) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def read_names() -> set[str]:
+    """Whatever the package reads off some object, but for the module of the limits."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / PACKAGE).rglob("*.py") if path.name != "limits.py"]
+    return set(re.findall(r"\.(\w+)", "\n".join(sources)))
