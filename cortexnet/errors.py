@@ -59,7 +59,11 @@ class ConnectionCode:
 
 
 class CortexError(Exception):
-    """Every error of this package."""
+    """Every error of this package. Errors can be copied and pickled, so they pass from one process to another."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # By the default the class would be called with `args`, which have the finished message instead of its parts.
+        return _rebuilt, (type(self), self.args, vars(self))
 
 
 class LocalError(CortexError):
@@ -215,6 +219,13 @@ class DialFailed(CortexError):
         lines = [f"\n  {address}: {describe(error)}" for address, error in attempts]
         super().__init__(message + "".join(lines))
         self.attempts = tuple(attempts)
+
+
+def _rebuilt(kind: type[CortexError], args: tuple[object, ...], state: dict[str, object]) -> CortexError:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(state)
+    return error
 
 
 def describe(error: BaseException) -> str:
