@@ -238,6 +238,8 @@ class Connection(asyncio.BufferedProtocol):
             if events:
                 self._dispatch(events)
         self._dispatching = False
+        if self._openers.waiting:  # an acknowledgement is no event
+            self._openers.wake()
         node_memory = self._memory.node
         if node_memory.used > node_memory.limit and self.on_overload is not None:
             self.on_overload()
@@ -294,8 +296,6 @@ class Connection(asyncio.BufferedProtocol):
                 self._fail(event.error)
             else:
                 assert_never(event)
-        if self._openers:
-            self._openers.wake()
 
     # --- out: muxer → session → socket -------------------------------------------------------------------------------------
 
@@ -336,7 +336,7 @@ class Connection(asyncio.BufferedProtocol):
             self._send()
         if self.mux.timeout_moved:
             self._arm_timer()
-        if self._openers:
+        if self._openers.waiting:
             self._openers.wake()
 
     def _send(self) -> None:
@@ -520,7 +520,7 @@ class Connection(asyncio.BufferedProtocol):
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             self._deadlines.pop(stream, None)
-        if self._openers:
+        if self._openers.waiting:
             self._openers.wake()
 
     # --- the end -----------------------------------------------------------------------------------------------------------

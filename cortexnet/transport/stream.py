@@ -397,7 +397,9 @@ class Stream:
         if negotiation is None:
             return
         if muxer.knows(self._id):
+            has_ended = muxer.is_finished(self._id)
             negotiation.advance()
+            self._is_complete = has_ended and not muxer.knows(self._id)
             data = negotiation.data_to_send()
             if data and muxer.knows(self._id):
                 self._send_line(data)
@@ -481,7 +483,8 @@ class Stream:
         """Give up the stream: everyone who waits for it learns why."""
         if self.failure is None:
             self.failure = error
-            self._is_complete = self._negotiation is None and self._muxer.knows(self._id) and self._muxer.is_finished(self._id)
+            if self._negotiation is None and self._muxer.knows(self._id) and self._muxer.is_finished(self._id):
+                self._is_complete = True
             self._write_barred = True
             if self.on_failure is not None:
                 self.on_failure()

@@ -15,35 +15,33 @@ class Turnstile:
 
     def __init__(self, has_room: Callable[[], bool]) -> None:
         self._has_room = has_room
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        """Who waits; a look at it is cheaper than a call of `wake`."""
         self._is_removed = False
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
     async def enter(self) -> None:
         """Wait until there is room and nobody has waited longer. Cancelled: the next one's turn comes."""
-        if self._is_removed or (not self._waiting and self._has_room()):
+        if self._is_removed or (not self.waiting and self._has_room()):
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        self.waiting.append(waiter)
         try:
             await waiter
         except asyncio.CancelledError:
-            self._waiting.remove(waiter)
+            self.waiting.remove(waiter)
             self.wake()
             raise
         # Only now: had it left the queue when it was woken, a newcomer could have passed before it.
-        self._waiting.remove(waiter)
+        self.waiting.remove(waiter)
 
     def wake(self) -> None:
         """There may be room: whose turn it is goes on."""
-        if self._waiting and not self._waiting[0].done() and self._has_room():
-            self._waiting[0].set_result(None)
+        if self.waiting and not self.waiting[0].done() and self._has_room():
+            self.waiting[0].set_result(None)
 
     def remove(self) -> None:
         """Nobody has to wait any more."""
         self._is_removed = True
-        for waiter in self._waiting:
+        for waiter in self.waiting:
             if not waiter.done():
                 waiter.set_result(None)

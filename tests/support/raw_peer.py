@@ -69,8 +69,12 @@ def farewell(code: int = 0) -> bytes:
 class RawPeer(asyncio.Protocol):
     """One end of a socket or a memory link: handshakes by the book, then whatever `send` is given."""
 
-    def __init__(self, identity: Identity | None = None, *, is_dialer: bool = True) -> None:
+    def __init__(
+        self, identity: Identity | None = None, *, is_dialer: bool = True, greeting: bytes = b"", early_muxer: bool = True
+    ) -> None:
+        """`greeting`: frames that leave in one write with the last message of the handshakes."""
         self.identity = identity or Identity.generate()
+        self._greeting = greeting
         self.frames: list[Frame] = []
         self.io: asyncio.Transport
         self.is_lost = False
@@ -79,7 +83,7 @@ class RawPeer(asyncio.Protocol):
         self._partial = b""
         self._rest = b""
         self._news = asyncio.Event()
-        keys = NoiseKeys.create(self.identity.private_key, [yamux.NAME])
+        keys = NoiseKeys.create(self.identity.private_key, [yamux.NAME] if early_muxer else [])
         upgrade = upgrade_outbound(keys, [yamux.NAME], None) if is_dialer else upgrade_inbound(keys, [yamux.NAME])
         self._received = ByteQueue()
         self._driver = Driver(upgrade, self._received.take)
@@ -152,6 +156,8 @@ class RawPeer(asyncio.Protocol):
     def _advance(self) -> None:
         self._driver.advance()
         out = self._driver.data_to_send()
+        if self._driver.done and self._driver.error is None and self._greeting:
+            out += bytes(self.session.encrypt([self._greeting]))
         if out:
             self.io.write(out)
         if self._driver.done and self._driver.error is None:
@@ -172,9 +178,9 @@ class RawPeer(asyncio.Protocol):
             self.frames.append(Frame(word & 0xFFFF_0000, word & 0xFFFF, stream_id, length, body))
 
 
-async def raw_dial(net: Net, station: Station, identity: Identity | None = None) -> tuple[RawPeer, Connection]:
+async def raw_dial(net: Net, station: Station, peer: RawPeer | None = None) -> tuple[RawPeer, Connection]:
     """A raw peer that has dialed the station, and the station's end, started."""
-    peer = RawPeer(identity)
+    peer = peer or RawPeer()
     place = "/memory/0" if net.memory is not None else "/ip4/127.0.0.1/tcp/0"
     listener = await station.transport.listen(Multiaddr.parse(place), station.accepted.put_nowait)
     if net.memory is not None:

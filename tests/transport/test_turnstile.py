@@ -36,14 +36,14 @@ async def test_with_room_nobody_waits() -> None:
     room = Room(2)
     await room.enter(1)
     await room.enter(2)
-    assert (room.entered, len(room.turnstile)) == ([1, 2], 0)
+    assert (room.entered, len(room.turnstile.waiting)) == ([1, 2], 0)
 
 
 async def test_they_enter_in_the_order_they_came() -> None:
     room = Room()
     tasks = [asyncio.ensure_future(room.enter(number)) for number in range(5)]
     await settle()
-    assert len(room.turnstile) == 5
+    assert len(room.turnstile.waiting) == 5
     for _ in range(5):
         room.leave()
     await asyncio.gather(*tasks)
@@ -69,7 +69,7 @@ async def test_whose_turn_it_was_when_cancelled_passes_it_on() -> None:
     room.leave()
     first.cancel()
     await second
-    assert (room.entered, first.cancelled(), len(room.turnstile)) == ([2], True, 0)
+    assert (room.entered, first.cancelled(), len(room.turnstile.waiting)) == ([2], True, 0)
 
 
 async def test_who_gives_up_leaves_the_queue() -> None:
@@ -79,7 +79,7 @@ async def test_who_gives_up_leaves_the_queue() -> None:
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
         await second
-    assert len(room.turnstile) == 1
+    assert len(room.turnstile.waiting) == 1
     room.leave()
     await first
 
@@ -93,7 +93,7 @@ async def test_once_removed_it_lets_all_go_on() -> None:
     await asyncio.wait(tasks)
     assert [task.cancelled() for task in tasks] == [False, True, False]
     await turnstile.enter()
-    assert len(turnstile) == 0
+    assert len(turnstile.waiting) == 0
 
 
 @given(st.lists(st.sampled_from(["come", "leave", "cancel", "turn"]), max_size=40), st.randoms())
@@ -113,10 +113,10 @@ def test_however_they_come_and_go_nobody_is_passed_and_no_place_stays_empty(step
                 await asyncio.sleep(0)
         await settle()
         assert room.entered == sorted(room.entered)
-        assert room.places == 0 or not len(room.turnstile)
+        assert room.places == 0 or not len(room.turnstile.waiting)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert len(room.turnstile) == 0
+        assert len(room.turnstile.waiting) == 0
 
     run(main())

@@ -1,0 +1,156 @@
+"""Connections: bytes in and out, and how much is worked on at a time."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from cortexnet.multistream import propose
+from cortexnet.mux.yamux_config import YamuxConfig
+from cortexnet.mux.yamux_frames import ACK, PING
+from cortexnet.transport.stream import Stream
+from tests.support.hosted import echo, hosted
+from tests.support.pairs import network, settle
+from tests.support.raw_peer import RawPeer, data, ended, opened, pinged
+
+# --- what a connection is
+
+
+async def test_a_connection_says_what_it_is() -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        ours, theirs = await net.connect(alice, bob)
+        assert (ours.direction, theirs.direction) == ("outbound", "inbound")
+        assert (ours.peer_id, theirs.peer_id) == (bob.peer_id, alice.peer_id)
+        assert ours.remote_key == bob.identity.public_key
+        assert (ours.transport, ours.security, ours.muxer) == ("memory", "/noise", "/yamux/1.0.0")
+        assert ours.remote_address == theirs.local_address
+        assert ours.local_address == theirs.remote_address
+        assert (ours.is_relayed, ours.is_open, ours.error) == (False, True, None)
+        assert str(bob.peer_id) in repr(ours)
+        stream = await ours.open_stream(["/none"])
+        assert (ours.streams, ours.stream_count) == ([stream], 1)
+
+
+async def test_the_round_trip_is_measured_at_the_start_and_every_half_minute() -> None:
+    async with network(latency=0.1) as net:
+        ours, _ = await net.connect(net.station(), net.station())
+        assert ours.rtt is None
+        await asyncio.sleep(0.3)
+        assert ours.rtt == pytest.approx(0.2)
+        for link in net.memory.links:
+            link.forward.conditions = link.backward.conditions = type(link.forward.conditions)(latency=0.3)
+        await asyncio.sleep(31)
+        assert ours.rtt == pytest.approx(0.6)
+
+
+async def test_bytes_behind_the_handshake_are_not_lost() -> None:
+    greeting = opened(1) + data(1, propose("/echo") + b"early")
+    for early_muxer in (True, False):
+        async with hosted(peer=RawPeer(greeting=greeting, early_muxer=early_muxer)) as (peer, _, _):
+            await peer.until(lambda peer=peer: peer.body(1).endswith(b"early"))
+
+
+async def test_bytes_that_come_before_the_start_wait_for_it() -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        bob.handle("/echo", echo)
+        started, bob.started = bob.started, lambda connection: None
+        ours, theirs = await net.connect(alice, bob)
+        stream = await ours.open_stream(["/echo"])
+        await stream.write(b"early")
+        await settle()
+        started(theirs)
+        assert await stream.read() == b"early"
+
+
+# --- how much is worked on at a time
+
+
+class NoTimeLeft:
+    """Other connections have used up the time of the turn; who was put off goes on when the test says so."""
+
+    is_over = True
+
+    def __init__(self) -> None:
+        self.deferred: list[Callable[[], None]] = []
+
+    def spend(self, seconds: float) -> None:
+        pass
+
+    def defer(self, resume: Callable[[], None]) -> None:
+        self.deferred.append(resume)
+
+    def resume(self) -> None:
+        deferred, self.deferred = self.deferred, []
+        for resume in deferred:
+            resume()
+
+
+async def test_one_callback_takes_in_two_thousand_frames_at_most() -> None:
+    """256 KiB of one-byte frames in one record or in thousands must not stop the loop; the rest waits, unread."""
+    frames = [data(1, b"x")] * 20_000
+    for records in (
+        [b"".join(frames[start : start + 5_000]) for start in range(0, 20_000, 5_000)],
+        [b"".join(frames[start : start + 10]) for start in range(0, 20_000, 10)],
+        frames,
+    ):
+        async with hosted() as (peer, connection, _):
+            peer.send(opened(1), data(1, propose("/hang")))
+            await peer.until(lambda peer=peer: peer.body(1))
+            peer.send_records(*records)
+            sizes, mux = [0], connection.mux
+            while sizes[-1] < 20_000:
+                await asyncio.sleep(0)
+                sizes.append(mux.readable_bytes(1))
+            most = max(after - before for before, after in pairwise(sizes))
+            assert most <= 6_000 if len(records) < 10 else most <= 2_000
+
+
+async def test_frames_that_wait_keep_more_from_being_read_also_where_the_time_of_the_turn_is_over() -> None:
+    """What waits must not grow with every turn that others have used up: that was unbounded memory."""
+    async with hosted(yamux=YamuxConfig(frames_at_once=500)) as (peer, connection, _):
+        peer.send(opened(1), data(1, propose("/sink")))
+        await peer.until(lambda: peer.body(1))
+        turns = connection._turns = NoTimeLeft()
+        waiting = []
+        for _ in range(30):
+            peer.send_records(*[data(1, b"x") * 4_000] * 4)
+        peer.send(pinged(7))
+        while not [frame for frame in peer.frames if frame.kind == PING and frame.flags & ACK]:
+            await settle(3)
+            turns.resume()
+            waiting.append(len(connection.mux._backlog) + len(connection._kept))
+        assert max(waiting) < 300_000
+
+
+async def test_a_chunk_for_which_the_turn_has_no_time_left_is_taken_in_later() -> None:
+    async with hosted() as (peer, connection, _):
+        peer.send(opened(1), data(1, propose("/echo") + b"hello"))
+        turns = connection._turns = NoTimeLeft()
+        await settle()
+        assert not connection._io.is_reading()
+        turns.resume()
+        await peer.until(lambda: peer.body(1).endswith(b"hello"))
+        assert connection._io.is_reading()
+
+
+async def test_what_waited_for_its_turn_is_not_lost_with_the_socket() -> None:
+    received = []
+
+    async def collect(stream: Stream) -> None:
+        received.append(await stream.read_all(limit=10_000))
+
+    async with hosted() as (peer, connection, station):
+        station.handle("/collect", collect)
+        peer.send(opened(1), data(1, propose("/collect")))
+        await peer.until(lambda: peer.body(1))
+        peer.send(data(1, b"x") * 5_000 + data(1, b"the last words") + ended(1))
+        connection._turns = NoTimeLeft()
+        await settle()
+        assert connection._kept
+        connection._io.abort()
+        await connection.closed
+        await settle()
+        assert received == [b"x" * 5_000 + b"the last words"]
