@@ -69,6 +69,9 @@ class PublicKey:
             return False
         return True
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return PublicKey.unmarshal, (self._marshalled,)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PublicKey) and self._marshalled == other._marshalled
 

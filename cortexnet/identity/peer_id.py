@@ -88,6 +88,10 @@ class PeerId:
         """The id as CIDv1; `to_cid().encode("base36")` is the form of IPNS names."""
         return Cid(1, LIBP2P_KEY, self._bytes)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # The bytes alone: hashes of bytes differ from process to process, and keys of OpenSSL can't be pickled.
+        return PeerId, (self._bytes,)
+
     def __bytes__(self) -> bytes:
         return self._bytes
 

@@ -43,6 +43,10 @@ class AddressProtocol:
     def __post_init__(self) -> None:
         self._prefix = varint.encode(self.code)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # A row is compared by identity, so a copy of an address must have the very same one.
+        return _row, (self.code,)
+
     def encode(self, raw: bytes) -> bytes:
         """Code, length where the size is VARIABLE, and value."""
         return self._prefix + varint.encode(len(raw)) + raw if self.size == VARIABLE else self._prefix + raw
@@ -108,3 +112,7 @@ PROTOCOLS = (
 BY_CODE = {protocol.code: protocol for protocol in PROTOCOLS}
 BY_NAME = {protocol.name: protocol for protocol in PROTOCOLS} | {"ipfs": P2P}
 """Names as text may have them: `ipfs` is read as `p2p`, and never printed."""
+
+
+def _row(code: int) -> AddressProtocol:
+    return BY_CODE[code]

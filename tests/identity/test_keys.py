@@ -1,6 +1,8 @@
 """Keys of the four types: golden vectors, the canonical form, sizes, and signatures."""
 
+import copy
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -372,3 +374,17 @@ WRONG_PRIVATE_KEYS: dict[str, Callable[[], bytes]] = {
 def test_what_is_no_private_key_is_a_local_error(make: Callable[[], bytes]) -> None:
     with pytest.raises(LocalError):
         PrivateKey.unmarshal(make())
+
+
+@pytest.mark.parametrize("key_type", TYPES)
+def test_a_public_key_can_be_copied_and_pickled(key_type: KeyType) -> None:
+    pair = PrivateKey.generate(key_type)
+    signature = pair.sign(b"data")
+    for other in (copy.deepcopy(pair.public_key), pickle.loads(pickle.dumps(pair.public_key))):
+        assert other == pair.public_key
+        assert other.verify(b"data", signature)
+
+
+def test_a_private_key_is_not_pickled_by_accident() -> None:
+    with pytest.raises(TypeError, match="cannot pickle"):
+        pickle.dumps(PrivateKey.generate())

@@ -1,6 +1,11 @@
 """Peer ids: golden vectors, every text form, what is refused, and what hashing and comparing promise."""
 
+import copy
 import json
+import os
+import pickle
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -184,3 +189,23 @@ def test_every_id_survives_text_and_cid(data: bytes) -> None:
 def test_the_position_in_the_dht_is_the_hash_of_the_bytes() -> None:
     expected = "dfd53212a4bd2beda3ea8e82d08285370c70a70cfe9c588e28754b23c8033121"
     assert sha256(bytes(PeerId.parse(KEYS[1]["text"]))).hexdigest() == expected
+
+
+def test_an_id_that_has_read_its_key_can_be_copied() -> None:
+    peer_id = PeerId.from_public_key(public_key(SHORT_KEYS[0]))
+    assert peer_id.public_key() is not None
+    assert copy.deepcopy(peer_id) == pickle.loads(pickle.dumps(peer_id)) == peer_id
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_an_id_pickled_in_one_process_is_found_in_the_tables_of_another(seed: str) -> None:
+    code = (
+        "import pickle, sys\n"
+        "from cortexnet.identity.peer_id import PeerId\n"
+        "sent = pickle.loads(sys.stdin.buffer.read())\n"
+        "assert sent in {PeerId.from_bytes(bytes(sent)): 1}\n"
+    )
+    sent = pickle.dumps(PeerId.from_bytes(SPEC_ID))
+    environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], input=sent, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,18 @@ def test_addresses_can_be_copied_pickled_and_made_from_any_buffer() -> None:
     address = parse("/ip4/192.0.2.1/tcp/1")
     assert copy.deepcopy(address) == pickle.loads(pickle.dumps(address)) == address
     assert Multiaddr.from_bytes(bytearray(bytes(address))) == Multiaddr(memoryview(bytes(address))) == address
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda address: pickle.loads(pickle.dumps(address))])
+def test_the_copy_of_an_address_that_was_looked_into_still_knows_its_protocols(again: Callable[[Multiaddr], Multiaddr]) -> None:
+    address = parse(f"/ip4/192.0.2.1/tcp/4001/p2p/{PEER}/p2p-circuit")
+    assert address.components
+    other = again(address)
+    assert other.components == address.components
+    assert other.is_relayed
+    assert other.has("p2p")
+    assert other.value_of("tcp") == "4001"
+    assert other.matches("/HOST/tcp/p2p/p2p-circuit")
 
 
 def test_the_first_value_of_a_protocol_is_found() -> None:
