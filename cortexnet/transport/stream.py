@@ -161,8 +161,10 @@ class Stream:
             if self._is_at_end():
                 return self._take(self._muxer.read_exactly, size) or b""
             self._raise_read_failure()
-            most = self.connection.reservation.memory.limit  # demanded, unless more than that has come already
-            await self._wait_readable(min(2 * size + _SMALL_READ, limit + 1, max(most, size + 1)))
+            # Twice as much each time, but with caution where the memory of the connection comes into sight: `limit` is what the
+            # caller would take, not what comes.
+            ask = 2 * size if 4 * size < self.connection.reservation.memory.limit else size
+            await self._wait_readable(min(ask + _SMALL_READ, limit + 1))
 
     async def read_message(self, *, limit: int = 1024 * 1024) -> bytes:
         """One message with its length, a varint, in front. Raises as `read_exactly`, and MessageTooLarge past `limit` bytes.
@@ -337,7 +339,8 @@ class Stream:
                 self.reset()
                 raise
             except CortexError:
-                self.reset()
+                if not self._closed:  # by another task, which waited as well
+                    self.reset()
                 return
         self._end(StreamClosed("this stream was closed here"))
         if self._muxer.knows(self._id):
