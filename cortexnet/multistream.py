@@ -130,7 +130,10 @@ def _read_line() -> Handshake[bytes]:
 
 
 def _proposal_line(protocol: str) -> bytes:
-    text = protocol.encode(errors="backslashreplace")
+    try:
+        text = protocol.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        text = b""
     # rust takes no name without the slash, or with a newline inside.
     if not text.startswith(b"/") or b"\n" in text or len(text) >= MAX_LINE:
         raise LocalError(f"a protocol is named /… in at most {MAX_LINE - 1} bytes on one line, not {protocol[:_SHOWN]!r}")

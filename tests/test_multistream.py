@@ -114,7 +114,9 @@ def test_no_proposals_or_too_many_are_the_callers_error(count: int) -> None:
         select(["/a"] * count)
 
 
-@pytest.mark.parametrize("name", ["", "a", "ls", "na", "/a\nb", "/" + "x" * (MAX_LINE - 1), "/" + "é" * (MAX_LINE // 2)])
+@pytest.mark.parametrize(
+    "name", ["", "a", "ls", "na", "/a\nb", "/" + "x" * (MAX_LINE - 1), "/" + "é" * (MAX_LINE // 2), "/\ud800"]
+)
 def test_a_name_that_no_line_can_carry_is_the_callers_error(name: str) -> None:
     with pytest.raises(LocalError):
         select(["/a", name])

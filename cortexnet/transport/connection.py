@@ -415,8 +415,11 @@ class Connection(asyncio.BufferedProtocol):
         With one protocol the choice is optimistic: the stream can be used at once, and an unsupported protocol shows at the
         first read as NegotiationFailed; `confirm` waits for the answer instead, as is done with several protocols.
         At our limit of streams, or the peer's backlog, waits its turn as long as the caller does.
-        Raises ConnectionClosed, NegotiationFailed, PeerTimeout, StreamReset. Cancelled: nothing is left.
+        Raises LocalError for names that are none, ConnectionClosed, NegotiationFailed, PeerTimeout, StreamReset.
+        Cancelled: nothing is left.
         """
+        opening = multistream.propose(protocols[0]) if len(protocols) == 1 else b""
+        choice = multistream.confirm(protocols[0]) if opening else multistream.select(protocols)
         self._raise_error()
         await self._openers.enter()
         self._raise_error()
@@ -429,12 +432,10 @@ class Connection(asyncio.BufferedProtocol):
         stream = Stream(self, stream_id, slot, "outbound")
         self._streams[stream_id] = stream
         self._set_deadline(stream)
-        if len(protocols) == 1:
+        if opening:
             stream.protocol = protocols[0]
-            self.mux.send(stream_id, multistream.propose(protocols[0]))
-            stream.negotiate(multistream.confirm(protocols[0]))
-        else:
-            stream.negotiate(multistream.select(protocols))
+            self.mux.send(stream_id, opening)
+        stream.negotiate(choice)
         self.flush_soon()
         if confirm or len(protocols) > 1:
             try:

@@ -280,6 +280,17 @@ async def test_an_unsupported_protocol_shows_at_once_where_it_is_asked_for() -> 
         assert ours.stream_count == 2
 
 
+@pytest.mark.parametrize("protocols", [[], ["noslash"], ["/half\ud800"], ["/a", "/b\n"], ["/many"] * 65], ids=len)
+async def test_names_that_are_none_are_refused_before_a_stream_is_made(protocols: list[str]) -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        connection, _ = await net.connect(alice, bob)
+        with pytest.raises(LocalError, match="a protocol is named|a negotiation has"):
+            await connection.open_stream(protocols)
+        assert connection.stream_count == 0
+        assert counts(alice).get("streams_outbound") is None
+
+
 async def test_a_peer_that_does_not_answer_a_proposal_is_too_late_after_ten_seconds() -> None:
     async with network() as net:
         station = net.station()
