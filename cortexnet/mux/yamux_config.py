@@ -1,10 +1,11 @@
 """Every bound of a yamux session, with its reason."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import final
 
 from cortexnet.errors import ConfigInvalid
 from cortexnet.mux.window import INITIAL_WINDOW
+from cortexnet.mux.yamux_frames import MAX_CREDIT
 
 
 @final
@@ -47,3 +48,8 @@ class YamuxConfig:
     def __post_init__(self) -> None:
         if self.max_window < INITIAL_WINDOW:
             raise ConfigInvalid(f"is {self.max_window}, but every stream starts with {INITIAL_WINDOW}", key="yamux.max_window")
+        if self.max_window > MAX_CREDIT:
+            raise ConfigInvalid(f"is {self.max_window}, but credit is counted in 32 bits", key="yamux.max_window")
+        for name in ("outbox_share", "frames_at_once", "accept_rate", "pong_backlog"):
+            if asdict(self)[name] < 1:
+                raise ConfigInvalid("must be positive: nothing would ever move", key=f"yamux.{name}")
