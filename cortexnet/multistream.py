@@ -31,11 +31,19 @@ _HEADER_LINE = _line(_HEADER_TEXT)
 _NA_LINE = _line(_NA_TEXT)
 
 
+def check_protocols(protocols: Sequence[str]) -> None:
+    """Raises LocalError where one negotiation can't be about these: for no or too many of them, or a name no line can carry."""
+    if not 0 < len(protocols) <= MAX_PROPOSALS:
+        raise LocalError(f"a negotiation has 1 to {MAX_PROPOSALS} proposals, not {len(protocols)}")
+    for protocol in protocols:
+        _proposal_line(protocol)
+
+
 def propose(protocol: str) -> bytes:
     """The opening of a negotiation: the header, and `protocol` proposed.
 
     Optimistic ("lazy") initiators send it in front of their first data and run `confirm` on what comes back. Allowed for one
-    proposal only: what follows a refused one is lost. Raises LocalError for a name that no line can carry.
+    proposal only: what follows a refused one is lost. Raises LocalError as `check_protocols`.
     """
     return _HEADER_LINE + _proposal_line(protocol)
 
@@ -43,10 +51,9 @@ def propose(protocol: str) -> bytes:
 def select(protocols: Sequence[str]) -> Handshake[str]:
     """Propose the protocols in order of preference; returns the first one the responder accepts.
 
-    Raises NegotiationFailed where it accepts none; LocalError, at once, for no or too many protocols or an impossible name.
+    Raises NegotiationFailed where it accepts none; LocalError, at once, as `check_protocols`.
     """
-    if not 0 < len(protocols) <= MAX_PROPOSALS:
-        raise LocalError(f"a negotiation has 1 to {MAX_PROPOSALS} proposals, not {len(protocols)}")
+    check_protocols(protocols)
     return _select(tuple(protocols), [_proposal_line(protocol) for protocol in protocols])
 
 

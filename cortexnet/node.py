@@ -9,7 +9,7 @@ from typing import Self, final
 from cortexnet.config import Config, yamux_config
 from cortexnet.errors import CortexError, LocalError, NotRunning, PeerTimeout
 from cortexnet.host import perf
-from cortexnet.host.host import Host, Protocols, check_protocol
+from cortexnet.host.host import Host, Protocols
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
 from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
 from cortexnet.host.identify import Identify, PeerInfo
@@ -240,11 +240,10 @@ class Node:
 
         Dials the peer if need be. With one protocol it can be used at once, and an unsupported protocol shows at the first read
         as NegotiationFailed; with `confirm`, or several protocols of which the peer takes the first it speaks, here.
-        Raises DialFailed, ConnectionClosed, NegotiationFailed, PeerTimeout. Cancelled: nothing is left.
+        Raises LocalError for names that are none, DialFailed, ConnectionClosed, NegotiationFailed, PeerTimeout.
+        Cancelled: nothing is left.
         """
         protocols = [protocol] if isinstance(protocol, str) else list(protocol)
-        for name in protocols:
-            check_protocol(name)
         return StreamOpening(self._run.host, _peer(peer), protocols, confirm=confirm)
 
     async def request(

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import LocalError, ProtocolViolation
-from cortexnet.multistream import propose
-from cortexnet.transport.connection import Connection, StreamHandler
+from cortexnet.errors import LocalError
+from cortexnet.multistream import check_protocols
+from cortexnet.transport.connection import StreamHandler
 from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Protocols:
         """
         if protocol in self._handlers:
             raise LocalError(f"{protocol} has a handler already; unhandle it first")
-        check_protocol(protocol)
+        check_protocols([protocol])
         self._handlers[protocol] = handler, extended
         self._changed()
 
@@ -58,16 +58,6 @@ class Protocols:
         return self._handlers[protocol]
 
 
-def check_protocol(protocol: str) -> None:
-    """Raises LocalError for what can't be a protocol id: it begins with a slash, and has no line break."""
-    if not protocol.startswith("/"):
-        raise LocalError(f"a protocol id begins with a slash, such as /my/protocol/1.0.0, not {protocol!r}")
-    try:
-        propose(protocol)
-    except ProtocolViolation as error:
-        raise LocalError(str(error)) from error
-
-
 @final
 class Host:
     """Streams to peers: over the best connection, dialing if there is none."""
@@ -81,8 +71,7 @@ class Host:
 
         What identify has told is used: of several protocols, the first that the peer lists is proposed alone, optimistically.
         """
-        if not protocols:
-            raise LocalError("name at least one protocol")
+        check_protocols(protocols)  # before anybody is dialed for them
         connection = await self._swarm.dial(peer)
         return await connection.open_stream(self._known(peer, protocols), confirm=confirm)
 
@@ -92,6 +81,3 @@ class Host:
                 if self._peerstore.supports(peer, protocol):
                     return [protocol]
         return protocols
-
-
-__all__ = ["Connection", "Host", "Protocols", "check_protocol"]

@@ -285,7 +285,7 @@ async def test_names_that_are_none_are_refused_before_a_stream_is_made(protocols
     async with network() as net:
         alice, bob = net.station(), net.station()
         connection, _ = await net.connect(alice, bob)
-        with pytest.raises(LocalError, match="a protocol is named|a negotiation has"):
+        with pytest.raises(LocalError, match=r"a protocol is named|a negotiation has"):
             await connection.open_stream(protocols)
         assert connection.stream_count == 0
         assert counts(alice).get("streams_outbound") is None
