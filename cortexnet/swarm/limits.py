@@ -1,9 +1,10 @@
 """Every bound of connections, streams, memory and time in one frozen object. Sizes are bytes, times are seconds.
 
-Each field says why it has its value. `swarm.resources` keeps the counts; who else reads a field is told by its name.
+Each field says why it has its value. `swarm.resources` keeps the counts; who else reads a field is told by its name. Bounds of a
+wire format that no honest peer comes near, and that nobody has a reason to move, are constants of the module that reads it.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import final
 
 from cortexnet.errors import ConfigInvalid
@@ -15,12 +16,26 @@ CONTROL_PROTOCOLS = frozenset({"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/p
 """Protocols that every node must be able to speak whatever else is open: they have an allowance of their own."""
 
 
+_AT_LEAST = {
+    **dict.fromkeys(
+        ("dials", "dials_per_peer", "streams_outbound_per_connection", "stream_open_rate"), 1
+    ),  # else all wait for ever
+    **dict.fromkeys(("rate_table_size", "ping_queue", "identify_message", "identify_parts", "identify_total"), 1),
+    "stream_window": 256 * KIB,  # what every stream of yamux begins with
+}
+_AT_MOST = {"stream_window": (1 << 32) - 1}  # as credit is counted
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of a node; the defaults suit a public node with 512 MiB to spare. Raises ConfigInvalid for a negative bound."""
+    """Bounds of a node; the defaults suit a public node with 512 MiB to spare.
 
-    # Connections. A count of 0 means none at all: `connections_inbound=0` makes a node that only dials.
+    Counts and sizes are whole numbers, and 0 means none at all: `connections_inbound=0` makes a node that only dials. Times and
+    rates are positive. Raises ConfigInvalid for all else, and where a bound so small would stop the node.
+    """
+
+    # Connections.
     connections_inbound: int = 256
     """As many as 256 gossip and DHT neighbours need; more is bought with memory."""
     connections_outbound: int = 256
@@ -46,7 +61,7 @@ class Limits:
     unauthenticated_per_address: int = 8
     """One IPv4 address or one IPv6 /56 never fills the table alone."""
     unauthenticated_memory: int = 64 * KIB
-    """Each; the largest handshake message is a Noise frame of 64 KiB."""
+    """Each: what one message of the handshake may take; the largest is a Noise frame of 64 KiB."""
     connect_rate_per_address: float = 0.2
     """New inbound connections per second from one IPv4 address or IPv6 /56, in the long run; go-libp2p's value."""
     connect_burst_per_address: int = 16
@@ -86,11 +101,9 @@ class Limits:
 
     # What a peer may send for nothing.
     useless_frames: int = 1000
-    """Pings, empty data, idle window updates, resets of unknown streams, per `useless_interval` and connection."""
-    useless_interval: float = 10.0
-    """A window long enough to forgive a burst after a stall."""
+    """Pings, empty data, idle window updates, resets of unknown streams, in 10 s on one connection: a burst is forgiven."""
     closed_stream_data: int = 1 * MIB
-    """Bytes for streams we have closed, beyond what their windows still owed, per `useless_interval` and connection."""
+    """Bytes for streams we have closed, beyond what their windows still owed, in 10 s on one connection."""
     ping_queue: int = 32
     """Answers to pings that wait for the socket; go-libp2p's value."""
 
@@ -116,15 +129,7 @@ class Limits:
     peerstore_protocols: int = 256
     """Protocols of a connected one; of others none are kept."""
 
-    # Message caps.
-    multistream_line: int = 1024
-    """With its newline; what go-libp2p and js-libp2p accept."""
-    multistream_proposals: int = 64
-    """In one negotiation."""
-    noise_handshake_payload: int = 8 * KIB
-    """The largest honest one holds an RSA-8192 key and signature, about 3 KiB."""
-    noise_early_muxers: int = 16
-    """Muxers named in the handshake."""
+    # What peers say about themselves.
     identify_message: int = 8 * KIB
     """One part of identify; go-libp2p's value."""
     identify_parts: int = 10
@@ -132,9 +137,7 @@ class Limits:
     identify_total: int = 64 * KIB
     """All parts of one identify."""
     identify_push_interval: float = 5.0
-    """One push per connection and so many seconds is looked at."""
-    signed_record: int = 8 * KIB
-    """One signed envelope; go-libp2p's value."""
+    """One push per peer and so many seconds is looked at, after a burst of 10; go-libp2p's values."""
 
     # Times.
     upgrade_timeout: float = 10.0
@@ -165,10 +168,26 @@ class Limits:
     """Then all that is left of a stopping node is aborted."""
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value is None or isinstance(value, bool):
-                continue
-            if isinstance(value, float) and not 0 < value < float("inf"):
-                raise ConfigInvalid(f"must be a positive number, not {value}", key=f"limits.{name}")
-            if value < 0:
-                raise ConfigInvalid(f"must not be negative, but is {value}", key=f"limits.{name}")
+        values = asdict(self)
+        for field in fields(self):
+            value = values[field.name]
+            objection = "" if value is field.default else _objection(field.name, field.type, value)
+            if objection:
+                raise ConfigInvalid(f"must {objection}, but is {value!r}", key=f"limits.{field.name}")
+
+
+def _objection(name: str, kind: object, value: object) -> str:
+    """What the value of a field must do, where it does not."""
+    if kind is bool:
+        return "" if isinstance(value, bool) else "be True or False"
+    if kind is float:
+        is_positive = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+        return "" if is_positive else "be a positive number"
+    if not isinstance(value, int) or isinstance(value, bool):
+        return "be a whole number"
+    if value < 0:
+        return "not be negative"
+    least, most = _AT_LEAST.get(name, 0), _AT_MOST.get(name)
+    if value < least:
+        return f"be at least {least}"
+    return f"be at most {most}" if most is not None and value > most else ""

@@ -30,7 +30,6 @@ from cortexnet.transport.read_turns import turns_of
 T = TypeVar("T")
 _FRAME_HEADER = 2
 _HANDSHAKE_CHUNK = 16_384  # bytes taken in at a time before the peer is verified
-_BUFFER_LIMIT = 65_536
 
 
 @final
@@ -214,7 +213,7 @@ class Upgrade(asyncio.BufferedProtocol):
         if self._over:  # given up while the socket was being made
             transport.abort()
         elif self._reservation is not None:
-            self._run(upgrade_outbound(upgrader.keys, config.muxers, self._expected))
+            self._run(upgrade_outbound(upgrader.keys, config.muxers, self._expected), self._reservation)
         else:
             peer = transport.get_extra_info("peername")
             try:
@@ -223,10 +222,10 @@ class Upgrade(asyncio.BufferedProtocol):
                 self.fail(error)
                 return
             self._timer = self._loop.call_later(config.inbound_timeout, self._timed_out)
-            self._run(upgrade_inbound(upgrader.keys, config.muxers))
+            self._run(upgrade_inbound(upgrader.keys, config.muxers), self._reservation)
 
-    def _run(self, handshake: Handshake[Upgraded]) -> None:
-        self._driver = Driver(handshake, self._received.take, buffer_limit=_BUFFER_LIMIT)
+    def _run(self, handshake: Handshake[Upgraded], reservation: Reservation) -> None:
+        self._driver = Driver(handshake, self._received.take, buffer_limit=reservation.memory.limit)
         self._advance(self._driver)
 
     def get_buffer(self, sizehint: int) -> memoryview:
