@@ -278,8 +278,6 @@ class Stream:
                 self._writer = self.connection.loop.create_future()
                 await self._writer
                 self._raise_failure()
-                if self._write_closed:
-                    raise StreamClosed("the stream was closed while this write was waiting")
         except asyncio.CancelledError:
             if accepted:
                 self._poisoned = self._write_barred = True
@@ -388,17 +386,15 @@ class Stream:
     def negotiate(self, handshake: Handshake[str | None]) -> None:
         """Begin to settle the protocol."""
         self._negotiation = Driver(handshake, self._take_line)
-        self._advance()
+        self._advance(self._negotiation)
 
     def _take_line(self, size: int) -> bytes | None:
         """Bytes of the negotiation. A stream that was reset behind its end is forgotten when the last of them is taken."""
         return self._muxer.read_exactly(self._id, size) if self._muxer.knows(self._id) else None
 
-    def _advance(self) -> None:
+    def _advance(self, negotiation: Driver[str | None]) -> None:
         """Go on negotiating with what has come."""
-        negotiation, muxer = self._negotiation, self._muxer
-        if negotiation is None:
-            return
+        muxer = self._muxer
         if muxer.knows(self._id):
             has_ended = muxer.is_finished(self._id)
             negotiation.advance()
@@ -456,7 +452,7 @@ class Stream:
     def readable(self) -> None:
         """Bytes came, or the end of them."""
         if self._negotiation is not None:
-            self._advance()
+            self._advance(self._negotiation)
             if self._negotiation is not None:
                 return
         if self._reader is not None and not self._reader.done():

@@ -560,6 +560,13 @@ async def test_a_reset_instead_of_an_answer_is_a_refusal(code: int) -> None:
         assert caught.value.protocols == ("/any",)
 
 
+async def test_a_reset_right_behind_a_part_of_an_answer_is_a_refusal_too() -> None:
+    async with proposed() as (peer, _, stream, _):
+        peer.send(acked(1), data(1, ACCEPTED[:22]), reset(1))
+        with pytest.raises(NegotiationFailed):
+            await stream.read()
+
+
 async def test_a_reset_for_another_reason_is_that() -> None:
     async with proposed() as (peer, _, stream, _):
         peer.send(acked(1), reset(1, StreamCode.LIMIT_EXCEEDED))
