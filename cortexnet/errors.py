@@ -32,7 +32,7 @@ By = Literal["local", "remote", "network"]
 
 
 class StreamCode:
-    """Wire codes of a stream reset (go-libp2p's numbers; quic.md section 3 of the wire notes)."""
+    """Wire codes of a stream reset (go-libp2p's numbers)."""
 
     NONE = 0
     NEGOTIATION_FAILED = 0x1001
