@@ -311,7 +311,7 @@ class Yamux:
         if data:
             self._backlog.append(data)
         frames_left = self._config.frames_at_once
-        while self._backlog and frames_left:
+        while self._backlog and frames_left > 0:
             chunk, position = self._backlog.popleft(), self._backlog_position
             self._backlog_position = 0
             frames_left = self._receive_chunk(chunk, position, frames_left, events)
@@ -331,7 +331,7 @@ class Yamux:
             end = len(data)
         streams = self._streams
         while end - position >= HEADER_SIZE:
-            if not frames_left:
+            if frames_left <= 0:
                 self._backlog.appendleft(data)
                 self._backlog_position = position
                 return 0
@@ -345,13 +345,16 @@ class Yamux:
                 else:
                     stream.window.credit -= length
                     self._body_left, self._body_stream = length, stream
-            elif word & TYPE_MASK == DATA:
-                self._receive_flagged_data(word, stream_id, length, events)
             else:
-                self._receive_control(word, stream_id, length, events)
-                if self._ended:
-                    return 0
-                continue
+                if word & SYN:
+                    frames_left -= self._config.opening_weight
+                if word & TYPE_MASK == DATA:
+                    self._receive_flagged_data(word, stream_id, length, events)
+                else:
+                    self._receive_control(word, stream_id, length, events)
+                    if self._ended:
+                        return 0
+                    continue
             stop = position + length
             if stop > end:
                 stop = end
