@@ -12,6 +12,7 @@ from cortexnet.mux.yamux_stream import YamuxStream
 
 _PINNED = 65_536  # a piece that was read in part is held whole
 _SMALLEST_PIECES = 512  # the mean size, at the worst: see Inbox
+_SPARE = 4  # this part of the memory is never taken for growth, but left for first windows and for readers who wait
 
 
 def reservation(promised: int) -> int:
@@ -64,8 +65,10 @@ class Holdings:
     def grow(self, stream: YamuxStream, round_trip: float | None, now: float) -> None:
         """Let the window grow, if it was what held the sender back and nobody needs the memory more."""
         growth = stream.window.wants_growth(stream.inbox.size, now, round_trip)
-        if growth and not self.demands and self._cover(stream, stream.window.target + growth):
-            stream.window.target += growth
+        if growth and not self.demands:
+            spare = self._memory.limit // _SPARE
+            if self._cover(stream, stream.window.target + growth, spare):
+                stream.window.target += growth
 
     def demand(self, stream: YamuxStream, size: int) -> list[YamuxStream]:
         """A reader waits for `size` bytes; the streams whose demand is granted now. Raises LimitExceeded for the impossible."""
@@ -102,12 +105,13 @@ class Holdings:
         stream.charged = 0
         return self.grantable()
 
-    def _cover(self, stream: YamuxStream, promised: int) -> bool:
-        """Charge what the stream may come to hold; False, and nothing charged, where there is no memory for it."""
+    def _cover(self, stream: YamuxStream, promised: int, spare: int = 0) -> bool:
+        """Charge what the stream may come to hold; False, and nothing charged, where not that much and `spare` bytes are free."""
         reserved = reservation(promised)
         if reserved > stream.charged:
-            if not self._memory.reserve(reserved - stream.charged):
+            if not self._memory.reserve(reserved - stream.charged + spare):
                 return False
+            self._memory.release(spare)
             stream.charged = reserved
         stream.reserved = reserved
         return True

@@ -16,8 +16,8 @@ _BEHIND = 4  # a reader that leaves more than this part of the window unread is 
 class ReceiveWindow:
     """Credit of one stream; a core.
 
-    `credit` is what the peer may still send. `target` is what unread bytes and credit together should come to, `demand` the same
-    while a reader waits for that much.
+    `credit` is what the peer may still send. `target` is what unread bytes and credit together should come to, `demand` what they
+    came to once, for a reader who waits for that much.
     """
 
     __slots__ = ("_limit", "_returned", "credit", "demand", "target")
@@ -31,7 +31,7 @@ class ReceiveWindow:
 
     @property
     def promised(self) -> int:
-        """Bytes the stream may come to hold: what is not yet granted of them will be."""
+        """Bytes the stream may come to hold."""
         return max(self.target, self.demand)
 
     def is_due(self, unread: int) -> bool:
@@ -49,8 +49,15 @@ class ReceiveWindow:
         self.target = max(INITIAL_WINDOW, min(self.target, unread + self.credit))
 
     def grant(self, unread: int, now: float) -> int:
-        """Bring the credit up to target and demand; the increment, which must go to the peer."""
-        increment = max(0, self.promised - unread - self.credit)
+        """Bring the credit up to the target; the increment, which must go to the peer."""
+        return self._raise(self.target - unread, now)
+
+    def grant_demand(self, unread: int, now: float) -> int:
+        """Bring the credit up to the demand, once: what is read of it then is not granted again. The increment."""
+        return self._raise(self.promised - unread, now)
+
+    def _raise(self, credit: int, now: float) -> int:
+        increment = max(0, credit - self.credit)
         self.credit += increment
         self._returned = now
         return increment

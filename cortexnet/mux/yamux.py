@@ -121,7 +121,7 @@ class Yamux:
             return
         stream.discarding = True
         stream.inbox.clear()
-        self._return_credits(self._holdings.end_demand(stream))
+        self._grant_demands(self._holdings.end_demand(stream))
         self._linger(stream)
         self._forget_if_over(stream)
 
@@ -147,7 +147,7 @@ class Yamux:
             self._body_stream = None
         self._lingering.remove(stream.id)
         self._acks.remove(stream.id)
-        self._return_credits(self._holdings.remove(stream))
+        self._grant_demands(self._holdings.remove(stream))
 
     def _forget_if_over(self, stream: YamuxStream) -> None:
         if stream.is_over:
@@ -250,25 +250,25 @@ class Yamux:
     def expect(self, stream_id: int, size: int) -> None:
         stream = self._stream(stream_id)
         if not size:
-            self._return_credits(self._holdings.end_demand(stream))
+            self._grant_demands(self._holdings.end_demand(stream))
         elif not stream.is_draining and size > stream.inbox.size + stream.window.credit:
-            self._return_credits(self._holdings.demand(stream, size))
+            self._grant_demands(self._holdings.demand(stream, size))
             self.timeout_moved = True
 
     def _was_read(self, stream: YamuxStream) -> None:
         inbox, charged = stream.inbox, stream.charged
         unread = inbox.size
         if (charged > stream.reserved and charged - unread - inbox.position > _SETTLE_STEP) or self._demands:
-            self._return_credits(self._holdings.settle(stream))
+            self._grant_demands(self._holdings.settle(stream))
         if stream.finished or stream.reset:
             self._forget_if_over(stream)
         elif stream.window.is_due(unread):
             self._holdings.grow(stream, self._liveness.round_trip, self._now)
-            self._return_credits([stream])
+            self._queue(pack(WINDOW_UPDATE, stream.id, stream.window.grant(unread, self._now)))
 
-    def _return_credits(self, streams: list[YamuxStream]) -> None:
+    def _grant_demands(self, streams: list[YamuxStream]) -> None:
         for stream in streams:
-            increment = stream.window.grant(stream.inbox.size, self._now)
+            increment = stream.window.grant_demand(stream.inbox.size, self._now)
             if increment:
                 self._queue(pack(WINDOW_UPDATE, stream.id, increment))
 
@@ -501,7 +501,7 @@ class Yamux:
         if stream.turn != self._turn:
             stream.turn = self._turn
             events.append(StreamReadable(stream.id))
-        self._return_credits(self._holdings.end_demand(stream))
+        self._grant_demands(self._holdings.end_demand(stream))
         self._forget_if_over(stream)
 
     def _receive_reset(self, stream: YamuxStream | None, code: int, events: list[MuxEvent]) -> None:
@@ -561,7 +561,7 @@ class Yamux:
             stream.closing = stream.reset = True
             stream.outbox.clear()
             self._holdings.end_demand(stream)
-            if not stream.finished:  # else its reader is to see that it is complete
+            if not stream.finished or stream.discarding:  # else its reader is to see that it is complete
                 self._forget_if_over(stream)
         self._sender.clear()
         self.has_output = False
@@ -595,5 +595,5 @@ class Yamux:
             self._queue(pack(WINDOW_UPDATE | ACK, stream_id, 0))
         for stream_id in self._lingering.take_due(now):
             self.reset(stream_id)
-        self._return_credits(self._holdings.grantable())
+        self._grant_demands(self._holdings.grantable())
         return events

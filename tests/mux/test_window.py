@@ -68,7 +68,10 @@ def test_a_demand_raises_what_is_granted_and_what_is_promised() -> None:
     demanded = window()
     demanded.demand = MIB
     assert demanded.promised == MIB
-    assert demanded.grant(100, 0.0) == MIB - 100 - INITIAL_WINDOW
+    assert demanded.grant(100, 0.0) == 0
+    assert demanded.grant_demand(100, 0.0) == MIB - 100 - INITIAL_WINDOW
+    demanded.credit = 0
+    assert demanded.grant(0, 0.0) == INITIAL_WINDOW
     demanded.demand = 0
     assert demanded.promised == INITIAL_WINDOW
     assert demanded.grant(100, 0.0) == 0
