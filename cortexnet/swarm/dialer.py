@@ -151,7 +151,7 @@ class Dialer:
         for waiting in list(self._waiting):
             if not self._resources.can_dial(None):
                 return
-            if self._resources.can_dial(waiting.peer):
+            if self._resources.can_dial(waiting.peer) and not waiting.reservation.done():  # else it is being cancelled
                 del self._waiting[waiting]
                 try:
                     waiting.reservation.set_result(self._admit(waiting.address, waiting.peer))
