@@ -1,11 +1,12 @@
 """The configuration of a node: every setting with its default, its unit and its reason."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConfigInvalid
+from cortexnet.errors import ConfigInvalid, ProtocolViolation
+from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.security import noise
@@ -52,18 +53,50 @@ class Config:
     """Where `/memory/N` addresses lead."""
 
     def __post_init__(self) -> None:
-        for key, chosen, known in (
+        for key, values, known in (
             ("transports", self.transports, _TRANSPORTS),
             ("security", self.security, _SECURITY),
             ("muxers", self.muxers, _MUXERS),
         ):
-            if not chosen:
-                raise ConfigInvalid("needs at least one entry", key=key)
-            for name in chosen:
-                if name not in known:
-                    raise ConfigInvalid(f"{name!r} is not one of {', '.join(known)}", key=key)
+            object.__setattr__(self, key, _chosen(key, values, known))
+        object.__setattr__(self, "announce", _addresses("announce", self.announce))
+        for key, text in (("agent_version", self.agent_version), ("protocol_version", self.protocol_version)):
+            if not _is_text(text):
+                raise ConfigInvalid(f"must be a text, but is {text!r}", key=key)
         if "memory" in self.transports and self.memory_network is None:
             raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a text that peers can be sent, which half of a surrogate pair can't."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
+
+
+def _list(key: str, values: object) -> tuple[str, ...]:
+    """Texts, such that nobody changes them later."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ConfigInvalid(f"must be a list of texts, but is {values!r}", key=key)
+    return tuple(values)
+
+
+def _chosen(key: str, values: object, known: Sequence[str]) -> tuple[str, ...]:
+    names = _list(key, values)
+    if not names:
+        raise ConfigInvalid("needs at least one entry", key=key)
+    for name in names:
+        if name not in known:
+            raise ConfigInvalid(f"{name!r} is not one of {', '.join(known)}", key=key)
+    return names
+
+
+def _addresses(key: str, values: object) -> tuple[str, ...]:
+    texts = _list(key, values)
+    for text in texts:
+        try:
+            Multiaddr.parse(text)
+        except ProtocolViolation as error:
+            raise ConfigInvalid(str(error), key=key) from None
+    return texts
 
 
 def yamux_config(limits: Limits) -> YamuxConfig:
