@@ -8,7 +8,7 @@ A deadline travels as a reset: a caller that gives up resets the stream, and wha
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar, final
+from typing import Literal, TypeVar, final, get_args
 
 from cortexnet.errors import ConnectionClosed, Ended, EndOfStream, LocalError, RemoteError, RequestFailed, StreamReset
 from cortexnet.host.deadline import deadline
@@ -23,6 +23,7 @@ RESPONSE_TIMEOUT = 60.0
 """Seconds a handler has for its response, sending it included: a caller that never gives up must not hold it for ever."""
 
 Framing = Literal["varint", "eof"]
+_FRAMINGS: tuple[Framing, ...] = get_args(Framing)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -55,7 +56,9 @@ def responder(
     A request has to come whole within `limits.request_timeout` seconds and `size_limit` bytes. The handler is cancelled when the
     caller resets the stream, when the connection ends, and after `timeout` seconds. What it raises resets the stream: Refuse with
     its code, all else with 0. With "eof" framing it can't return b"", which callers would take for a failure.
+    Raises LocalError for a framing or a limit that is none.
     """
+    _check(framing, size_limit)
     return _Exchange(blameless(handler), limits, framing, size_limit, timeout).serve
 
 
@@ -82,8 +85,10 @@ async def request(stream: Stream, data: bytes, *, framing: Framing = "varint", s
     """The response to `data` on a fresh stream, which the caller closes, or resets where this raises.
 
     Raises RequestFailed with the responder's code, also where it ends the stream without a response; NegotiationFailed where it
-    does not speak the protocol; MessageTooLarge past `size_limit` bytes, ProtocolViolation, PeerTimeout, ConnectionClosed.
+    does not speak the protocol; MessageTooLarge past `size_limit` bytes, ProtocolViolation, PeerTimeout, ConnectionClosed;
+    LocalError for a framing or a limit that is none.
     """
+    _check(framing, size_limit)
     try:
         await _write(stream, data, framing)
         await stream.close_write()
@@ -143,6 +148,13 @@ class _Exchange:
             await _write(stream, response, self._framing)
         finally:
             stream.on_failure = None
+
+
+def _check(framing: Framing, size_limit: int) -> None:
+    if framing not in _FRAMINGS:
+        raise LocalError(f"the framing {framing!r} is none of {', '.join(_FRAMINGS)}")
+    if size_limit < 0:
+        raise LocalError(f"a limit of {size_limit} bytes is negative")
 
 
 async def _write(stream: Stream, data: bytes, framing: Framing) -> None:

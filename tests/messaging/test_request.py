@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from cortexnet.errors import (
     ConnectionClosed,
+    LocalError,
     MessageTooLarge,
     NegotiationFailed,
     PeerTimeout,
@@ -507,3 +509,15 @@ async def test_what_is_no_bytes_is_no_response(caplog: pytest.LogCaptureFixture)
         with pytest.raises(RequestFailed):
             await ask(connection, b"question")
         assert PROTOCOL in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [{"framing": "lines"}, {"size_limit": -1}], ids=str)
+async def test_a_framing_or_a_limit_that_is_none_is_refused_on_both_sides(wrong: dict[str, Any]) -> None:
+    async with network() as net:
+        with pytest.raises(LocalError, match=r"'lines' is none of varint, eof|-1 bytes is negative"):
+            responder(echo, limits=Limits(), **wrong)
+        connection, _ = await serving(net, echo)
+        async with await connection.open_stream([PROTOCOL]) as stream:
+            with pytest.raises(LocalError):
+                await request(stream, b"", **wrong)
+            assert await request(stream, b"data") == b"data"  # nothing had been said
