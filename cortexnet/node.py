@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Self, final
 
 from cortexnet.config import Config, yamux_config
-from cortexnet.errors import CortexError, LocalError, NotRunning, PeerTimeout
+from cortexnet.errors import CortexError, LocalError, NotRunning
 from cortexnet.host import perf
+from cortexnet.host.deadline import deadline
 from cortexnet.host.host import Host, Protocols
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
 from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
@@ -62,13 +63,13 @@ class Node:
     ) -> None:
         """Without an identity a fresh Ed25519 one is made. `bootstrap` peers are dialed in the background.
 
-        Raises ProtocolViolation for an address that is none.
+        Raises ProtocolViolation for an address that is none, LocalError for one to listen on that is another peer's.
         """
         self.identity = identity or Identity.generate()
         self.config = config or Config()
-        self._listen = [_address(address) for address in listen]
+        self._listen = [self._own(address) for address in listen]
         self._bootstrap = [_address(address) for address in bootstrap]
-        self._announce = [_address(address) for address in self.config.announce]
+        self._announce = [self._own(address) for address in self.config.announce]
         self._protocols = Protocols()
         self._on_connected: list[Observer] = []
         self._on_disconnected: list[Observer] = []
@@ -79,6 +80,9 @@ class Node:
         self._running: _Running | None = None
         self._fault: BaseException | None = None
         self._ended: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Node {self.peer_id}>"
 
     # --- life --------------------------------------------------------------------------------------------------------------
 
@@ -145,6 +149,13 @@ class Node:
             raise NotRunning("the node is not running: use it inside `async with node`")
         return self._running
 
+    def _own(self, address: AnyAddress) -> Multiaddr:
+        """An address of this node, without the /p2p/… that `addresses` has."""
+        where, named = _address(address).split_peer()
+        if where is None or named not in (None, bytes(self.peer_id)):
+            raise LocalError(f"{address} is no address of this node, which is {self.peer_id}")
+        return where
+
     # --- what it is and knows ----------------------------------------------------------------------------------------------
 
     @property
@@ -174,7 +185,7 @@ class Node:
     def watch(self, *, connected: Observer | None = None, disconnected: Observer | None = None) -> None:
         """Call back with each new connection, and with each that is gone (its `error` says why); also before the start.
 
-        Observers are called synchronously and must not raise.
+        Observers are called synchronously and must not raise: that of a new connection, if it does, ends it.
         """
         if connected is not None:
             self._on_connected.append(connected)
@@ -261,13 +272,8 @@ class Node:
         `timeout` in seconds covers everything, a dial too. Raises RequestFailed (with the responder's code), NegotiationFailed,
         PeerTimeout, MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed. Cancelled: the responder is told by a reset.
         """
-        try:
-            async with asyncio.timeout(timeout), self.stream(peer, protocol) as stream:
-                return await request(stream, data, framing=framing, size_limit=size_limit)
-        except PeerTimeout:
-            raise
-        except TimeoutError:
-            raise PeerTimeout(f"no response within {timeout:g} s") from None
+        async with deadline(timeout, f"a request to {peer}"), self.stream(peer, protocol) as stream:
+            return await request(stream, data, framing=framing, size_limit=size_limit)
 
     async def open_stream(self, peer: AnyPeer, protocols: Sequence[str], *, confirm: bool = False) -> Stream:
         """As `stream`, for callers that close it themselves."""
@@ -385,9 +391,9 @@ class _Running:
         )
         self.swarm.on_connected = node._on_connected
         self.swarm.on_disconnected = node._on_disconnected
-        self.swarm.on_connected.append(self._connected)
-        self.swarm.on_disconnected.append(self.identify.disconnected)
-        self.swarm.on_disconnected.append(self.pinger.disconnected)
+        # In front: where an observer of the application raises, ours have been called already.
+        self.swarm.on_connected.insert(0, self._connected)
+        self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected]
         self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
         if config.perf:
             self._builtin[perf.PROTOCOL] = perf.serve_perf

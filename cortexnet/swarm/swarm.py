@@ -100,9 +100,15 @@ class Swarm:
         self._connections.setdefault(peer, []).append(connection)
         self._peerstore.mark_connected(peer)
         self._dialer.backoff.on_success(peer)
-        for observer in self.on_connected:
-            observer(connection)
-        connection.start(self._acceptor, self._scope)
+        started = False
+        try:
+            for observer in self.on_connected:
+                observer(connection)
+            connection.start(self._acceptor, self._scope)
+            started = True
+        finally:
+            if not started:  # the bug of an observer costs its connection, which nobody would read from
+                connection.abort()
 
     def _lost(self, connection: Connection) -> None:
         peer = connection.peer_id

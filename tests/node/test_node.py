@@ -1,0 +1,309 @@
+"""The node as its users meet it: life, addresses, names, dials, requests, and what happens to those who misuse it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from cortexnet import (
+    Config,
+    Connection,
+    DialFailed,
+    Identity,
+    Limits,
+    LocalError,
+    NegotiationFailed,
+    Node,
+    NotRunning,
+    PeerId,
+    PeerTimeout,
+    ProtocolViolation,
+    Refuse,
+    Request,
+    RequestFailed,
+    Stream,
+)
+from cortexnet.testing.network import SimulatedNetwork
+
+ECHO = "/test/echo/1.0.0"
+SOMEBODY = PeerId.parse("12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq")
+
+
+async def echo(stream: Stream) -> None:
+    async for chunk in stream:
+        await stream.write(chunk)
+
+
+def node(network: SimulatedNetwork, name: str, *, listen: Sequence[str] = ("/memory/0",), **options: Any) -> Node:
+    config = Config(transports=["memory"], memory_network=network.host(name))
+    return Node(listen=listen, **{"config": config, **options})
+
+
+@asynccontextmanager
+async def two() -> AsyncIterator[tuple[Node, Node]]:
+    """Alice, who listens, and bob, who is connected to her; nothing is left of either."""
+    network = SimulatedNetwork()
+    async with AsyncExitStack() as stack:
+        alice = await stack.enter_async_context(node(network, "alice"))
+        bob = await stack.enter_async_context(node(network, "bob", listen=[]))
+        await bob.dial(alice.addresses)
+        yield alice, bob
+    assert [count for count in (*alice.counters.values(), *bob.counters.values()) if count] == []
+
+
+# --- life
+
+
+async def test_a_node_is_started_once_and_works_in_its_block() -> None:
+    alice = node(SimulatedNetwork(), "alice")
+    for use in (lambda: alice.addresses, lambda: alice.peers, lambda: alice.stream(SOMEBODY, ECHO)):
+        with pytest.raises(NotRunning, match="async with"):
+            use()
+    async with alice:
+        assert [str(address) for address in alice.addresses] == [f"/memory/1/p2p/{alice.peer_id}"]
+        with pytest.raises(NotRunning, match="started once"):
+            await alice.__aenter__()
+        assert alice.peers == []
+    await alice.wait_closed()
+    with pytest.raises(NotRunning):
+        await alice.dial(SOMEBODY)
+    with pytest.raises(NotRunning, match="started once"):
+        await alice.__aenter__()
+
+
+async def test_an_address_that_is_in_use_stops_the_start_and_leaves_nothing() -> None:
+    network = SimulatedNetwork()
+    async with node(network, "alice"):
+        second = node(network, "bob", listen=["/memory/0", "/memory/1"])
+        with pytest.raises(OSError, match="somebody listens"):
+            await second.__aenter__()
+        assert [count for count in second.counters.values() if count] == []
+
+
+async def test_nobody_waits_for_the_end_of_what_was_not_started() -> None:
+    with pytest.raises(NotRunning):
+        await Node().wait_closed()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_wherever_a_start_is_cancelled_nothing_is_left(turns: int) -> None:
+    alice = node(SimulatedNetwork(), "alice", bootstrap=["/memory/77"])
+    starting = asyncio.create_task(alice.__aenter__())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await alice.__aexit__(None, None, None)
+    assert [count for count in alice.counters.values() if count] == []
+
+
+# --- addresses
+
+
+async def test_the_addresses_a_node_prints_are_good_to_listen_on_again() -> None:
+    network, identity = SimulatedNetwork(), Identity.generate()
+    async with node(network, "alice", identity=identity, listen=[f"/memory/9/p2p/{identity.peer_id}"]) as alice:
+        assert [str(address) for address in alice.listen_addresses()] == ["/memory/9"]
+
+
+@pytest.mark.parametrize("address", [f"/ip4/127.0.0.1/tcp/0/p2p/{SOMEBODY}", f"/p2p/{SOMEBODY}"])
+def test_an_address_of_somebody_else_is_none_to_listen_on_or_to_announce(address: str) -> None:
+    with pytest.raises(LocalError, match="is no address of this node"):
+        Node(listen=[address])
+    with pytest.raises(LocalError, match="is no address of this node"):
+        Node(config=Config(announce=[address]))
+
+
+def test_what_is_no_address_is_refused_before_the_start() -> None:
+    with pytest.raises(ProtocolViolation, match="multiaddr 'localhost:80'"):
+        Node(listen=["localhost:80"])
+    with pytest.raises(ProtocolViolation):
+        Node(bootstrap=["localhost:80"])
+
+
+async def test_what_is_announced_takes_the_place_of_what_is_listened_on() -> None:
+    network, identity = SimulatedNetwork(), Identity.generate()
+    announce = ["/ip4/11.0.0.1/tcp/4001", f"/dns4/example.org/tcp/4001/p2p/{identity.peer_id}"]
+    config = Config(transports=["memory"], memory_network=network.host("alice"), announce=announce)
+    async with node(network, "alice", identity=identity, config=config) as alice:
+        addresses = [str(address) for address in alice.addresses]
+        assert addresses == [f"{address.partition('/p2p/')[0]}/p2p/{alice.peer_id}" for address in announce]
+
+
+# --- dialing
+
+
+async def test_a_peer_is_dialed_by_all_the_names_it_has() -> None:
+    async with two() as (alice, bob):
+        for target in (alice.peer_id, str(alice.peer_id), alice.addresses[0], str(alice.addresses[0]), alice.addresses):
+            assert await bob.dial(target) == alice.peer_id
+        assert len(bob.connections) == 1
+        assert bob.peers == [alice.peer_id]
+        await bob.disconnect(str(alice.peer_id))
+        assert bob.peers == []
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ([], "name at least one address"),
+        (["/memory/1", "/memory/2"], "could be of different peers"),
+        ([f"/memory/1/p2p/{SOMEBODY}", "/memory/1/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N"], "different peers"),
+    ],
+    ids=["none", "without ids", "two peers"],
+)
+async def test_a_dial_is_of_one_peer(target: list[str], says: str) -> None:
+    async with node(SimulatedNetwork(), "alice") as alice:
+        with pytest.raises(LocalError, match=says):
+            await alice.dial(target)
+
+
+async def test_a_node_does_not_dial_itself() -> None:
+    async with node(SimulatedNetwork(), "alice") as alice:
+        with pytest.raises(LocalError, match="our own peer id"):
+            await alice.dial(alice.addresses)
+        with pytest.raises(DialFailed, match="an address of our own"):
+            await alice.dial(alice.listen_addresses()[0])
+
+
+async def test_who_is_not_there_is_a_failed_dial_that_names_each_address() -> None:
+    async with node(SimulatedNetwork(), "alice") as alice:
+        with pytest.raises(DialFailed, match="no address is known"):
+            await alice.dial(SOMEBODY)
+        with pytest.raises(DialFailed, match="/memory/5: connection refused"):
+            await alice.dial([f"/memory/5/p2p/{SOMEBODY}", f"/memory/6/p2p/{SOMEBODY}"])
+
+
+async def test_a_dead_bootstrap_peer_is_tried_again_and_holds_up_nobody() -> None:
+    network, identity = SimulatedNetwork(), Identity.generate()
+    place = f"/memory/40/p2p/{identity.peer_id}"
+    async with node(network, "bob", listen=[], bootstrap=[place]) as bob:
+        await bob.ready()
+        assert bob.peers == []
+        config = Config(transports=["memory"], memory_network=network.host("alice"))
+        async with Node(identity, listen=[place], config=config):
+            await asyncio.sleep(61)
+            assert bob.peers == [identity.peer_id]
+
+
+# --- streams and requests
+
+
+async def test_a_stream_is_closed_by_its_block_and_reset_by_an_exception() -> None:
+    async with two() as (alice, bob):
+        alice.handle(ECHO, echo)
+        async with bob.stream(alice.peer_id, ECHO) as stream:
+            await stream.write(b"hello")
+            assert await stream.read_exactly(5) == b"hello"
+        with pytest.raises(ZeroDivisionError):
+            async with bob.stream(str(alice.peer_id), [ECHO]):
+                raise ZeroDivisionError
+        assert bob.counters["streams_outbound"] == 0
+        kept = await bob.stream(alice.peer_id, ECHO)
+        await kept.close()
+
+
+async def test_a_request_is_answered_refused_or_given_up() -> None:
+    async def answer(request: Request) -> bytes:
+        if request.data == b"wait":
+            await asyncio.sleep(100)
+        if request.data == b"no":
+            raise Refuse(77)
+        return request.data.upper()
+
+    async with two() as (alice, bob):
+        alice.respond("/query", answer)
+        assert await bob.request(alice.peer_id, "/query", b"hello", timeout=5) == b"HELLO"
+        with pytest.raises(RequestFailed) as refused:
+            await bob.request(alice.peer_id, "/query", b"no")
+        assert refused.value.code == 77
+        with pytest.raises(PeerTimeout, match=r"a request to 12D3KooW\w+ took longer than 0\.5 s"):
+            await bob.request(alice.peer_id, "/query", b"wait", timeout=0.5)
+        alice.unhandle("/query")
+        with pytest.raises(NegotiationFailed):
+            await bob.request(alice.peer_id, "/query", b"hello")
+
+
+async def test_a_request_to_nobody_fails_as_the_dial_does() -> None:
+    async with node(SimulatedNetwork(), "alice") as alice:
+        with pytest.raises(DialFailed):
+            await alice.request(SOMEBODY, "/query", b"", timeout=5)
+
+
+async def test_identify_and_ping_work_between_nodes() -> None:
+    async with two() as (alice, bob):
+        alice.handle(ECHO, echo)
+        told = await bob.identify(alice.peer_id)
+        assert told.public_key == alice.identity.public_key
+        await asyncio.sleep(1)
+        assert ECHO in (await bob.identify(alice.peer_id)).protocols
+        assert await bob.ping(alice.peer_id) >= 0
+
+
+# --- who watches
+
+
+async def test_watchers_see_connections_come_and_go() -> None:
+    network, seen = SimulatedNetwork(), list[str]()
+    alice, bob = node(network, "alice"), node(network, "bob", listen=[])
+    alice.watch(connected=lambda connection: seen.append(f"+{connection.peer_id}"))
+    alice.watch(disconnected=lambda connection: seen.append(f"-{connection.peer_id} {connection.error is not None}"))
+    async with alice:
+        async with bob:
+            await bob.dial(alice.addresses)
+        await asyncio.sleep(1)
+    assert seen == [f"+{bob.peer_id}", f"-{bob.peer_id} True"]
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+async def test_an_observer_that_raises_costs_the_connection_and_nothing_else(who: str) -> None:
+    def raises(_: Connection) -> None:
+        raise ZeroDivisionError("a bug of the application")
+
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context.get("exception")))
+    network = SimulatedNetwork()
+    nodes = {"alice": node(network, "alice"), "bob": node(network, "bob", listen=[])}
+    nodes[who].watch(connected=raises)
+    async with nodes["alice"] as alice, nodes["bob"] as bob:
+        await asyncio.gather(bob.dial(alice.addresses), return_exceptions=True)
+        await asyncio.sleep(1)
+        for each in (alice, bob):
+            assert each.connections == []
+            assert {name: count for name, count in each.counters.items() if count} == {}
+    assert [type(error) for error in reported] == [ZeroDivisionError]
+
+
+async def test_a_task_of_the_node_that_fails_ends_the_node() -> None:
+    async def bug() -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    network = SimulatedNetwork()
+    async with node(network, "alice") as alice:
+        bob = node(network, "bob", listen=[])
+        await bob.__aenter__()
+        await bob.dial(alice.addresses)
+        assert bob._scope is not None
+        bob._scope.spawn(bug())
+        await bob.wait_closed()
+        with pytest.raises(NotRunning):
+            await bob.dial(alice.peer_id)
+        with pytest.raises(ZeroDivisionError):
+            await bob.__aexit__(None, None, None)
+        await asyncio.sleep(1)
+        assert alice.peers == []
+
+
+# --- limits
+
+
+async def test_a_node_that_accepts_nobody_still_dials() -> None:
+    network = SimulatedNetwork()
+    limits = Limits(connections_inbound=0)
+    config = Config(transports=["memory"], memory_network=network.host("alice"), limits=limits)
+    async with node(network, "alice", config=config) as alice, node(network, "bob") as bob:
+        with pytest.raises(DialFailed):
+            await bob.dial(alice.addresses)
+        assert await alice.dial(bob.addresses) == bob.peer_id
