@@ -47,6 +47,7 @@ class Stream:
         "_fin_wanted",
         "_id",
         "_is_complete",
+        "_is_demanding",
         "_muxer",
         "_negotiation",
         "_poisoned",
@@ -89,6 +90,7 @@ class Stream:
         self._fin_wanted = False  # close_write was called before the peer's answer had come
         self._poisoned = False
         self._closed = False
+        self._is_demanding = False  # a read waits for more than a window: memory is held for it
         self._is_complete = False  # the peer had finished before the stream failed: what it sent can be read, and its end
 
     @property
@@ -139,13 +141,16 @@ class Stream:
             if size < 0:
                 raise LocalError(f"size must not be negative, but is {size}")
             return b""
-        while True:
-            data = self._take(self._muxer.read_exactly, size)
-            if data is not None:
-                return data
-            if self._is_at_end():
-                raise EndOfStream(partial=self._rest())
-            await self._wait_readable(size)
+        try:
+            while True:
+                data = self._take(self._muxer.read_exactly, size)
+                if data is not None:
+                    return data
+                if self._is_at_end():
+                    raise EndOfStream(partial=self._rest())
+                await self._wait_readable(size)
+        finally:
+            self._end_demand()
 
     async def read_all(self, *, limit: int) -> bytes:
         """Everything up to the peer's end. Raises as `read`, and MessageTooLarge past `limit` bytes (nothing is lost: read on).
@@ -154,17 +159,20 @@ class Stream:
         """
         if self._reader is not None:
             raise Busy("another task reads this stream")
-        while True:
-            size = self._muxer.readable_bytes(self._id) if self._muxer.knows(self._id) else 0
-            if size > limit:
-                raise MessageTooLarge("stream", size, limit)
-            if self._is_at_end():
-                return self._take(self._muxer.read_exactly, size) or b""
-            self._raise_read_failure()
-            # Twice as much each time, but with caution where the memory of the connection comes into sight: `limit` is what the
-            # caller would take, not what comes.
-            ask = 2 * size if 4 * size < self.connection.reservation.memory.limit else size
-            await self._wait_readable(min(ask + _SMALL_READ, limit + 1))
+        try:
+            while True:
+                size = self._muxer.readable_bytes(self._id) if self._muxer.knows(self._id) else 0
+                if size > limit:
+                    raise MessageTooLarge("stream", size, limit)
+                if self._is_at_end():
+                    return self._take(self._muxer.read_exactly, size) or b""
+                self._raise_read_failure()
+                # Twice as much each time, but with caution where the memory of the connection comes into sight: `limit` is what
+                # the caller would take, not what comes.
+                ask = 2 * size if 4 * size < self.connection.reservation.memory.limit else size
+                await self._wait_readable(min(ask + _SMALL_READ, limit + 1))
+        finally:
+            self._end_demand()
 
     async def read_message(self, *, limit: int = 1024 * 1024) -> bytes:
         """One message with its length, a varint, in front. Raises as `read_exactly`, and MessageTooLarge past `limit` bytes.
@@ -173,13 +181,16 @@ class Stream:
         """
         if self._reader is not None:
             raise Busy("another task reads this stream")
-        while True:
-            message = self._take(self._muxer.read_message, limit)
-            if message is not None:
-                return message
-            if self._is_at_end():
-                raise EndOfStream(partial=self._rest())
-            await self._wait_readable(0 if self.is_negotiating else self._muxer.message_wanted(self._id))
+        try:
+            while True:
+                message = self._take(self._muxer.read_message, limit)
+                if message is not None:
+                    return message
+                if self._is_at_end():
+                    raise EndOfStream(partial=self._rest())
+                await self._wait_readable(0 if self.is_negotiating else self._muxer.message_wanted(self._id))
+        finally:
+            self._end_demand()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -221,19 +232,26 @@ class Stream:
             raise self.failure
 
     async def _wait_readable(self, size: int) -> None:
-        """Wait for more; with `size` bytes in all demanded of the peer, where that is more than its window."""
-        muxer, demanded = self._muxer, False
+        """Wait for more; with `size` bytes in all demanded of the peer, where that is more than its window.
+
+        The demand stands until the whole read ends: the memory for it must not be promised to another one meanwhile.
+        """
+        muxer = self._muxer
         if size > _SMALL_READ and muxer.knows(self._id):
+            self._is_demanding = True
             muxer.expect(self._id, size)
-            demanded = True
             self.connection.flush_soon()
         self._reader = self.connection.loop.create_future()
         try:
             await self._reader
         finally:
             self._reader = None
-            if demanded and muxer.knows(self._id):
-                muxer.expect(self._id, 0)
+
+    def _end_demand(self) -> None:
+        if self._is_demanding:
+            self._is_demanding = False
+            if self._muxer.knows(self._id):
+                self._muxer.expect(self._id, 0)
                 self.connection.flush_soon()  # another reader's demand may have been granted
 
     # --- writing -----------------------------------------------------------------------------------------------------------
