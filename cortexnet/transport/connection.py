@@ -2,19 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, assert_never, final
+from typing import TYPE_CHECKING, Literal, assert_never, final
 
 from cortexnet import multistream
 from cortexnet.errors import (
     ConnectionClosed,
     ConnectionCode,
     CortexError,
-    Ended,
     LimitExceeded,
-    Refuse,
-    RemoteError,
     StreamCode,
 )
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -30,6 +27,9 @@ from cortexnet.mux.muxer import (
 )
 from cortexnet.security.session import SecureSession
 from cortexnet.swarm.resources import Reservation
+from cortexnet.transport.handlers import Handlers
+from cortexnet.transport.handlers import StreamAcceptor as StreamAcceptor
+from cortexnet.transport.handlers import StreamHandler as StreamHandler
 from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
@@ -40,21 +40,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-StreamHandler = Callable[[Stream], Awaitable[None]]
 _FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works on its share of frames once a callback
 _SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
-
-
-class StreamAcceptor(Protocol):
-    """Who decides about the streams that peers open."""
-
-    def supports(self, protocol: str) -> bool:
-        """Whether there is a handler."""
-
-    def handler(self, protocol: str) -> tuple[StreamHandler, bool]:
-        """The handler, and whether it may have more streams of a connection than the usual limit (see `Limits`)."""
 
 
 @final
@@ -109,8 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         self._leftover = leftover  # plaintext and ciphertext that came right behind the handshake
         self._kept = undecrypted  # the part of a record that has come
         self._streams: dict[int, Stream] = {}
-        self._acceptor: StreamAcceptor | None = None
-        self._scope: Scope | None = None
+        self._handlers: Handlers | None = None
         self._openers = Turnstile(self._can_open)
         self._deadlines: dict[Stream, float] = {}  # streams that negotiate, in the order of their deadlines
         self._negotiation_timeout = negotiation_timeout
@@ -184,8 +172,7 @@ class Connection(asyncio.BufferedProtocol):
         """Begin to read; handlers run in a child of `scope`. Nothing happens where the connection has ended meanwhile."""
         if self.error is not None:
             return
-        self._acceptor = acceptor
-        self._scope = Scope(scope)
+        self._handlers = Handlers(acceptor, scope)
         self._handle_timer()
         leftover, self._leftover = self._leftover, b""
         if leftover:
@@ -461,7 +448,7 @@ class Connection(asyncio.BufferedProtocol):
             raise ConnectionClosed("this connection is closing", by="local")
 
     def _accept_stream(self, stream_id: int) -> None:
-        if not self.mux.knows(stream_id) or self._acceptor is None:
+        if not self.mux.knows(stream_id) or self._handlers is None:
             return
         try:
             slot = self.reservation.streams.open_inbound()
@@ -472,44 +459,13 @@ class Connection(asyncio.BufferedProtocol):
         stream = Stream(self, stream_id, slot, "inbound")
         self._streams[stream_id] = stream
         self._set_deadline(stream)
-        stream.negotiate(multistream.be_selected(self._acceptor.supports))
+        stream.negotiate(multistream.be_selected(self._handlers.supports))
 
     def negotiated(self, stream: Stream) -> None:
         """The protocol of a stream is settled; an inbound one gets its handler."""
         self._deadlines.pop(stream, None)
-        if stream.direction == "outbound" or self._acceptor is None or self._scope is None:
-            return
-        if self._scope.is_closed:  # nobody is left to handle it, or to give its place back
-            stream.reset(StreamCode.SHUTDOWN)
-            stream.slot.release()
-            return
-        handler, extended = self._acceptor.handler(stream.protocol)
-        try:
-            stream.slot.negotiated(stream.protocol, extended=extended)
-        except LimitExceeded as error:
-            log.debug("stream of %s refused: %s", self.peer_id, error)
-            stream.reset(StreamCode.LIMIT_EXCEEDED)
-            stream.slot.release()
-            return
-        task = self._scope.spawn(self._run_handler(stream, handler), name=f"{stream.protocol} {self.peer_id}")
-        # Not by the task: one that is cancelled before its first step never runs.
-        task.add_done_callback(lambda _: stream.slot.release())
-
-    async def _run_handler(self, stream: Stream, handler: StreamHandler) -> None:
-        try:
-            await handler(stream)
-            await stream.close()
-        except Refuse as refusal:
-            stream.reset(refusal.code)
-        except (Ended, RemoteError) as error:  # the peer's doing, or nobody's
-            stream.reset(error.code if isinstance(error, RemoteError) else StreamCode.NONE)
-            log.debug("handler of %s ended: %s", stream.protocol, error)
-        except Exception as error:  # boundary 1 of 5: a handler's bug costs its stream, not the node
-            stream.reset()
-            log.warning("handler of %s failed: %r", stream.protocol, error, exc_info=True)
-        except asyncio.CancelledError:
-            stream.reset(StreamCode.SHUTDOWN)
-            raise
+        if stream.direction == "inbound" and self._handlers is not None:
+            self._handlers.run(stream)
 
     def reset_largest_unread(self) -> None:
         """Too much memory is held: end the stream that holds most of this connection's."""
@@ -533,8 +489,8 @@ class Connection(asyncio.BufferedProtocol):
         """
         try:
             async with asyncio.timeout(self._close_timeout):
-                if self._scope is not None:
-                    self._scope.cancel()
+                if self._handlers is not None:
+                    self._handlers.cancel()
                     await asyncio.sleep(0)  # so that what the handlers reset on their way out is sent
                 await self._send_everything()
                 self._say_goodbye(code)
@@ -545,8 +501,8 @@ class Connection(asyncio.BufferedProtocol):
         except asyncio.CancelledError:
             self.abort()
             raise
-        if self._scope is not None:
-            await self._scope.close()
+        if self._handlers is not None:
+            await self._handlers.close()
 
     async def _send_everything(self) -> None:
         self._send()
@@ -595,8 +551,12 @@ class Connection(asyncio.BufferedProtocol):
         self._openers.remove()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-        if self._scope is not None:
-            self._end_handlers(self._scope, by_us=ended.by == "local")
+        if self._handlers is None:
+            return
+        if ended.by == "local":
+            self._handlers.cancel()
+        else:
+            self._handlers.cancel_later(self._close_timeout)
 
     def _end_writing(self) -> bool:
         """End our side of the socket and read on, for nothing but its end; False where that can't be."""
@@ -608,13 +568,6 @@ class Connection(asyncio.BufferedProtocol):
             return False
         self._resume_reading()
         return True
-
-    def _end_handlers(self, scope: Scope, *, by_us: bool) -> None:
-        """Cancel the handlers; where the peer is gone, those that still work on what it left get some time for it."""
-        if by_us or not len(scope):
-            scope.cancel()
-        else:
-            self.loop.call_later(self._close_timeout, scope.cancel)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.error is None:

@@ -21,6 +21,7 @@ SHELLS = {
     "cortexnet.swarm.shared_dial",
     "cortexnet.swarm.swarm",
     "cortexnet.transport.connection",
+    "cortexnet.transport.handlers",
     "cortexnet.transport.in_memory",
     "cortexnet.transport.interfaces",
     "cortexnet.transport.memory",
@@ -68,7 +69,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
-    "cortexnet/transport/connection.py:Connection._run_handler",  # a stream handler's bug costs its stream
+    "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
 }
 
 
