@@ -1,0 +1,44 @@
+"""What the suites run over: every transport, and what a network may do to it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from random import Random
+
+from cortexnet.transport.memory import MemoryNetwork
+from cortexnet.transport.memory_wire import LinkConditions
+from tests.support.pairs import Net, network, settle
+
+
+async def arrive(net: Net) -> None:
+    """Let everything arrive that is under way."""
+    if net.memory is None:
+        await settle(500)  # loopback sockets: a turn or two are enough
+    else:
+        await asyncio.sleep(1)  # of virtual time
+
+
+Place = Callable[[], AbstractAsyncContextManager[Net]]
+
+
+def _memory(conditions: LinkConditions) -> Place:
+    @asynccontextmanager
+    async def place() -> AsyncIterator[Net]:
+        async with network() as net:
+            net.memory = MemoryNetwork(conditions=conditions, random=Random(7))
+            yield net
+
+    return place
+
+
+def _tcp() -> AbstractAsyncContextManager[Net]:
+    return network(tcp=True)
+
+
+PLACES: dict[str, Place] = {
+    "tcp": _tcp,
+    "memory": _memory(LinkConditions()),
+    "memory with latency": _memory(LinkConditions(latency=0.05)),
+    "memory in small pieces": _memory(LinkConditions(piece_size=lambda random: random.randint(1, 900))),
+    "memory that holds little": _memory(LinkConditions(latency=0.001, capacity=3_000)),
+}
