@@ -101,7 +101,7 @@ class Muxer(Protocol):
 
     @property
     def has_backlog(self) -> bool:
-        """Whether `receive` stopped at its share of frames: call it again, with b"" or more, before reading on."""
+        """Whether `receive` stopped at its share of frames: what it is given then waits; call it with b"" to go on."""
 
     def open_stream(self) -> int:
         """A new stream's id. Raises LimitExceeded where `can_open` is False."""

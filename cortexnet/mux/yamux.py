@@ -297,19 +297,19 @@ class Yamux:
                 self._lingering.stamp(now)
                 self.timeout_moved = True
         try:
-            if self._backlog:
-                self._receive_backlog(data, events)
-            else:
+            if not self._backlog:
                 self._receive_chunk(data, 0, self._config.frames_at_once, events)
+            elif data:
+                self._backlog.append(data)
+            else:
+                self._receive_backlog(events)
         except ProtocolViolation as error:
             self._fail(error, events)
         if self._holdings.grew or self.has_output:
             self._settle(events)
         return events
 
-    def _receive_backlog(self, data: bytes, events: list[MuxEvent]) -> None:
-        if data:
-            self._backlog.append(data)
+    def _receive_backlog(self, events: list[MuxEvent]) -> None:
         frames_left = self._config.frames_at_once
         while self._backlog and frames_left > 0:
             chunk, position = self._backlog.popleft(), self._backlog_position

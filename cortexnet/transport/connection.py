@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works on its share of frames once a callback
+_LAST_SHARES = 16  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
 _SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
@@ -587,5 +588,6 @@ class Connection(asyncio.BufferedProtocol):
         """What had come, and waited for its turn, when the socket was lost."""
         kept, self._kept = self._kept, b""
         self._receive(self._session.decrypt(kept)[0], self.loop.time())
-        while self.mux.has_backlog:
-            self._receive([b""], self.loop.time())
+        for _ in range(_LAST_SHARES):
+            if self.mux.has_backlog:
+                self._receive([b""], self.loop.time())

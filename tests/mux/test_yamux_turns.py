@@ -36,3 +36,14 @@ def test_even_a_share_too_small_for_it_lets_a_stream_open() -> None:
     assert session.core.receive(opened(1) + opened(3), 0.0) == [StreamOpened(1)]
     assert session.core.receive(b"", 0.0) == [StreamOpened(3)]
     assert not session.core.has_backlog
+
+
+def test_what_comes_while_frames_wait_gets_no_share_of_its_own() -> None:
+    session = Session(config=CONFIG)
+    session.receive(opened(1))
+    session.core.receive(data(1, b"x") * 150, 0.0)
+    assert session.core.receive(data(1, b"y") * 60, 0.0) == []
+    assert session.core.readable_bytes(1) == 100
+    session.core.receive(b"", 0.0)
+    session.core.receive(b"", 0.0)
+    assert session.core.read(1, 1_000) == b"x" * 150 + b"y" * 60
