@@ -117,7 +117,9 @@ class Limits:
     dns_depth: int = 4
     """How deep /dnsaddr records may point to others; go-libp2p's value."""
     dns_results: int = 32
-    """Addresses one name may lead to, and look-ups one dial may cost."""
+    """Addresses one name may lead to, and look-ups all names of one dial may cost: a peer can't make us flood a name server."""
+    dns_timeout: float = 10.0
+    """All look-ups of one dial; most systems give a name server 5 s, then ask another one."""
 
     # Address book.
     peerstore_peers: int = 20_000

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
@@ -199,6 +200,49 @@ async def test_enough_addresses_end_the_search() -> None:
     assert len(await zone.resolve("/dnsaddr/example.org", dns_results=4)) == 4
 
 
+async def test_all_addresses_of_a_dial_share_one_budget_of_look_ups() -> None:
+    zone = Zone({f"{number}.example.org": ["192.0.2.1"] for number in range(9)})
+    addresses = [Multiaddr.parse(f"/dns4/{number}.example.org/tcp/1") for number in range(9)]
+    resolver = Resolver(Limits(dns_results=6), hosts=zone.hosts, texts=zone.texts)
+    found = await resolver.resolve_all(addresses)
+    assert list(found) == addresses
+    assert zone.asked == [f"{number}.example.org" for number in range(6)]
+    assert [type(one) for one in found.values()] == [list] * 6 + [LimitExceeded] * 3
+
+
+async def test_each_address_is_answered_or_says_why_it_is_not() -> None:
+    zone = Zone({"example.org": ["192.0.2.1", "192.0.2.2"]})
+    texts = ["/ip4/192.0.2.9/tcp/1", "/dns4/example.org/tcp/1", "/dns4/nobody.org/tcp/1", f"/ip4/192.0.2.9/tcp/1/p2p/{B}"]
+    addresses = [Multiaddr.parse(text) for text in (*texts, texts[0])]
+    found = await Resolver(Limits(), hosts=zone.hosts, texts=zone.texts).resolve_all(addresses, A)
+    assert [one if isinstance(one, CortexError) else [str(address) for address in one] for one in found.values()] == [
+        ["/ip4/192.0.2.9/tcp/1"],
+        ["/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.2/tcp/1"],
+        found[addresses[2]],
+        found[addresses[3]],
+    ]
+    assert "nobody.org: the name does not exist" in str(found[addresses[2]])
+    assert "leads to no address of" in str(found[addresses[3]])
+
+
+async def test_a_name_that_takes_too_long_is_left_out_and_the_others_are_not() -> None:
+    async def hosts(name: str, family: socket.AddressFamily) -> list[str]:
+        if name == "slow.org":
+            await asyncio.Event().wait()
+        return ["192.0.2.1"]
+
+    async def texts(name: str) -> list[str]:
+        return ["dnsaddr=/dns4/slow.org/tcp/1", "dnsaddr=/dns4/fast.org/tcp/1"]
+
+    addresses = [Multiaddr.parse("/dnsaddr/example.org"), Multiaddr.parse("/dns4/slow.org/tcp/2")]
+    resolver = Resolver(Limits(dns_timeout=3), hosts=hosts, texts=texts)
+    begin = asyncio.get_running_loop().time()
+    found = await resolver.resolve_all(addresses)
+    assert asyncio.get_running_loop().time() - begin == 3  # for all of it, however many names
+    assert found[addresses[0]] == [Multiaddr.parse("/ip4/192.0.2.1/tcp/1")]
+    assert str(found[addresses[1]]) == "slow.org: was not looked up within 3 s"
+
+
 async def test_a_cancelled_search_cancels_its_look_ups() -> None:
     started, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -280,12 +324,30 @@ async def test_a_name_with_a_zero_byte_is_not_looked_up_in_part() -> None:
     ],
 )
 async def test_what_the_system_says_becomes_readable(error: OSError, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fail)
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(ResolveFailed, match=message):
         await look_up_hosts("example.org", socket.AF_UNSPEC)
+
+
+async def test_names_that_hang_leave_threads_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    release, before = threading.Event(), set(threading.enumerate())
+
+    def hang(*_: object) -> list[object]:
+        release.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    looking = [asyncio.create_task(look_up_hosts(f"{number}.example.org", socket.AF_UNSPEC)) for number in range(50)]
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(lambda: "done") == "done"
+    assert sum(thread.name.startswith("cortexnet names") for thread in {*threading.enumerate()} - before) == 8
+    for task in looking:
+        task.cancel()
+    await asyncio.wait(looking)  # at once, whatever their threads do
+    release.set()
 
 
 class NameServer(asyncio.DatagramProtocol):
