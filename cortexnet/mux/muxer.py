@@ -96,6 +96,8 @@ class Muxer(Protocol):
     """Streams whose full share of the outbox has room again; the shell wakes their writers, and clears it."""
     has_output: bool
     """Whether `data_to_send` has something."""
+    takes_early_end: bool
+    """Whether our end of a stream may arrive while the peer still negotiates it: js-libp2p would never close its half then."""
     timeout_moved: bool
     """Whether `next_timeout` may be earlier than when it was asked last."""
 

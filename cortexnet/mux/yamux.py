@@ -43,7 +43,7 @@ from cortexnet.mux.yamux_frames import (
     pack,
     unpack_from,
 )
-from cortexnet.mux.yamux_sender import Sender
+from cortexnet.mux.yamux_sender import Sender, fin
 from cortexnet.mux.yamux_stream import YamuxStream
 from cortexnet.mux.yamux_streams import StreamTable
 
@@ -80,7 +80,7 @@ class Yamux:
         self._sender = Sender(self._config.pong_backlog)
         self.drained = self._sender.drained
         self._share = self._config.outbox_share
-        self.has_output = False
+        self.has_output = self.takes_early_end = False
         self.timeout_moved = True
         self._acks = AckPacer(self._config.accept_rate)
         # time
@@ -113,7 +113,8 @@ class Yamux:
             return
         stream.closing = True
         if not stream.outbox.size:
-            self._send_fin(stream)
+            self._queue(fin(stream.id))
+            self._fin_left(stream)
 
     def discard_reads(self, stream_id: int) -> None:
         stream = self._stream(stream_id)
@@ -180,11 +181,10 @@ class Yamux:
         return self._stream(stream_id).outbox.size
 
     def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
-        emptied: list[YamuxStream] = []
-        parts = self._sender.take_record(emptied, full_frames_only=full_frames_only)
-        for stream in emptied:
-            if stream.closing:
-                self._send_fin(stream)
+        ended: list[YamuxStream] = []
+        parts = self._sender.take_record(ended, full_frames_only=full_frames_only)
+        for stream in ended:
+            self._fin_left(stream)
         self.has_output = self._sender.has_output
         return parts
 
@@ -192,9 +192,7 @@ class Yamux:
         self._sender.control.append(frame)
         self.has_output = True
 
-    def _send_fin(self, stream: YamuxStream) -> None:
-        # a frame of its own, without a body: js drops the body of a frame that carries FIN
-        self._queue(pack(WINDOW_UPDATE | FIN, stream.id, 0))
+    def _fin_left(self, stream: YamuxStream) -> None:
         stream.fin_sent = True
         self._linger(stream)
         self._forget_if_over(stream)
@@ -451,6 +449,7 @@ class Yamux:
         is_useful = bool(length or flags & (SYN | FIN))
         if flags & ACK and self._table.acknowledge(stream):
             is_useful = True
+            self.takes_early_end |= not length  # js acknowledges with credit, after data
         if not is_useful:
             self._tolerance.useless("window updates without effect", self._now)
         if length:

@@ -3,10 +3,15 @@
 from collections import deque
 from typing import final
 
-from cortexnet.mux.yamux_frames import ACK, DATA, FRAME_SIZE, HEADER_SIZE, PING, RECORD_SIZE, pack
+from cortexnet.mux.yamux_frames import ACK, DATA, FIN, FRAME_SIZE, HEADER_SIZE, PING, RECORD_SIZE, WINDOW_UPDATE, pack
 from cortexnet.mux.yamux_stream import YamuxStream
 
 _SLIVER = 4_096  # a frame is not cut to fill less than this of a record
+
+
+def fin(stream_id: int) -> bytes:
+    """The end of a stream: a frame of its own, without a body, as js drops the body of a frame that carries FIN."""
+    return pack(WINDOW_UPDATE | FIN, stream_id, 0)
 
 
 @final
@@ -49,8 +54,8 @@ class Sender:
         self._ready.clear()
         self.drained.clear()
 
-    def take_record(self, emptied: list[YamuxStream], *, full_frames_only: bool) -> list[bytes | bytearray | memoryview]:
-        """Buffers for one record; streams that have nothing more to send go to `emptied`."""
+    def take_record(self, ended: list[YamuxStream], *, full_frames_only: bool) -> list[bytes | bytearray | memoryview]:
+        """Buffers for one record; streams whose last byte and end are among them go to `ended`."""
         parts: list[bytes | bytearray | memoryview] = []
         room = RECORD_SIZE
         if self.control or self._pongs:
@@ -74,7 +79,10 @@ class Sender:
                 ready.rotate(-1)
             else:
                 ready.popleft()
-                emptied.append(stream)
+                if stream.closing:
+                    parts.append(fin(stream.id))
+                    room -= HEADER_SIZE
+                    ended.append(stream)
             if stream.stopped and stream.send_window:
                 stream.stopped = False
                 self.drained[stream.id] = None

@@ -315,7 +315,8 @@ class Stream:
     async def close_write(self) -> None:
         """Finish writing: the peer's reads end after the last byte. Returns at once; reading goes on.
 
-        On a stream whose protocol the peer has not confirmed yet, the end goes out once it has.
+        On a stream whose protocol the peer has not confirmed yet, the end goes out once it has, or at once where the peer's
+        muxer is known to take it.
         """
         if self._poisoned:
             self._refuse_write()
@@ -328,7 +329,7 @@ class Stream:
         if self._write_closed:
             return
         self._write_closed = self._write_barred = True
-        if self._negotiation is not None:
+        if self._negotiation is not None and not self._muxer.takes_early_end:
             self._fin_wanted = True
         elif self._muxer.knows(self._id):
             self._muxer.close_write(self._id)
