@@ -56,11 +56,17 @@ class TcpTransport:
 
         reservation = self._upgrader.resources.admit_listener()
         try:
-            server = await loop.create_server(factory, host, port, backlog=BACKLOG)
+            server = await loop.create_server(factory, host, port, backlog=BACKLOG, start_serving=False)
         except BaseException:
             reservation.release()
             raise
-        return TcpListener(server, reservation, address)
+        listener = TcpListener(server, reservation, address)
+        try:
+            await server.start_serving()  # create_server, cancelled at this, would leave it serving for ever
+        except BaseException:
+            listener.close()
+            raise
+        return listener
 
 
 @final
