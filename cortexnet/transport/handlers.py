@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, final
 
 from cortexnet.errors import Ended, LimitExceeded, Refuse, RemoteError, StreamCode
+from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 
 log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
 
 StreamHandler = Callable[[Stream], Awaitable[None]]
 

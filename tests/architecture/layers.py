@@ -24,6 +24,7 @@ SHELLS = {
     "cortexnet.transport.handlers",
     "cortexnet.transport.in_memory",
     "cortexnet.transport.interfaces",
+    "cortexnet.transport.log_limit",
     "cortexnet.transport.memory",
     "cortexnet.transport.memory_link",
     "cortexnet.transport.memory_wire",
