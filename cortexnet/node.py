@@ -375,7 +375,7 @@ class _Running:
             transports=_transports(config, upgrader),
             resources=node._resources,
             peerstore=node._peerstore,
-            resolve=Resolver(limits).resolve,
+            resolve=Resolver(limits).resolve_all,
             acceptor=node._protocols,
             scope=scope,
         )

@@ -14,7 +14,7 @@ from cortexnet.host.announcement import Announcement
 from cortexnet.host.deadline import deadline
 from cortexnet.host.identify_message import PROTOCOLS_SENT, decode
 from cortexnet.host.peer_info import PeerInfo as PeerInfo
-from cortexnet.host.peer_info import SelfDescription, believed
+from cortexnet.host.peer_info import SelfDescription, believed, is_near
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -242,18 +242,18 @@ class Identify:
         if told.observed_address is not None:
             conversation.observed_address = told.observed_address
         info = self._info(connection, conversation)
-        self._store(info)
+        self._store(info, is_near=is_near(connection.remote_address))
         if self.on_updated is not None:
             self.on_updated(connection, info)
         return info
 
-    def _store(self, info: PeerInfo) -> None:
+    def _store(self, info: PeerInfo, *, is_near: bool) -> None:
         peerstore, peer, now = self._peerstore, info.peer_id, asyncio.get_running_loop().time()
         peerstore.set_protocols(peer, info.protocols)
         peerstore.set_versions(peer, agent_version=info.agent_version, protocol_version=info.protocol_version)
         peerstore.set_public_key(peer, info.public_key)
         peerstore.retire_addresses(peer, now)
-        peerstore.add_addresses(peer, info.addresses, CONNECTED_TTL, now)
+        peerstore.add_addresses(peer, info.addresses, CONNECTED_TTL, now, is_near=is_near)
 
     def _info(self, connection: Connection, conversation: "_Conversation") -> PeerInfo:
         description = conversation.peer.description

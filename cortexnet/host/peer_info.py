@@ -86,17 +86,23 @@ def believed(
     )
 
 
-def reachable(addresses: Iterable[Multiaddr], remote: Multiaddr) -> list[Multiaddr]:
-    """Those of a peer's addresses that whoever sees it at `remote` may be able to reach, by go-libp2p's rules.
+def is_near(remote: Multiaddr) -> bool:
+    """Whether a peer there is in a network of ours: in a private one, on this machine, or where there are no IP addresses."""
+    return remote.is_private or not (remote.has("ip4") or remote.has("ip6"))
 
-    A peer on the public internet is believed no private address, so that it cannot send us into our own network.
+
+def reachable(addresses: Iterable[Multiaddr], remote: Multiaddr) -> list[Multiaddr]:
+    """Those of a peer's addresses that whoever sees it at `remote` may be able to reach.
+
+    A peer that is not near is believed no private address, so that it cannot send us into our own network. The rules are those of
+    go-libp2p, but for who is at an address neither public nor private, such as 198.18.0.1: that one go believes everything.
     """
-    if remote.is_loopback:
-        return list(addresses)
-    if remote.is_private:
-        return [address for address in addresses if not address.is_loopback]
     if remote.is_public:
         return [address for address in addresses if address.is_public]
+    if not is_near(remote):
+        return [address for address in addresses if not address.is_private]
+    if remote.is_private and not remote.is_loopback:
+        return [address for address in addresses if not address.is_loopback]
     return list(addresses)
 
 

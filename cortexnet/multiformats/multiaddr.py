@@ -19,6 +19,7 @@ from cortexnet.multiformats.multiaddr_protocols import (
     IP4,
     IP6,
     IP6ZONE,
+    NAMES,
     P2P,
     P2P_CIRCUIT,
     TCP,
@@ -249,6 +250,11 @@ class Multiaddr:
     def is_unspecified(self) -> bool:
         """Begins with 0.0.0.0 or ::."""
         return multiaddr_class.is_unspecified(*self._location())
+
+    @property
+    def is_named(self) -> bool:
+        """Begins with a name that has to be looked up."""
+        return self._location()[0] in NAMES
 
     @property
     def is_relayed(self) -> bool:

@@ -6,11 +6,10 @@ IPv4 address mapped into IPv6 is private where the IPv4 address is, and names ar
 Spec: RFC 6890, RFC 6761, RFC 8375; the table is `net/private.go` of go-multiaddr.
 """
 
-from cortexnet.multiformats.multiaddr_protocols import DNS, DNS4, DNS6, DNSADDR, IP4, IP6, AddressProtocol
+from cortexnet.multiformats.multiaddr_protocols import IP4, IP6, NAMES, AddressProtocol
 from cortexnet.multiformats.multiaddr_values import ip4_to_bytes, ip6_to_bytes
 
 _Range = tuple[int, int]  # mask, network
-_NAMES = (DNS, DNS4, DNS6, DNSADDR)
 
 
 def _ranges(*texts: str) -> tuple[_Range, ...]:
@@ -53,14 +52,14 @@ def is_loopback(protocol: AddressProtocol, raw: bytes) -> bool:
 
 def is_private(protocol: AddressProtocol, raw: bytes) -> bool:
     """Loopback, link-local, or a private network; of names, `localhost` and what is under it."""
-    if protocol in _NAMES:
+    if protocol in NAMES:
         return _is_under(_LOCAL_NAMES, raw)
     return _is_in(_PRIVATE4, _PRIVATE6, protocol, raw)
 
 
 def is_public(protocol: AddressProtocol, raw: bytes) -> bool:
     """Routed by everybody. Documentation and multicast ranges and special-use names are neither public nor private."""
-    if protocol in _NAMES:
+    if protocol in NAMES:
         return not _is_under(_SPECIAL_NAMES, raw)
     number = int.from_bytes(raw, "big")
     if protocol is IP4:

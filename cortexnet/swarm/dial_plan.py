@@ -63,7 +63,7 @@ def choose(
         else:
             objection = _objection_to_ip(address)
         if address is None or objection:
-            refused[_shown(whole)] = LocalError(objection)
+            refused[shown(whole)] = LocalError(objection)
         else:
             chosen[address] = None
     return Choice(list(chosen), list(refused.items()))
@@ -78,7 +78,7 @@ def _objection_to_ip(address: Multiaddr) -> str:
     return ""
 
 
-def _shown(address: Multiaddr) -> str:
+def shown(address: Multiaddr) -> str:
     """The address for an error message. Values such as zones and names are a peer's text."""
     text = str(address)[:256]
     return text if text.isprintable() else ascii(text)
@@ -93,10 +93,9 @@ class ScheduledDial:
     delay: float
 
 
-def stagger(addresses: Sequence[Multiaddr]) -> list[ScheduledDial]:
-    """The addresses in the order given; each has its time alone, 250 ms or, where it is private, 30 ms."""
+def stagger(addresses: Sequence[Multiaddr], delay: float = 0.0) -> list[ScheduledDial]:
+    """The addresses in the order given, from `delay` on; each has its time alone, 250 ms or, where it is private, 30 ms."""
     schedule: list[ScheduledDial] = []
-    delay = 0.0
     for address in addresses:
         schedule.append(ScheduledDial(address, delay))
         delay += PRIVATE_STEP if address.is_private else PUBLIC_STEP
@@ -109,7 +108,8 @@ class DialPlan:
 
     `schedule` is in the order of its delays, and how it was ranked is its maker's business. Equal delays start together; else the
     time between two delays lies between the two starts, but nobody waits while nothing is in flight (go-libp2p instead keeps the
-    later ones at their time from the start). `peer` is None where it is not known; then there is no back-off.
+    later ones at their time from the start). At most `address_limit` addresses are tried, `at_once` of them at a time.
+    `peer` is None where it is not known; then there is no back-off.
     """
 
     def __init__(
@@ -123,7 +123,9 @@ class DialPlan:
         at_once: int = 8,
         address_limit: int = 16,
     ) -> None:
-        self._queue = deque(schedule[:address_limit])
+        self._queue: deque[ScheduledDial] = deque()
+        self._known: set[Multiaddr] = set()
+        self._address_limit = address_limit
         self._in_flight: dict[Multiaddr, None] = {}
         self._last_start, self._last_delay = now, 0.0
         self._at_once = at_once
@@ -131,12 +133,22 @@ class DialPlan:
         self._has_succeeded = False
         self.attempts: list[Attempt] = list(refused)
         """What was refused, then what failed."""
-        if len(schedule) > address_limit:
-            rest = f"{len(schedule) - address_limit} more addresses"
-            error = LimitExceeded(
-                "addresses of one dial", limit=address_limit, value=len(schedule), setting="limits.dial_addresses_per_peer"
-            )
-            self.attempts.append((rest, error))
+        self._enqueue(schedule)
+
+    def add(self, addresses: Iterable[Multiaddr], refused: Iterable[Attempt] = ()) -> None:
+        """More addresses have become known: those that are new come behind the others, in their order."""
+        self.attempts += refused
+        last = self._queue[-1].delay if self._queue else self._last_delay
+        self._enqueue(stagger([address for address in addresses if address not in self._known], last + PUBLIC_STEP))
+
+    def _enqueue(self, schedule: Sequence[ScheduledDial]) -> None:
+        room = max(0, self._address_limit - len(self._known))
+        self._known.update([dial.address for dial in schedule])
+        self._queue.extend(schedule[:room])
+        if len(schedule) > room:
+            limit, value = self._address_limit, len(self._known)
+            error = LimitExceeded("addresses of one dial", limit=limit, value=value, setting="limits.dial_addresses_per_peer")
+            self.attempts.append((f"{len(schedule) - room} more addresses", error))
 
     @property
     def is_over(self) -> bool:
@@ -166,7 +178,7 @@ class DialPlan:
         self._end(address)
         if self._has_succeeded:
             return  # it lost the race, and says nothing about the address
-        self.attempts.append((_shown(address), error))
+        self.attempts.append((shown(address), error))
         if self._peer is not None and self._backoff is not None and not isinstance(error, (LocalError, LimitExceeded)):
             self._backoff.on_failure(self._peer, address, now)
 

@@ -1,14 +1,17 @@
-"""Dialing: resolve, choose, start the attempts when they are due, keep the first that succeeds. A shell around `dial_plan`."""
+"""Dialing: choose, start the attempts when they are due, look up names meanwhile, keep the first that succeeds.
+
+A shell around `dial_plan`.
+"""
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, PeerTimeout
+from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, LocalError, PeerTimeout
 from cortexnet.swarm.dial_backoff import DialBackoff
-from cortexnet.swarm.dial_plan import Attempt, DialPlan, choose, stagger
+from cortexnet.swarm.dial_plan import Attempt, Choice, DialPlan, choose, shown, stagger
 
 if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
     from cortexnet.transport.connection import Connection
     from cortexnet.transport.transport import Transport
 
-Resolve = Callable[["Multiaddr", "PeerId | None"], Awaitable[list["Multiaddr"]]]
+Resolve = Callable[[Iterable["Multiaddr"], "PeerId | None"], Awaitable[Mapping["Multiaddr", "list[Multiaddr] | CortexError"]]]
+"""What each of some names stands for, or why that is not known; see `Resolver.resolve_all`."""
 
 
 @final
@@ -38,61 +42,77 @@ class Dialer:
         self._waiting: dict[_Waiting, None] = {}  # for a slot among the dials, in the order of asking
         self.backoff = DialBackoff()
 
-    async def dial(self, expected: "PeerId | None", addresses: Iterable["Multiaddr"]) -> "Connection":
+    async def dial(
+        self, expected: "PeerId | None", addresses: Iterable["Multiaddr"], *, private_names: Container["Multiaddr"] = ()
+    ) -> "Connection":
         """A connection, not started yet, to whoever answers first at one of the addresses and is the expected peer.
 
-        Raises DialFailed, which says of each address why.
+        Names may lead to public addresses only, unless they are among `private_names`: else a peer could send us into our own
+        network by a name of its own. Raises DialFailed, which says of each address why.
         """
         loop = asyncio.get_running_loop()
-        resolved, refused = await self._resolve_all(addresses, expected)
-        choice = choose(
-            resolved,
-            expected=expected,
-            can_dial=lambda address: self._transport_for(address) is not None,
-            own_addresses=self._own_addresses(),
-            rest_of=None if expected is None else lambda address: self.backoff.remaining(expected, address, loop.time()),
-        )
+        named: list[Multiaddr] = []
+        plain: list[Multiaddr] = []
+        for address in addresses:
+            (named if address.is_named else plain).append(address)
+        choice = self._choose(plain, expected)
         plan = DialPlan(
             stagger(choice.addresses),
             loop.time(),
             peer=expected,
             backoff=self.backoff,
-            refused=[*refused, *choice.refused],
+            refused=choice.refused,
             at_once=self._resources.limits.dials_per_peer,
             address_limit=self._resources.limits.dial_addresses_per_peer,
         )
-        return await self._run(plan, expected)
+        names = loop.create_task(self._look_up(named, expected, private_names)) if named else None
+        return await self._run(plan, expected, names)
 
-    async def _resolve_all(
-        self, addresses: Iterable["Multiaddr"], expected: "PeerId | None"
-    ) -> tuple[list["Multiaddr"], list[Attempt]]:
-        resolved: list[Multiaddr] = []
+    def _choose(self, addresses: Iterable["Multiaddr"], expected: "PeerId | None") -> Choice:
+        now = asyncio.get_running_loop().time()
+        return choose(
+            addresses,
+            expected=expected,
+            can_dial=lambda address: self._transport_for(address) is not None,
+            own_addresses=self._own_addresses(),
+            rest_of=None if expected is None else lambda address: self.backoff.remaining(expected, address, now),
+        )
+
+    async def _look_up(
+        self, names: Sequence["Multiaddr"], expected: "PeerId | None", private_names: Container["Multiaddr"]
+    ) -> Choice:
+        found: list[Multiaddr] = []
         refused: list[Attempt] = []
-        for address in addresses:
-            if not address.protocols[0].startswith("dns"):
-                resolved.append(address)
+        for name, outcome in (await self._resolve(names, expected)).items():
+            if isinstance(outcome, CortexError):
+                refused.append((shown(name), outcome))
                 continue
-            try:
-                resolved += await self._resolve(address, expected)
-            except (CortexError, OSError) as error:
-                refused.append((str(address), error))
-        return resolved, refused
+            allowed = outcome if name in private_names else [address for address in outcome if address.is_public]
+            found += allowed
+            if len(allowed) < len(outcome):
+                refused.append((shown(name), LocalError("leads to an address that is not public, as a peer's names must not")))
+        choice = self._choose(found, expected)
+        return Choice(choice.addresses, [*refused, *choice.refused])
 
     def _transport_for(self, address: "Multiaddr") -> "Transport | None":
         return next((transport for transport in self._transports if transport.can_dial(address)), None)
 
-    async def _run(self, plan: DialPlan, expected: "PeerId | None") -> "Connection":
+    async def _run(self, plan: DialPlan, expected: "PeerId | None", names: "asyncio.Task[Choice] | None") -> "Connection":
         """Start what the plan says when it says so; the losers are cancelled and awaited on every way out."""
         loop = asyncio.get_running_loop()
         attempts: dict[asyncio.Task[Connection], Multiaddr] = {}
         winner: Connection | None = None
         try:
-            while winner is None and not plan.is_over:
+            while winner is None and not (plan.is_over and names is None):
                 while (address := plan.next(loop.time())) is not None:
                     attempts[loop.create_task(self._attempt(address, expected))] = address
                 due = plan.next_timeout()
                 timeout = None if due is None else max(due - loop.time(), 0.0)
-                done, _ = await asyncio.wait(attempts, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                waiting = attempts if names is None else [*attempts, names]
+                done, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if names in done:
+                    choice, names = names.result(), None
+                    plan.add(choice.addresses, choice.refused)
                 for task in [task for task in attempts if task in done]:
                     error = task.exception()
                     if error is not None:
@@ -102,7 +122,7 @@ class Dialer:
                         winner = task.result()
         finally:
             try:
-                await _give_up(attempts)
+                await _give_up(attempts, names)
             except asyncio.CancelledError:
                 if winner is not None:
                     winner.abort()
@@ -178,13 +198,14 @@ class _Waiting:
             self.reservation.result().release()
 
 
-async def _give_up(attempts: Iterable["asyncio.Task[Connection]"]) -> None:
-    """Cancel attempts that are still in flight and wait for them; a connection that came all the same is closed."""
+async def _give_up(attempts: Iterable["asyncio.Task[Connection]"], names: "asyncio.Task[Choice] | None") -> None:
+    """Cancel what is still in flight and wait for it; a connection that came all the same is closed."""
     pending = list(attempts)
-    for task in pending:
+    both = pending if names is None else [*pending, names]
+    for task in both:
         task.cancel()
     cancelled = False
-    while waiting := [task for task in pending if not task.done()]:
+    while waiting := [task for task in both if not task.done()]:
         try:
             await asyncio.wait(waiting)
         except asyncio.CancelledError:  # they are cancelled already, and end at once

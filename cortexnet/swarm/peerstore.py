@@ -33,10 +33,13 @@ _TEXT_LIMIT = 128
 
 @final
 class _Entry:
-    __slots__ = ("addresses", "agent_version", "has_all_protocols", "protocol_version", "protocols", "public_key")
+    __slots__ = (
+        "addresses", "agent_version", "has_all_protocols", "private_names", "protocol_version", "protocols", "public_key"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.addresses: dict[Multiaddr, float] = {}
+        self.private_names: frozenset[Multiaddr] = frozenset()
         self.forget_self_description()
 
     def forget_self_description(self) -> None:
@@ -88,9 +91,12 @@ class Peerstore:
         """Whether the peer is between `mark_connected` and `mark_disconnected`."""
         return peer in self._connected
 
-    def add_addresses(self, peer: PeerId, addresses: Iterable[Multiaddr], ttl: float, now: float) -> None:
+    def add_addresses(
+        self, peer: PeerId, addresses: Iterable[Multiaddr], ttl: float, now: float, *, is_near: bool = False
+    ) -> None:
         """Learn addresses for `ttl` seconds; what was known for longer stays so. A /p2p at the end is cut off.
 
+        `is_near` where they are the application's, or of a peer in a private network: see `private_names`.
         Addresses of somebody else are ignored, as are all beyond the limit of one peer.
         """
         table = self._table_of(peer)
@@ -107,6 +113,10 @@ class Peerstore:
         for address in usable:
             entry.addresses[address] = max(entry.addresses.get(address, 0.0), now + ttl)
         entry.keep(limit)
+        if is_near:
+            entry.private_names |= {address for address in usable if address.is_named}
+        if entry.private_names:
+            entry.private_names &= entry.addresses.keys()
         if isinstance(table, OrderedDict):
             table.move_to_end(peer)
             self._evict(now)
@@ -115,6 +125,11 @@ class Peerstore:
         """Where the peer may be reached now, in the order it was learned."""
         entry = self._find(peer)
         return [] if entry is None else [address for address, expires in entry.addresses.items() if expires > now]
+
+    def private_names(self, peer: PeerId) -> frozenset[Multiaddr]:
+        """Those of a peer's addresses that begin with a name which may lead into private networks: told by one who is in ours."""
+        entry = self._find(peer)
+        return frozenset() if entry is None else entry.private_names
 
     def remove_address(self, peer: PeerId, address: Multiaddr) -> None:
         """Forget an address that has proved wrong, such as one where somebody else answered."""

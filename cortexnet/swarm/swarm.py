@@ -176,7 +176,7 @@ class Swarm:
         self._check_running()
         if peer == self._own_id:
             raise LocalError("that is our own peer id: a node does not dial itself")
-        given = list(addresses)
+        given = [_without_peer(address, peer) for address in addresses]
         while True:
             existing = self.connection_to(peer)
             if existing is not None:
@@ -197,26 +197,29 @@ class Swarm:
         Raises and is cancelled as `dial`.
         """
         self._check_running()
-        shared = self._dials.get(address) or self._share_dial(address, None, [address])
+        shared = self._dials.get(address) or self._share_dial(address, None, [address], private_names=[address])
         return self._claim(await shared.join())
 
     def _begin_dial(self, peer: "PeerId", given: list[Multiaddr]) -> SharedDial:
         now = asyncio.get_running_loop().time()
-        self._peerstore.add_addresses(peer, given, TEMPORARY_TTL, now)
-        return self._share_dial(peer, peer, list(dict.fromkeys([*given, *self._peerstore.addresses(peer, now)])))
+        self._peerstore.add_addresses(peer, given, TEMPORARY_TTL, now, is_near=True)
+        addresses = list(dict.fromkeys([*given, *self._peerstore.addresses(peer, now)]))
+        return self._share_dial(peer, peer, addresses, private_names=self._peerstore.private_names(peer).union(given))
 
-    def _share_dial(self, key: "PeerId | Multiaddr", peer: "PeerId | None", addresses: list[Multiaddr]) -> SharedDial:
+    def _share_dial(
+        self, key: "PeerId | Multiaddr", peer: "PeerId | None", addresses: list[Multiaddr], *, private_names: Container[Multiaddr]
+    ) -> SharedDial:
         def end(ended: SharedDial) -> None:
             if self._dials.get(key) is ended:
                 del self._dials[key]
 
-        dial = functools.partial(self._dial, peer, addresses)
+        dial = functools.partial(self._dial, peer, addresses, private_names)
         shared = SharedDial(self._scope, addresses, dial, on_end=end, discard=self._discard)
         self._dials[key] = shared
         return shared
 
-    async def _dial(self, peer: "PeerId | None", addresses: list[Multiaddr]) -> Connection:
-        connection = await self._dialer.dial(peer, addresses)
+    async def _dial(self, peer: "PeerId | None", addresses: list[Multiaddr], private_names: Container[Multiaddr]) -> Connection:
+        connection = await self._dialer.dial(peer, addresses, private_names=private_names)
         if self._closing:
             connection.abort()
             raise NotRunning("the node is closing")
@@ -277,3 +280,8 @@ class Swarm:
         self._upgrader.abort_pending(ConnectionClosed("the node is closing", by="local"))
         for shared in list(self._dials.values()):
             shared.cancel()
+
+
+def _without_peer(address: Multiaddr, peer: "PeerId") -> Multiaddr:
+    rest, named = address.split_peer()
+    return rest if rest is not None and named == bytes(peer) else address

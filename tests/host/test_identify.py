@@ -130,6 +130,20 @@ async def test_what_was_learned_stands_in_the_address_book() -> None:
         assert book.public_key(bob.peer_id) == bob.identity.public_key
 
 
+@pytest.mark.parametrize(("bob_at", "is_trusted"), [("/ip4/192.168.0.9/tcp/1", True), (FAR, False)])
+async def test_names_of_a_peer_in_our_network_may_lead_into_it_those_of_others_not(bob_at: str, is_trusted: bool) -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        name = Multiaddr.parse("/dns4/bob.example/tcp/4001")
+        bob.addresses = [name]
+        identify = identify_of(alice)
+        identify_of(bob)
+        connection, _ = await net.connect(alice, bob, listener_at=bob_at)
+        await identify.identify(connection)
+        assert alice.peerstore.addresses(bob.peer_id, 0) == [name]
+        assert (name in alice.peerstore.private_names(bob.peer_id)) is is_trusted
+
+
 async def test_addresses_that_a_peer_no_longer_names_do_not_stay() -> None:
     async with network() as net:
         alice, bob = net.station(), net.station()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cortexnet.errors import ProtocolViolation, RemoteError
 from cortexnet.host.identify_message import IdentifyMessage
-from cortexnet.host.peer_info import SelfDescription, Told, believed, reachable
+from cortexnet.host.peer_info import SelfDescription, Told, believed, is_near, reachable
 from cortexnet.identity.envelope import LEGACY_PEER_RECORD, Envelope, PeerRecord, Purpose
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
@@ -101,7 +101,8 @@ def test_the_peers_own_id_is_cut_off_and_addresses_of_others_are_dropped() -> No
         ("/ip6/::1/tcp/1", "loopback private public special"),
         ("/ip4/192.168.1.1/tcp/1", "private public special"),
         ("/ip4/11.0.0.1/tcp/1", "public"),
-        ("/ip4/198.51.100.1/tcp/1", "loopback private public special"),
+        ("/ip4/198.51.100.1/tcp/1", "public special"),
+        ("/ip6/2001:db8::1/tcp/1", "public special"),
         ("/memory/7", "loopback private public special"),
     ],
 )
@@ -114,6 +115,22 @@ def test_only_addresses_are_kept_that_may_be_reached_from_here(remote: str, kept
     }
     every = addresses(*classes.values())
     assert reachable(every, Multiaddr.parse(remote)) == list(addresses(*(classes[name] for name in kept.split())))
+
+
+@pytest.mark.parametrize(
+    ("remote", "expected"),
+    [
+        ("/ip4/127.0.0.1/tcp/1", True),
+        ("/ip6zone/eth0/ip6/fe80::1/tcp/1", True),
+        ("/ip4/192.168.1.1/tcp/1", True),
+        ("/memory/7", True),
+        ("/ip4/11.0.0.1/tcp/1", False),
+        ("/ip4/198.51.100.1/tcp/1", False),
+        ("/ip6/2001:db8::1/tcp/1", False),
+    ],
+)
+def test_who_is_near_is_in_a_network_of_ours(remote: str, expected: bool) -> None:
+    assert is_near(Multiaddr.parse(remote)) is expected
 
 
 def test_a_peer_from_the_internet_can_not_name_private_addresses_in_a_record_either() -> None:

@@ -196,6 +196,21 @@ def test_addresses_can_be_copied_pickled_and_made_from_any_buffer() -> None:
     assert Multiaddr.from_bytes(bytearray(bytes(address))) == Multiaddr(memoryview(bytes(address))) == address
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/dns/example.org/tcp/1", True),
+        ("/dns4/example.org/tcp/1", True),
+        ("/dns6/example.org", True),
+        ("/dnsaddr/example.org", True),
+        ("/ip4/192.0.2.1/tcp/1/tls/sni/example.org/ws", False),
+        ("/memory/1", False),
+    ],
+)
+def test_an_address_that_begins_with_a_name_says_so(text: str, expected: bool) -> None:
+    assert parse(text).is_named is expected
+
+
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda address: pickle.loads(pickle.dumps(address))])
 def test_the_copy_of_an_address_that_was_looked_into_still_knows_its_protocols(again: Callable[[Multiaddr], Multiaddr]) -> None:
     address = parse(f"/ip4/192.0.2.1/tcp/4001/p2p/{PEER}/p2p-circuit")

@@ -142,6 +142,35 @@ def test_no_more_than_sixteen_addresses_are_tried(addresses: int) -> None:
     assert [(text, type(error)) for text, error in plan.attempts] == [("1 more addresses", LimitExceeded)] * (addresses == 17)
 
 
+def test_addresses_that_become_known_later_come_behind_the_others() -> None:
+    plan = DialPlan(every(0.25, 2), 0.0)
+    assert start_all(plan, 0.0) == [public(0)]
+    plan.add([public(1), public(2), public(3)], [("/dns4/x", LocalError("private"))])
+    assert start_all(plan, 0.25) == [public(1)]
+    assert plan.next_timeout() == 0.5
+    assert start_all(plan, 0.5) == [public(2)]
+    assert start_all(plan, 0.75) == [public(3)]
+    assert (plan.next_timeout(), plan.attempts[0][0]) == (None, "/dns4/x")
+
+
+def test_an_address_that_becomes_known_when_all_have_failed_is_tried_at_once() -> None:
+    plan = DialPlan(every(0.0, 1), 0.0)
+    start_all(plan, 0.0)
+    plan.on_failure(public(0), REFUSED, 1.0)
+    assert plan.is_over
+    plan.add([public(0), public(1)])
+    assert not plan.is_over
+    assert start_all(plan, 1.0) == [public(1)]
+
+
+@pytest.mark.parametrize(("before", "after", "tried", "left"), [(16, 1, 16, 1), (10, 6, 16, 0), (10, 7, 16, 1), (17, 3, 16, 3)])
+def test_the_limit_of_addresses_counts_those_that_become_known_later(before: int, after: int, tried: int, left: int) -> None:
+    plan = DialPlan(every(0.0, before), 0.0, at_once=100)
+    plan.add([public(before + number) for number in range(after)])
+    assert sum(len(start_all(plan, float(second))) for second in range(10)) == tried
+    assert [text for text, _ in plan.attempts][1 if before > 16 else 0 :] == [f"{left} more addresses"] * (left > 0)
+
+
 def test_success_ends_the_plan_and_names_the_losers() -> None:
     backoff = DialBackoff()
     backoff.on_failure(A, public(9), 0.0)

@@ -1,11 +1,13 @@
 """Dialing: who is tried when, who wins, what is left of the losers. Transports are scripted; time is virtual."""
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
 from cortexnet.errors import (
     ConnectionClosed,
+    CortexError,
     DialFailed,
     LimitExceeded,
     LocalError,
@@ -82,14 +84,16 @@ class Setup:
         self.resources = Resources(limits or Limits())
         self.transport = Scripted()
         self.own: set[Multiaddr] = set()
-        self.names: dict[Multiaddr, list[Multiaddr] | Exception] = {}
+        self.names: dict[Multiaddr, list[Multiaddr] | CortexError] = {}
+        self.look_up_time = 0.0
         self.dialer = Dialer([self.transport], self.resources, self.resolve, lambda: self.own)
 
-    async def resolve(self, address: Multiaddr, expected: PeerId | None) -> list[Multiaddr]:
-        found = self.names[address]
-        if isinstance(found, Exception):
-            raise found
-        return found
+    async def resolve(
+        self, addresses: Iterable[Multiaddr], expected: PeerId | None
+    ) -> dict[Multiaddr, list[Multiaddr] | CortexError]:
+        asked = list(addresses)
+        await asyncio.sleep(self.look_up_time)
+        return {address: self.names[address] for address in asked}
 
     def at(self, address: Multiaddr, delay: float, error: Exception | None = None) -> None:
         self.transport.script[address] = delay, error
@@ -147,11 +151,81 @@ async def test_a_dial_tells_of_each_address_why_it_failed() -> None:
     with pytest.raises(DialFailed) as caught:
         await setup.dialer.dial(PEER, [lost, name, THIRD, quic])
     errors = dict(caught.value.attempts)
-    assert list(errors) == [str(lost), str(THIRD), str(quic), str(FIRST), str(SECOND)]
+    assert list(errors) == [str(THIRD), str(quic), str(lost), str(FIRST), str(SECOND)]
     assert str(errors[str(FIRST)]) == "connection refused"
     assert isinstance(errors[str(FIRST)], ConnectionClosed)
     assert isinstance(errors[str(SECOND)], PeerIdMismatch)
     assert isinstance(errors[str(THIRD)], LocalError)
+    assert setup.held == {}
+
+
+NAME = Multiaddr.parse("/dns4/example.org/tcp/1")
+
+
+async def test_addresses_are_tried_while_names_are_looked_up() -> None:
+    setup = Setup()
+    setup.look_up_time = 5
+    setup.names[NAME] = [SECOND]
+    setup.at(FIRST, 0.1)
+    assert (await setup.dialer.dial(PEER, [NAME, FIRST])).address == FIRST
+    assert now() == pytest.approx(0.1)
+
+
+async def test_what_a_name_leads_to_is_tried_when_it_is_known() -> None:
+    setup = Setup()
+    setup.look_up_time = 0.1
+    setup.names[NAME] = [FIRST, SECOND]
+    setup.at(SECOND, 0.1)
+    assert (await setup.dialer.dial(PEER, [FIRST, NAME])).address == SECOND
+    assert setup.transport.dials == [(0.0, str(FIRST)), (0.25, str(SECOND))]
+
+
+async def test_a_name_is_waited_for_when_all_addresses_have_failed() -> None:
+    setup = Setup()
+    setup.look_up_time = 5
+    setup.names[NAME] = [SECOND]
+    setup.at(FIRST, 0.1, ConnectionRefusedError(111, "refused"))
+    setup.at(SECOND, 0.1)
+    assert (await setup.dialer.dial(PEER, [FIRST, NAME])).address == SECOND
+    assert now() == pytest.approx(5.1)
+
+
+@pytest.mark.parametrize("inside", ["127.0.0.1", "10.0.0.1", "192.168.0.1", "169.254.169.254", "224.0.0.1", "192.0.2.1"])
+async def test_names_lead_to_public_addresses_only_unless_it_is_said_otherwise(inside: str) -> None:
+    """A name that leads into the network of whoever looks it up is how browsers were made to attack routers (DNS rebinding)."""
+    setup = Setup()
+    address = Multiaddr.parse(f"/ip4/{inside}/tcp/1")
+    setup.names[NAME] = [address, SECOND]
+    setup.at(address, 0.1)
+    setup.at(SECOND, 0.1, ConnectionRefusedError(111, "refused"))
+    with pytest.raises(DialFailed, match=r"/dns4/example\.org/tcp/1: leads to an address that is not public"):
+        await setup.dialer.dial(PEER, [NAME])
+    assert [address for _, address in setup.transport.dials] == [str(SECOND)]
+    assert (await setup.dialer.dial(PEER, [NAME], private_names=[NAME])).address == address
+
+
+async def test_a_peers_name_in_an_error_is_escaped() -> None:
+    setup = Setup()
+    name = Multiaddr.parse("/dns4/a\n\x1b[31m/tcp/1")
+    setup.names[name] = RemoteError("no such name")
+    with pytest.raises(DialFailed) as caught:
+        await setup.dialer.dial(PEER, [name])
+    assert [address for address, _ in caught.value.attempts] == [r"'/dns4/a\n\x1b[31m/tcp/1'"]
+    assert str(caught.value).isprintable() or str(caught.value).replace("\n  ", "").isprintable()
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_cancelled_dial_leaves_no_look_up(turns: int) -> None:
+    setup = Setup()
+    setup.look_up_time = 5
+    setup.names[NAME] = [SECOND]
+    dial = asyncio.create_task(setup.dialer.dial(PEER, [NAME, FIRST]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    dial.cancel()
+    await asyncio.wait([dial])
+    assert dial.cancelled()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     assert setup.held == {}
 
 

@@ -350,3 +350,17 @@ class AddressBook(RuleBasedStateMachine):
 
 TestAddressBook = AddressBook.TestCase
 TestAddressBook.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_names_that_came_from_near_are_told_apart_as_long_as_they_are_known() -> None:
+    peerstore = Peerstore(Limits(peerstore_addresses=3))
+    name, other = Multiaddr.parse("/dns4/example.org/tcp/1"), Multiaddr.parse("/dnsaddr/example.org")
+    peerstore.add_addresses(A, [name, *at(0)], 60, 0)
+    assert peerstore.private_names(A) == frozenset()
+    peerstore.add_addresses(A, [name, *at(0)], 60, 0, is_near=True)
+    assert peerstore.private_names(A) == {name}
+    peerstore.add_addresses(A, [name, other], 60, 0)  # what one who is near has told stays so
+    assert peerstore.private_names(A) == {name}
+    peerstore.add_addresses(A, at(1), 60, 61)
+    assert peerstore.private_names(A) == frozenset()
+    assert peerstore.private_names(B) == frozenset()

@@ -1,13 +1,14 @@
 """The swarm: listeners, connections, dials that are shared, relief of memory, and the end of it all."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from cortexnet.errors import (
     ConnectionClosed,
+    CortexError,
     DialFailed,
     LocalError,
     NotRunning,
@@ -58,6 +59,7 @@ class Home:
         self.protocols.handle("/hang", hang)
         self.scope = Scope()
         self.log: list[str] = []
+        self.names: dict[Multiaddr, list[Multiaddr] | CortexError] = {}
         upgrader = Upgrader(NoiseKeys.create(self.identity.private_key, ["/yamux/1.0.0"]), self.resources, UpgradeConfig())
         self.upgrader = upgrader
         self.swarm = Swarm(
@@ -73,8 +75,10 @@ class Home:
         self.swarm.on_connected.append(lambda connection: self.log.append("connected"))
         self.swarm.on_disconnected.append(lambda connection: self.log.append("disconnected"))
 
-    async def resolve(self, address: Multiaddr, expected: PeerId | None) -> list[Multiaddr]:
-        raise AssertionError("no test here needs a name")
+    async def resolve(
+        self, addresses: Iterable[Multiaddr], expected: PeerId | None
+    ) -> dict[Multiaddr, list[Multiaddr] | CortexError]:
+        return {address: self.names[address] for address in addresses}
 
     async def listen(self, place: str = "/memory/0") -> Multiaddr:
         return await self.swarm.listen(Multiaddr.parse(place))
@@ -246,6 +250,23 @@ async def test_nobody_joins_a_dial_that_is_being_given_up() -> None:
         assert first.cancelled()
 
 
+async def test_a_name_of_the_applications_leads_anywhere_a_name_of_a_peers_to_public_addresses() -> None:
+    async with homes(2) as (alice, bob):
+        inside = await bob.listen("/ip4/127.0.0.1/tcp/0")
+        name = Multiaddr.parse("/dns4/bob.example/tcp/1")
+        alice.names[name] = [inside]
+        alice.peerstore.add_addresses(bob.peer_id, [name], 60, 0)  # as a peer out there has told
+        with pytest.raises(DialFailed, match="not public"):
+            await alice.swarm.dial(bob.peer_id)
+        alice.peerstore.add_addresses(bob.peer_id, [name], 60, 0, is_near=True)  # as a peer in our network has
+        await alice.swarm.dial(bob.peer_id)
+        await alice.swarm.disconnect(bob.peer_id)
+        alice.peerstore.forget(bob.peer_id)
+        await alice.swarm.dial(bob.peer_id, [name.with_peer(bytes(bob.peer_id))])
+        await alice.swarm.disconnect(bob.peer_id)
+        assert (await alice.swarm.dial_unknown(name)).peer_id == bob.peer_id
+
+
 async def test_a_dial_of_ourselves_is_refused() -> None:
     async with homes(1) as (home,):
         address = await home.listen()
@@ -283,8 +304,8 @@ async def test_a_connection_that_ends_at_once_is_a_failed_dial() -> None:
         address = await bob.listen()
         dial = alice.swarm._dialer.dial
 
-        async def dial_and_lose(*arguments: object) -> Connection:
-            connection = await dial(*arguments)
+        async def dial_and_lose(*arguments: object, **options: object) -> Connection:
+            connection = await dial(*arguments, **options)
             connection.abort()
             return connection
 
@@ -400,8 +421,8 @@ async def test_a_dial_that_succeeds_while_the_swarm_closes_is_not_kept() -> None
         address = await bob.listen()
         dial = alice.swarm._dialer.dial
 
-        async def dial_then_close(*arguments: object) -> Connection:
-            connection = await dial(*arguments)
+        async def dial_then_close(*arguments: object, **options: object) -> Connection:
+            connection = await dial(*arguments, **options)
             alice.swarm._closing = True
             return connection
 
