@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, S
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, LocalError, PeerTimeout
+from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, LocalError, PeerIdMismatch, PeerTimeout
 from cortexnet.swarm.dial_backoff import DialBackoff
 from cortexnet.swarm.dial_plan import Attempt, Choice, DialPlan, choose, shown, stagger
 
@@ -34,11 +34,15 @@ class Dialer:
         resources: "Resources",
         resolve: Resolve,
         own_addresses: Callable[[], Container["Multiaddr"]],
+        *,
+        on_stranger: "Callable[[PeerId, Multiaddr], None] | None" = None,
     ) -> None:
+        """`on_stranger` is called with who was expected at an address where somebody else has answered."""
         self._transports = transports
         self._resources = resources
         self._resolve = resolve
         self._own_addresses = own_addresses
+        self._on_stranger = on_stranger
         self._waiting: dict[_Waiting, None] = {}  # for a slot among the dials, in the order of asking
         self.backoff = DialBackoff()
 
@@ -116,7 +120,7 @@ class Dialer:
                 for task in [task for task in attempts if task in done]:
                     error = task.exception()
                     if error is not None:
-                        plan.on_failure(attempts.pop(task), error, loop.time())
+                        self._failed(plan, attempts.pop(task), error, expected)
                     elif winner is None:
                         plan.on_success(attempts.pop(task))
                         winner = task.result()
@@ -130,6 +134,11 @@ class Dialer:
         if winner is None:
             raise plan.failure()
         return winner
+
+    def _failed(self, plan: DialPlan, address: "Multiaddr", error: BaseException, expected: "PeerId | None") -> None:
+        plan.on_failure(address, error, asyncio.get_running_loop().time())
+        if isinstance(error, PeerIdMismatch) and expected is not None and self._on_stranger is not None:
+            self._on_stranger(expected, address)
 
     async def _attempt(self, address: "Multiaddr", expected: "PeerId | None") -> "Connection":
         transport = self._transport_for(address)

@@ -48,7 +48,7 @@ class Swarm:
         self._peerstore = peerstore
         self._acceptor = acceptor
         self._scope = Scope(scope)
-        self._dialer = Dialer(transports, resources, resolve, self._own_addresses)
+        self._dialer = Dialer(transports, resources, resolve, self._own_addresses, on_stranger=peerstore.remove_address)
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[Connection]] = {}
         self._unclaimed: dict[Connection, None] = {}  # dialed, and not given to a caller yet

@@ -294,6 +294,7 @@ async def test_who_is_somebody_else_than_was_dialed_is_refused() -> None:
         with pytest.raises(DialFailed) as caught:
             await alice.swarm.dial(carol.peer_id, [address])
         assert isinstance(caught.value.attempts[0][1], PeerIdMismatch)
+        assert alice.peerstore.addresses(carol.peer_id, 0) == [], "the address has proved wrong"
         with pytest.raises(DialFailed, match="left alone"):
             await alice.swarm.dial(carol.peer_id, [address])
         assert (await alice.swarm.dial(bob.peer_id, [address])).is_open
