@@ -17,6 +17,8 @@ from cortexnet.transport.upgrade import Outcome, Upgrade, Upgrader, dial_over
 _IP4, _IP6, _TCP = b"\x04", b"\x29", b"\x06"  # the codes of the components
 BACKLOG = 512
 """Sockets the system keeps for us to accept."""
+ACCEPTED_AT_ONCE = 8
+"""Of those, how many a turn of the loop accepts: asyncio would take all 512, some 100 ms of work."""
 
 
 @final
@@ -56,13 +58,14 @@ class TcpTransport:
 
         reservation = self._upgrader.resources.admit_listener()
         try:
-            server = await loop.create_server(factory, host, port, backlog=BACKLOG, start_serving=False)
+            server = await loop.create_server(factory, host, port, backlog=ACCEPTED_AT_ONCE, start_serving=False)
         except BaseException:
             reservation.release()
             raise
         listener = TcpListener(server, reservation, address)
         try:
             await server.start_serving()  # create_server, cancelled at this, would leave it serving for ever
+            _keep_more_waiting(server)
         except BaseException:
             listener.close()
             raise
@@ -84,6 +87,13 @@ class TcpListener:
         """Stop accepting."""
         self._server.close()
         self._reservation.release()
+
+
+def _keep_more_waiting(server: asyncio.Server) -> None:
+    """To asyncio, what the system keeps and what is accepted at once are one number."""
+    for listening in server.sockets:
+        with listening.dup() as same:
+            same.listen(BACKLOG)
 
 
 def _host_and_port(address: Multiaddr) -> tuple[str, int]:

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import socket
+from itertools import pairwise
 
 import pytest
 
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.limits import Limits
-from cortexnet.transport.tcp import socket_address
+from cortexnet.transport.tcp import ACCEPTED_AT_ONCE, socket_address
 from tests.support.hosted import counts
 from tests.support.pairs import Station, network, settle
 
@@ -95,6 +96,22 @@ async def test_a_zone_goes_with_the_address() -> None:
             await station.transport.dial(Multiaddr.parse("/ip6zone/none0/ip6/fe80::1/tcp/1"), None, reservation)
         assert counts(station) == {}
 
+
+async def test_many_sockets_wait_and_few_of_them_are_accepted_at_once() -> None:
+    """Hundreds of sockets in one turn of the loop would hold it for 100 ms."""
+    async with network(tcp=True) as net:
+        station = net.station()
+        listener = await station.transport.listen(LOOPBACK, station.started)
+        place = ("127.0.0.1", int(listener.address.value_of("tcp") or 0))
+        sockets = [socket.create_connection(place, timeout=1) for _ in range(60)]  # the loop has no turn meanwhile
+        taken = [0]
+        while taken[-1] < 60:
+            await asyncio.sleep(0)
+            taken.append(counts(station).get("unauthenticated", 0))
+        assert max(after - before for before, after in pairwise(taken)) <= ACCEPTED_AT_ONCE + 1  # CPython 3.13 takes one more
+        for connected in sockets:
+            connected.close()
+        listener.close()
 
 async def test_a_place_that_is_taken_is_an_error_of_the_systems_and_nothing_is_held() -> None:
     async with network(tcp=True) as net:
