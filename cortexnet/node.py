@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 AnyAddress = Multiaddr | str
 AnyPeer = PeerId | str
 _BOOTSTRAP_RETRY = 60.0  # seconds between tries of bootstrap peers that did not answer
+_INTERFACES_AGE = (
+    10.0  # seconds; to ask the system for its interfaces takes a millisecond, and any peer may have us say where we are
+)
 
 
 @final
@@ -367,6 +370,9 @@ class _Running:
         )
         self._node = node
         self._scope = scope
+        self._loop = asyncio.get_running_loop()
+        self._addresses: list[Multiaddr] = []
+        self._addresses_due = 0.0
         self._bootstrap_done: dict[Multiaddr, None] = {}
         self.bootstrapped = asyncio.Event()
         self.swarm = Swarm(
@@ -404,7 +410,10 @@ class _Running:
         return self._node.protocols
 
     def listen_addresses(self) -> list[Multiaddr]:
-        return self._node._announce or specific_addresses(self.swarm.listen_addresses)
+        if self._loop.time() >= self._addresses_due:
+            self._addresses = self._node._announce or specific_addresses(self.swarm.listen_addresses)
+            self._addresses_due = self._loop.time() + _INTERFACES_AGE
+        return list(self._addresses)
 
     def connections(self) -> list[Connection]:
         return self.swarm.connections
@@ -416,6 +425,7 @@ class _Running:
                 protocols.handle(protocol, handler)
         for address in listen:
             await self.swarm.listen(address)
+            self._addresses_due = 0.0
         protocols.on_change = self._protocols_changed
         for address in bootstrap:
             self._scope.spawn(self._keep_bootstrapping(address, len(bootstrap)), name=f"bootstrap {address}")

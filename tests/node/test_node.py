@@ -14,6 +14,7 @@ from cortexnet import (
     Identity,
     Limits,
     LocalError,
+    Multiaddr,
     NegotiationFailed,
     Node,
     NotRunning,
@@ -130,6 +131,28 @@ async def test_what_is_announced_takes_the_place_of_what_is_listened_on() -> Non
     async with node(network, "alice", identity=identity, config=config) as alice:
         addresses = [str(address) for address in alice.addresses]
         assert addresses == [f"{address.partition('/p2p/')[0]}/p2p/{alice.peer_id}" for address in announce]
+
+
+async def test_the_system_is_asked_for_its_interfaces_once_in_a_while_however_often_peers_ask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To ask takes a millisecond on a small machine, and a peer may open thousands of identify streams a second."""
+    asked: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    def addresses(listening: list[Multiaddr]) -> list[Multiaddr]:
+        asked.append(loop.time())
+        return listening
+
+    monkeypatch.setattr("cortexnet.node.specific_addresses", addresses)
+    async with two() as (alice, bob):
+        for _ in range(30):
+            async with bob.stream(alice.peer_id, "/ipfs/id/1.0.0") as stream:
+                assert await stream.read_message()
+        assert len(asked) == 2, "each node once"
+        await asyncio.sleep(60)
+        assert len(alice.addresses) == 1
+        assert len(asked) == 3
 
 
 # --- dialing
