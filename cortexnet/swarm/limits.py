@@ -126,6 +126,8 @@ class Limits:
     """Peers without a connection; a DHT node hears of some thousands an hour."""
     peerstore_addresses: int = 32
     """Addresses of each of them."""
+    peerstore_all_addresses: int = 100_000
+    """Addresses of all of them: five each, as peers usually have. They take 40 MiB, or at most 100 MiB."""
     peerstore_connected_addresses: int = 128
     """Addresses of a connected one, which tells them itself."""
     peerstore_protocols: int = 256

@@ -3,8 +3,8 @@
 Addresses live on for a time of their own. What a peer told about itself (protocols, versions, key) lives as long as it is
 connected: identify tells it again, and 20,000 strangers may not fill our memory with it.
 
-Above the limit of unconnected peers the one whose addresses came longest ago is forgotten: first of those we only heard of,
-which anybody can invent, then of those that were connected once.
+Above the limits of unconnected peers, and of all their addresses, those whose addresses came longest ago are forgotten: first of
+those we only heard of, which anybody can invent, then of those that were connected once.
 """
 
 from collections import OrderedDict
@@ -27,6 +27,9 @@ ADDRESS_TTL = 60 * 60.0
 """Seconds, for addresses from records the peer has signed; go-libp2p's value."""
 TEMPORARY_TTL = 2 * 60.0
 """Seconds, for addresses that others named, as those of a DHT answer; go-libp2p's value."""
+
+ADDRESS_SIZE_LIMIT = 512
+"""Bytes of an address that is kept. Of those in use an I2P destination has 400, all others less than 200."""
 
 _TEXT_LIMIT = 128
 
@@ -76,6 +79,7 @@ class Peerstore:
         self._connected: dict[PeerId, _Entry] = {}
         self._met: OrderedDict[PeerId, _Entry] = OrderedDict()
         self._heard_of: OrderedDict[PeerId, _Entry] = OrderedDict()
+        self._unconnected_addresses = 0
 
     def __len__(self) -> int:
         return len(self._connected) + len(self._met) + len(self._heard_of)
@@ -97,7 +101,7 @@ class Peerstore:
         """Learn addresses for `ttl` seconds; what was known for longer stays so. A /p2p at the end is cut off.
 
         `is_near` where they are the application's, or of a peer in a private network: see `private_names`.
-        Addresses of somebody else are ignored, as are all beyond the limit of one peer.
+        Addresses of somebody else are ignored, as are overlong ones, and all beyond the limit of one peer.
         """
         table = self._table_of(peer)
         limit = self._limits.peerstore_addresses
@@ -109,6 +113,7 @@ class Peerstore:
         if not usable or ttl <= 0:
             return
         entry = table.setdefault(peer, _Entry())
+        before = len(entry.addresses)
         entry.expire(now)
         for address in usable:
             entry.addresses[address] = max(entry.addresses.get(address, 0.0), now + ttl)
@@ -118,6 +123,7 @@ class Peerstore:
         if entry.private_names:
             entry.private_names &= entry.addresses.keys()
         if isinstance(table, OrderedDict):
+            self._unconnected_addresses += len(entry.addresses) - before
             table.move_to_end(peer)
             self._evict(now)
 
@@ -133,9 +139,10 @@ class Peerstore:
 
     def remove_address(self, peer: PeerId, address: Multiaddr) -> None:
         """Forget an address that has proved wrong, such as one where somebody else answered."""
-        entry = self._find(peer)
-        if entry is not None:
-            entry.addresses.pop(_where(peer, address) or address, None)
+        entry, wrong = self._find(peer), _where(peer, address)
+        if entry is not None and wrong in entry.addresses:
+            del entry.addresses[wrong]
+            self._unconnected_addresses -= peer not in self._connected
 
     def retire_addresses(self, peer: PeerId, now: float) -> None:
         """A new list of the peer's own is about to be added: let the old one expire after `TEMPORARY_TTL`."""
@@ -160,13 +167,14 @@ class Peerstore:
         entry.keep(self._limits.peerstore_addresses)
         if not entry.expire(now):
             self._met[peer] = entry
+            self._unconnected_addresses += len(entry.addresses)
             self._evict(now)
 
     def forget(self, peer: PeerId) -> None:
         """Forget all addresses of a peer, unless it is connected."""
-        for table in (self._met, self._heard_of):
-            if peer in table:
-                del table[peer]
+        entry = self._met.pop(peer, None) or self._heard_of.pop(peer, None)
+        if entry is not None:
+            self._unconnected_addresses -= len(entry.addresses)
 
     def set_protocols(self, peer: PeerId, protocols: Iterable[str]) -> None:
         """What a connected peer speaks, in place of what was known; for others nothing happens."""
@@ -235,14 +243,18 @@ class Peerstore:
         for table in (self._heard_of, self._met):
             for _ in range(2):
                 oldest = next(iter(table), None)
-                if oldest is None or not table[oldest].expire(now):
+                if oldest is None or any(expires > now for expires in table[oldest].addresses.values()):
                     break
-                del table[oldest]
-        if len(self._met) + len(self._heard_of) > self._limits.peerstore_peers:
-            (self._heard_of or self._met).popitem(last=False)
+                self.forget(oldest)
+        while (
+            len(self._met) + len(self._heard_of) > self._limits.peerstore_peers
+            or self._unconnected_addresses > self._limits.peerstore_all_addresses
+        ):
+            self.forget(next(iter(self._heard_of or self._met)))
 
 
 def _where(peer: PeerId, address: Multiaddr) -> Multiaddr | None:
-    """The address without the peer's own id; None where it says nothing of where, or is somebody else's."""
+    """The address without the peer's own id; None where it is of no use: it says nothing of where, or is somebody else's."""
     found, named = address.split_peer()
-    return found if named is None or named == bytes(peer) else None
+    is_usable = found is not None and len(bytes(found)) <= ADDRESS_SIZE_LIMIT and named in (None, bytes(peer))
+    return found if is_usable else None

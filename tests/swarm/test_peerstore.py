@@ -283,6 +283,33 @@ def test_a_key_that_the_id_holds_is_always_known_and_a_hashed_one_while_connecte
     assert peerstore.public_key(peer) is None
 
 
+@pytest.mark.parametrize(("limit", "kept"), [(6, 3), (5, 2), (4, 2), (1, 0)])
+def test_above_the_limit_of_all_addresses_who_was_heard_of_longest_ago_goes(limit: int, kept: int) -> None:
+    peerstore = store(peerstore_all_addresses=limit)
+    for peer in PEERS[:3]:
+        peerstore.add_addresses(peer, at(0, 1), 60, 0)
+    assert peerstore.peers() == PEERS[3 - kept : 3]
+
+
+def test_connected_peers_have_addresses_of_their_own() -> None:
+    peerstore = store(peerstore_all_addresses=2)
+    peerstore.mark_connected(A)
+    peerstore.add_addresses(A, at(0, 1, 2, 3), 60, 0)
+    peerstore.add_addresses(B, at(0, 1), 60, 0)
+    assert len(peerstore) == 2
+    peerstore.mark_disconnected(A, 0)
+    assert peerstore.peers() == [], "both are over the limit now, one after the other"
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(512, True), (513, False)])
+def test_an_address_that_is_too_long_to_be_one_is_not_kept(size: int, is_kept: bool) -> None:
+    peerstore = store()
+    address = Multiaddr.parse(f"/dns4/{'x' * (size - 6)}/tcp/1")
+    assert len(bytes(address)) == size
+    peerstore.add_addresses(A, [address.with_peer(bytes(A))], 60, 0)
+    assert (A in peerstore) is is_kept
+
+
 class AddressBook(RuleBasedStateMachine):
     """Whatever is learned and in whatever order, the limits hold and nothing outlives its time."""
 
@@ -290,7 +317,13 @@ class AddressBook(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        limits = Limits(peerstore_peers=4, peerstore_addresses=3, peerstore_connected_addresses=5, peerstore_protocols=2)
+        limits = Limits(
+            peerstore_peers=4,
+            peerstore_addresses=3,
+            peerstore_all_addresses=7,
+            peerstore_connected_addresses=5,
+            peerstore_protocols=2,
+        )
         self.peerstore = Peerstore(limits)
         self.now = 0.0
         self.connected: set[PeerId] = set()
@@ -330,6 +363,16 @@ class AddressBook(RuleBasedStateMachine):
     def speak(self, peer: PeerId, count: int) -> None:
         self.peerstore.set_protocols(peer, [f"/{number}" for number in range(count)])
 
+    @rule(peer=peers, number=st.integers(0, 9))
+    def unlearn(self, peer: PeerId, number: int) -> None:
+        self.peerstore.remove_address(peer, at(number)[0])
+        assert at(number)[0] not in self.peerstore.addresses(peer, self.now)
+
+    @rule(peer=peers)
+    def forget(self, peer: PeerId) -> None:
+        self.peerstore.forget(peer)
+        assert peer in self.connected or peer not in self.peerstore
+
     @rule(seconds=st.sampled_from([0.5, 10.0, 200.0, 1000.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -341,6 +384,8 @@ class AddressBook(RuleBasedStateMachine):
         assert len(known) == len(set(known)) == len(peerstore)
         assert {peer for peer in known if peerstore.is_connected(peer)} == self.connected
         assert len(known) - len(self.connected) <= 4
+        held = sum(len(peerstore._find(peer).addresses) for peer in known if peer not in self.connected)
+        assert held == peerstore._unconnected_addresses <= 7
         for peer in known:
             addresses = peerstore.addresses(peer, self.now)
             assert len(addresses) <= (5 if peer in self.connected else 3)
