@@ -93,12 +93,16 @@ class Yamux:
         """Raises LimitExceeded where `can_open` is False, ConnectionClosed after the end, or once all ids were used."""
         if self._ended:
             raise ConnectionClosed("this connection has ended")
+        if self._table.lacks_place():
+            self._reset_a_lingering(ours=True)
         stream = self._table.open(self._now)
         self._queue(pack(WINDOW_UPDATE | SYN, stream.id, 0))
         return stream.id
 
     def can_open(self) -> bool:
-        return not self._ended and self._table.can_open()
+        if self._ended or self._table.can_open():
+            return not self._ended
+        return self._table.lacks_place() and self._longest_lingering(ours=True) is not None
 
     def knows(self, stream_id: int) -> bool:
         return stream_id in self._streams
@@ -471,7 +475,7 @@ class Yamux:
         self._table.check_opening(stream_id)
         if flags & RST:  # nobody will ever see it
             return None
-        if self._table.is_full() and not self._reset_a_lingering():
+        if self._table.is_full() and not self._reset_a_lingering(ours=False):
             self._queue_reset(stream_id, StreamCode.LIMIT_EXCEEDED)
             self._tolerance.refused()
             return None
@@ -483,13 +487,15 @@ class Yamux:
         events.append(StreamOpened(stream_id))
         return stream
 
-    def _reset_a_lingering(self) -> bool:
+    def _reset_a_lingering(self, *, ours: bool) -> bool:
         """Make room for a new stream: the one longest closed goes."""
-        for stream_id in self._lingering.stream_ids():
-            if not self._streams[stream_id].ours:
-                self.reset(stream_id)
-                return True
-        return False
+        stream_id = self._longest_lingering(ours=ours)
+        if stream_id is not None:
+            self.reset(stream_id)
+        return stream_id is not None
+
+    def _longest_lingering(self, *, ours: bool) -> int | None:
+        return next((stream_id for stream_id in self._lingering.stream_ids() if self._streams[stream_id].ours is ours), None)
 
     def _receive_fin(self, stream: YamuxStream | None, events: list[MuxEvent]) -> None:
         if stream is None or stream.finished:

@@ -26,6 +26,10 @@ class StreamTable:
         """Whether the peer's backlog and our own limit leave room for another stream of ours."""
         return self.unacknowledged < self._config.ack_backlog and self.outbound < self._config.max_outbound_streams
 
+    def lacks_place(self) -> bool:
+        """Whether nothing but our own limit is in the way of another stream of ours."""
+        return self.unacknowledged < self._config.ack_backlog and self.outbound >= self._config.max_outbound_streams
+
     def open(self, now: float) -> YamuxStream:
         """A new stream of ours. Raises LimitExceeded where `can_open` is False, ConnectionClosed once all ids were used."""
         if self._next_id > MAX_CREDIT:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cortexnet.errors import ConnectionClosed, ProtocolViolation
+from cortexnet.errors import ConnectionClosed, LimitExceeded, ProtocolViolation
 from cortexnet.mux.holdings import reservation
 from cortexnet.mux.inbox import PIECE_OVERHEAD
 from cortexnet.mux.muxer import ConnectionFailed, MuxEvent, RoundTripMeasured, StreamOpened, StreamReadable, StreamWasReset
@@ -20,6 +20,7 @@ from tests.support.yamux_session import (
     credit,
     data,
     ended,
+    farewell,
     opened,
     ping,
     pong,
@@ -247,6 +248,30 @@ def test_a_stream_that_lingers_makes_room_for_a_new_one_the_longest_closed_first
     frames = session.sent()
     assert [frame.stream_id for frame in frames if frame.flags & RST] == [3, 1, 11]
     assert [frame.stream_id for frame in frames if frame.flags & ACK] == [7, 9]
+
+
+def test_a_stream_of_ours_that_lingers_makes_room_for_a_new_one_of_ours() -> None:
+    session = Session(config=YamuxConfig(max_outbound_streams=2))
+    first, second = session.core.open_stream(), session.core.open_stream()
+    session.receive(acked(first), acked(second), opened(1))
+    session.core.close_write(1)
+    session.core.discard_reads(1)
+    assert not session.core.can_open()
+    with pytest.raises(LimitExceeded):
+        session.core.open_stream()
+    for stream_id in (second, first):
+        session.core.close_write(stream_id)
+        session.core.discard_reads(stream_id)
+    session.sent()
+    assert session.core.can_open()
+    third, fourth = session.core.open_stream(), session.core.open_stream()
+    assert not session.core.can_open()
+    frames = session.sent()
+    assert [frame.stream_id for frame in frames if frame.flags & RST] == [second, first]
+    assert [frame.stream_id for frame in frames if frame.flags & SYN] == [third, fourth]
+    assert session.core.knows(1)
+    session.receive(farewell())
+    assert not session.core.can_open()
 
 
 def test_20000_streams_a_second_are_acknowledged_at_once_and_the_next_in_the_next_second() -> None:

@@ -17,7 +17,7 @@ from cortexnet.errors import (
 )
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_config import YamuxConfig
-from cortexnet.mux.yamux_frames import FIN
+from cortexnet.mux.yamux_frames import FIN, RST
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from cortexnet.transport.upgrade import UpgradeConfig
@@ -227,6 +227,24 @@ async def test_a_place_that_its_owner_gives_back_late_is_given_to_who_waits() ->
         await stream.close()
         await settle()
         assert waiting.done()
+
+
+async def test_nobody_waits_for_streams_that_only_linger() -> None:
+    """Closed here, and the peer does not end its side: they would stand in the way for a minute."""
+    async with network() as net:
+        station = net.station()
+        peer, connection = await raw_accept(net, station)
+        for number in range(300):
+            stream_id = 2 * number + 1
+            stream = await connection.open_stream(["/any"])
+            peer.send(acked(stream_id), data(stream_id, ANSWER + b"\x05/any\n"))
+            await settle(5)
+            await stream.close()
+        await settle()
+        assert peer.of(1, RST)
+        assert not peer.of(599, RST)
+        assert connection.loop.time() < 1
+        peer.io.abort()
 
 
 async def test_who_waits_to_open_a_stream_learns_of_the_end() -> None:
