@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cortexnet.errors import Busy as Busy
     from cortexnet.errors import ConfigInvalid as ConfigInvalid
     from cortexnet.errors import ConnectionClosed as ConnectionClosed
+    from cortexnet.errors import ConnectionCode as ConnectionCode
     from cortexnet.errors import CortexError as CortexError
     from cortexnet.errors import DialFailed as DialFailed
     from cortexnet.errors import Ended as Ended
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from cortexnet.errors import RequestFailed as RequestFailed
     from cortexnet.errors import StorageFailed as StorageFailed
     from cortexnet.errors import StreamClosed as StreamClosed
+    from cortexnet.errors import StreamCode as StreamCode
     from cortexnet.errors import StreamReset as StreamReset
     from cortexnet.host.identify import PeerInfo as PeerInfo
+    from cortexnet.host.perf import PerfResult as PerfResult
     from cortexnet.identity.identity import Identity as Identity
     from cortexnet.identity.keys import PrivateKey as PrivateKey
     from cortexnet.identity.keys import PublicKey as PublicKey
@@ -52,11 +55,13 @@ if TYPE_CHECKING:
 _PLACES = {
     "cortexnet.config": ("Config",),
     "cortexnet.errors": (
-        "Busy", "ConfigInvalid", "ConnectionClosed", "CortexError", "DialFailed", "EndOfStream", "Ended", "HandshakeFailed",
-        "LimitExceeded", "LocalError", "MessageTooLarge", "NegotiationFailed", "NotRunning", "PeerIdMismatch", "PeerTimeout",
-        "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "StorageFailed", "StreamClosed", "StreamReset",
+        "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "DialFailed", "EndOfStream", "Ended",
+        "HandshakeFailed", "LimitExceeded", "LocalError", "MessageTooLarge", "NegotiationFailed", "NotRunning", "PeerIdMismatch",
+        "PeerTimeout", "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "StorageFailed", "StreamClosed",
+        "StreamCode", "StreamReset",
     ),
     "cortexnet.host.identify": ("PeerInfo",),
+    "cortexnet.host.perf": ("PerfResult",),
     "cortexnet.identity.identity": ("Identity",),
     "cortexnet.identity.keys": ("PrivateKey", "PublicKey"),
     "cortexnet.identity.peer_id": ("PeerId",),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
+from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
@@ -22,6 +23,7 @@ _TRANSPORTS = ("tcp", "memory")
 
 
 @final
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings of a node. Times are seconds, sizes bytes; `Limits` has the bounds.

@@ -46,7 +46,7 @@ class StreamCode:
 
 
 class ConnectionCode:
-    """Wire codes of a connection's end, carried by GoAway and CONNECTION_CLOSE."""
+    """What the end of a connection says on the wire, to be compared with `ConnectionClosed.code`; go-libp2p's numbers."""
 
     NONE = 0
     MUXER_VIOLATION = 1

@@ -54,6 +54,8 @@ class Node:
             print(node.peer_id, *node.addresses)
 
     Nothing happens before `async with`; leaving it closes everything. A node is started once.
+    Entering raises OSError where an address can't be bound, LocalError where no enabled transport listens on it, LimitExceeded.
+    Leaving raises what a task of the node itself has failed of, if one has: that is a bug of ours.
     """
 
     def __init__(

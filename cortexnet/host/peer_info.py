@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, TypeVar, final
 
+from cortexnet.documented import documented
 from cortexnet.errors import MessageTooLarge, ProtocolViolation
 from cortexnet.host.identify_message import IdentifyMessage
 from cortexnet.identity.envelope import PeerRecord
@@ -22,12 +23,15 @@ T = TypeVar("T")
 
 
 @final
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerInfo:
     """What is known of a connected peer. But for `peer_id` and `public_key`, which are proved, all is the peer's own word."""
 
     peer_id: PeerId
+    """Who it is."""
     public_key: PublicKey
+    """What verifies its signatures."""
     addresses: tuple[Multiaddr, ...]
     """Where it listens, without /p2p at the end; only such as we may be able to reach."""
     protocols: tuple[str, ...]

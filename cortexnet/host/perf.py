@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+from cortexnet.documented import documented
 from cortexnet.errors import EndOfStream, LocalError, ProtocolViolation
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
@@ -21,12 +22,15 @@ Progress = Callable[[int, int], None]
 
 
 @final
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerfResult:
     """What was moved, and in how many seconds."""
 
     uploaded: int
+    """Bytes sent."""
     downloaded: int
+    """Bytes received."""
     upload_seconds: float
     """From the start to the first sign of the peer's that it has all of it: the first byte of its answer, or the end."""
     download_seconds: float

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import final
 
+from cortexnet.documented import documented
 from cortexnet.errors import MessageTooLarge, ProtocolViolation
 from cortexnet.identity.envelope import Envelope, Purpose
 from cortexnet.identity.keys import PrivateKey
@@ -36,17 +37,21 @@ _CONTENT = Schema(
 
 
 @final
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What a peer says to another."""
 
     sender: PeerId
+    """Who says it: proved by the connection it came over, and by the signature."""
     recipient: PeerId
+    """To whom."""
     sequence: int
     """Higher in each message of one sender; neither dense nor a time."""
     unix_ns: int
     """When it was sent by the sender's clock, in nanoseconds since 1970."""
     data: bytes
+    """What is said."""
     proof: bytes | None = None
     """The signed envelope, for `open_proof`; None where it is not signed."""
 
@@ -61,7 +66,7 @@ class Message:
 
     @classmethod
     def open_proof(cls, proof: bytes) -> "Message":
-        """The message in a signed envelope, verified to be signed by its sender. Raises ProtocolViolation."""
+        """The message in a signed envelope, verified to be signed by its sender. Raises ProtocolViolation, MessageTooLarge."""
         return cls._of(_open(proof, MESSAGE), proof)
 
     @classmethod
@@ -91,6 +96,7 @@ class Message:
 
 
 @final
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """That a message was received, and what the recipient's handler returned."""
@@ -134,12 +140,15 @@ class Receipt:
 
     @classmethod
     def open_proof(cls, proof: bytes) -> "Receipt":
-        """The receipt in a signed envelope, verified to be signed by its sender. Raises ProtocolViolation."""
+        """The receipt in a signed envelope, verified to be signed by its sender. Raises ProtocolViolation, MessageTooLarge."""
         return cls._of(_open(proof, RECEIPT), proof)
 
     @classmethod
     def decode_frame(cls, frame: bytes, *, is_signed: bool) -> "Receipt":
-        """The receipt in a frame as it came from a peer, `is_signed` if it has to be. Raises ProtocolViolation. See `is_for`."""
+        """The receipt in a frame as it came from a peer, `is_signed` if it has to be: see `is_for`.
+
+        Raises ProtocolViolation, MessageTooLarge.
+        """
         return cls._of(*_decode_frame(frame, RECEIPT, is_signed=is_signed))
 
     @classmethod

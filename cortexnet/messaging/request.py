@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar, final, get_args
 
+from cortexnet.documented import documented
 from cortexnet.errors import ConnectionClosed, Ended, EndOfStream, LocalError, RemoteError, RequestFailed, StreamReset
 from cortexnet.host.deadline import deadline
 from cortexnet.identity.peer_id import PeerId
@@ -29,6 +30,7 @@ R = TypeVar("R")
 
 
 @final
+@documented
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a peer asks."""
@@ -36,6 +38,7 @@ class Request:
     peer_id: PeerId
     """Who asks; proved by the connection."""
     data: bytes
+    """What it asks, whole."""
     deadline: float | None
     """When the handler is cancelled at the latest, in the time of `loop.time()`."""
 

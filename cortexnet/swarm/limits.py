@@ -7,6 +7,7 @@ wire format that no honest peer comes near, and that nobody has a reason to move
 from dataclasses import asdict, dataclass, fields
 from typing import final
 
+from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid
 
 KIB = 1024
@@ -27,6 +28,7 @@ _AT_MOST = {"stream_window": (1 << 32) - 1}  # as credit is counted
 
 
 @final
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of a node; the defaults suit a public node with 512 MiB to spare.

@@ -42,7 +42,7 @@ TESTING = "cortexnet.testing"  # shipped to users; above everything, imported by
 # From below. A module imports what is further down, and of its own layer only modules of its own folder. A name stands for all
 # that is below it, unless a longer one says otherwise.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("cortexnet.errors", "cortexnet.version"),
+    ("cortexnet.documented", "cortexnet.errors", "cortexnet.version"),
     ("cortexnet.protobuf", "cortexnet.multiformats"),
     ("cortexnet.identity", "cortexnet.handshake"),
     (

@@ -1,0 +1,58 @@
+"""Puts what is written below the fields of a class where `help()` finds it: Python itself keeps none of these strings.
+
+    @documented
+    @dataclass(frozen=True)
+    class Limits:
+        connections: int = 384
+        \"\"\"Both directions together.\"\"\"
+
+The source is read when somebody asks for the docstring, not before.
+"""
+
+from typing import TypeVar, final
+
+C = TypeVar("C", bound=type)
+
+
+def documented(owner: C) -> C:
+    """The class, whose docstring ends in a list of its documented fields: annotated ones, and those set in `__init__`."""
+    type.__setattr__(owner, "__doc__", _Docstring(owner.__doc__ or ""))
+    return owner
+
+
+@final
+class _Docstring:
+    """The docstring of a class, made on first use."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._whole: str | None = None
+
+    def __get__(self, instance: object, owner: type) -> str:
+        if self._whole is None:
+            self._whole = _with_fields(self._text, owner)
+        return self._whole
+
+
+def _with_fields(text: str, owner: type) -> str:
+    # Imported here: a program that nobody asks for help needs none of them.
+    import ast
+    import inspect
+    from itertools import pairwise
+    from textwrap import dedent, indent
+
+    try:
+        body = ast.parse(dedent(inspect.getsource(owner))).body[0]
+    except (OSError, TypeError):  # installed without its source, or made in a way that has none
+        return inspect.cleandoc(text)
+    assert isinstance(body, ast.ClassDef)
+    blocks: list[list[ast.stmt]] = [body.body]
+    blocks += [node.body for node in body.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    found: list[str] = []
+    for block in blocks:
+        for node, below in pairwise(block):
+            is_field = isinstance(node, ast.Assign | ast.AnnAssign)
+            if is_field and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                declared = ast.unparse(node).removeprefix("self.")
+                found.append(f"{declared}\n{indent(inspect.cleandoc(str(below.value.value)), '    ')}")
+    return "\n\n".join([part for part in (inspect.cleandoc(text), "\n".join(found)) if part])
