@@ -88,9 +88,14 @@ class NotRunning(LocalError):
 
 
 class Refuse(LocalError):
-    """Raised by a stream or request handler: resets the stream with `code`, logged as no error."""
+    """Raised by a stream or request handler: resets the stream with `code`, logged as no error.
+
+    Making one raises LocalError where `code` is no number of 32 bits.
+    """
 
     def __init__(self, code: int = StreamCode.NONE, message: str = "refused by the handler") -> None:
+        if not isinstance(code, int) or not 0 <= code < 1 << 32:
+            raise LocalError(f"a stream is reset with a number of 32 bits, not {code!r}")
         super().__init__(message)
         self.code = code
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cortexnet import errors
-from cortexnet.errors import CortexError, DialFailed, describe
+from cortexnet.errors import CortexError, DialFailed, LocalError, describe
 
 EXAMPLES: list[CortexError] = [
     errors.LocalError("not so"),
@@ -87,3 +87,10 @@ def test_what_ended_says_so_without_a_message() -> None:
 def test_an_error_without_words_is_described_by_its_name() -> None:
     assert describe(ValueError()) == "ValueError"
     assert describe(ValueError("no number")) == "no number"
+
+
+@pytest.mark.parametrize("code", [-1, 1 << 32, "7", None])
+def test_a_refusal_has_a_code_that_can_be_sent(code: object) -> None:
+    assert errors.Refuse((1 << 32) - 1).code == 0xFFFF_FFFF
+    with pytest.raises(LocalError, match="a number of 32 bits, not"):
+        errors.Refuse(code)  # type: ignore[arg-type]
