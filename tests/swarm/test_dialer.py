@@ -355,17 +355,21 @@ async def test_a_slot_given_in_the_turn_of_a_cancellation_goes_on_to_the_next() 
         setup.at(address, 1)
     first, second, third = (asyncio.ensure_future(setup.dialer.dial(None, [address])) for address in (FIRST, SECOND, THIRD))
     await settle()
-    admit = setup.dialer._admit
+    admit, its_future = setup.dialer._admit, next(iter(setup.dialer._waiting)).reservation
+    attempt = next(task for task in asyncio.all_tasks() if task._fut_waiter is its_future)
 
     def cancel_in_that_turn(address: Multiaddr, peer: PeerId | None) -> Reservation:
         if address == SECOND:
-            asyncio.get_running_loop().call_soon(second.cancel)
+            asyncio.get_running_loop().call_soon(attempt.cancel)
+            second.cancel()
         return admit(address, peer)
 
     setup.dialer._admit = cancel_in_that_turn
     assert (await third).address == THIRD
     assert (await first).address == FIRST
     assert second.cancelled()
+    assert attempt.cancelled()
+    assert setup.held["connections"] == 2
     assert now() == pytest.approx(2)
 
 

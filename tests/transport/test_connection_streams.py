@@ -247,6 +247,17 @@ async def test_nobody_waits_for_streams_that_only_linger() -> None:
         peer.io.abort()
 
 
+async def test_a_connection_whose_stream_ids_are_used_up_says_so() -> None:
+    async with network() as net:
+        station = net.station()
+        peer, connection = await raw_accept(net, station)
+        connection.mux._table._next_id = (1 << 32) + 1
+        with pytest.raises(ConnectionClosed, match="used up"):
+            await connection.open_stream(["/any"])
+        assert counts(station).get("streams_outbound") is None
+        peer.io.abort()
+
+
 async def test_who_waits_to_open_a_stream_learns_of_the_end() -> None:
     async with network() as net:
         alice, bob = net.station(Limits(streams_outbound_per_connection=1)), net.station()
