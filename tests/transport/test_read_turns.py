@@ -5,7 +5,7 @@ import gc
 import weakref
 
 from cortexnet.testing.loop import VirtualTimeLoop
-from cortexnet.transport.read_turns import CHUNK_SIZE, ReadTurns, turns_of
+from cortexnet.transport.read_turns import _TURN, CHUNK_SIZE, ReadTurns, turns_of
 from tests.support.pairs import settle
 
 
@@ -38,7 +38,7 @@ async def test_a_little_time_is_carried_over() -> None:
     for _ in range(9):
         turns.spend(0.0001)
     assert not turns._renewing
-    turns.spend(0.0095)
+    turns.spend(0.95 * _TURN)
     assert turns.is_over
 
 
@@ -48,7 +48,7 @@ async def test_who_was_put_off_comes_in_order_and_only_as_far_as_the_time_reache
 
     def work(number: int) -> None:
         served.append(number)
-        turns.spend(0.006)
+        turns.spend(0.6 * _TURN)
 
     for number in range(5):
         turns.defer(lambda number=number: work(number))
