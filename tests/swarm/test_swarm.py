@@ -357,6 +357,21 @@ async def test_over_the_nodes_memory_the_peer_that_holds_most_loses_its_largest_
         assert server.resources.memory.used < 600_000
 
 
+async def test_it_is_not_who_comes_last_that_loses_but_who_holds_most() -> None:
+    async with homes(3, Limits(memory=600_000)) as (server, light, heavy):
+        address = await server.listen()
+        heavy_connection, light_connection = [await home.swarm.dial(server.peer_id, [address]) for home in (heavy, light)]
+        streams = [await heavy_connection.open_stream(["/hang"], confirm=True) for _ in range(2)]
+        for stream, size in zip(streams, (220_000, 230_000), strict=True):
+            await stream.write(bytes(size))
+        await settle()
+        last = await light_connection.open_stream(["/hang"], confirm=True)
+        await last.write(bytes(200_000))
+        await settle()
+        assert [stream.failure is None for stream in (*streams, last)] == [True, False, True]
+        assert server.resources.memory.used < 600_000
+
+
 async def test_memory_that_no_stream_holds_is_not_waited_for() -> None:
     async with homes(2, Limits(memory=100_000)) as (alice, bob):
         connection = await alice.swarm.dial(bob.peer_id, [await bob.listen()])
