@@ -80,7 +80,7 @@ class Node:
         self._on_disconnected: list[Observer] = []
         self._peerstore = Peerstore(self.config.limits)
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
-        self._messenger = Messenger(self.identity, self, limits=self.config.limits, signed=self.config.signed_messages)
+        self._messenger = Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
         self._scope: Scope | None = None
         self._running: _Running | None = None
         self._fault: BaseException | None = None
@@ -228,6 +228,7 @@ class Node:
 
         A handler that raises resets the stream, and the caller gets RequestFailed; `raise Refuse(code)` chooses its code. It is
         cancelled when the caller gives up. `framing` is "varint" (a length in front) or "eof" (rust's request-response codecs).
+        A request has at most `size_limit` bytes. Raises LocalError as `handle`, and for a framing or a limit that is none.
         """
         limits = self.config.limits
         self._protocols.handle(protocol, responder(handler, limits=limits, framing=framing, size_limit=size_limit))
@@ -280,10 +281,6 @@ class Node:
         async with deadline(timeout, f"a request to {peer}"), self.stream(peer, protocol) as stream:
             return await request(stream, data, framing=framing, size_limit=size_limit)
 
-    async def open_stream(self, peer: AnyPeer, protocols: Sequence[str], *, confirm: bool = False) -> Stream:
-        """As `stream`, for callers that close it themselves."""
-        return await self._run.host.open_stream(_peer(peer), protocols, confirm=confirm)
-
     def on_message(self, handler: MessageHandler) -> None:
         """Let `handler` get the messages that peers `send` to this node, verified; what it returns goes into the receipt.
 
@@ -303,17 +300,27 @@ class Node:
     async def broadcast(
         self, peers: Iterable[AnyPeer], data: bytes, *, timeout: float | None = None
     ) -> dict[PeerId, Receipt | CortexError]:
-        """`send` the same data to each of the peers: the receipt of each, or why there is none. `timeout` is that of one."""
+        """`send` the same data to each of the peers: the receipt of each, or why there is none. `timeout` is that of one.
+
+        Raises LocalError for more than 1 MiB. Cancelled: messages under way are given up.
+        """
         return await self._messenger.broadcast([_peer(peer) for peer in peers], data, timeout=timeout)
 
     async def ping(self, peer: AnyPeer, *, timeout: float | None = None) -> float:
-        """Seconds of one round trip. Raises PeerTimeout after `timeout` (10 s), DialFailed, NegotiationFailed, Ended."""
+        """Seconds of one round trip; the peer is dialed if need be, which does not count.
+
+        Raises PeerTimeout after `timeout` seconds (`Limits.ping_timeout`), DialFailed, NegotiationFailed, Ended.
+        Cancelled: nothing is left.
+        """
         run = self._run
         connection = await run.swarm.dial(_peer(peer))
         return await run.pinger.ping(connection, timeout=timeout)
 
     async def identify(self, peer: AnyPeer) -> PeerInfo:
-        """What the peer says about itself: protocols, addresses, versions. Raises DialFailed, RemoteError, Ended."""
+        """What the peer says about itself by now: protocols, addresses, versions. It is dialed if need be, and asked once.
+
+        Raises DialFailed, and what came of asking: RemoteError, Ended. Cancelled: nothing is left.
+        """
         run = self._run
         connection = await run.swarm.dial(_peer(peer))
         return await run.identify.identified(connection)

@@ -181,7 +181,7 @@ class Identify:
         conversation = self._conversation(connection)
         if conversation.pending is None:
             if conversation.error is not None:
-                raise conversation.error
+                raise conversation.error.with_traceback(None)  # else it grows with each time it is raised
             if conversation.is_identified:
                 return self._info(connection, conversation)
         return await self.identify(connection)

@@ -6,7 +6,7 @@ See `message` for what is signed and why it can be shown to others.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Protocol, final
+from typing import final
 
 from cortexnet.errors import CortexError, LocalError, ProtocolViolation
 from cortexnet.host.deadline import deadline
@@ -26,11 +26,8 @@ MessageHandler = Callable[[Message], Awaitable[bytes | None]]
 """Gets what peers say; what it returns goes back in the receipt."""
 
 
-class StreamOpener(Protocol):
-    """Reaches peers: the host."""
-
-    async def open_stream(self, peer: PeerId, protocols: Sequence[str], *, confirm: bool = False) -> Stream:
-        """A stream to the peer, who is dialed if need be."""
+OpenStream = Callable[[PeerId, Sequence[str]], Awaitable[Stream]]
+"""Opens a stream to a peer, who is dialed if need be."""
 
 
 @final
@@ -44,7 +41,7 @@ class Messenger:
     def __init__(
         self,
         identity: Identity,
-        host: StreamOpener,
+        open_stream: OpenStream,
         *,
         limits: Limits,
         signed: bool = True,
@@ -52,7 +49,7 @@ class Messenger:
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._identity = identity
-        self._host = host
+        self._open_stream = open_stream
         self._limits = limits
         self._signed = signed
         self._size_limit = size_limit
@@ -90,7 +87,7 @@ class Messenger:
         self._sequence = max(now, self._sequence + 1)
         message = Message(sender=self._identity.peer_id, recipient=peer, sequence=self._sequence, unix_ns=now, data=data)
         frame = self._frame(message, is_signed=self._signed)
-        async with deadline(timeout, f"a message to {peer}"), await self._host.open_stream(peer, [PROTOCOL]) as stream:
+        async with deadline(timeout, f"a message to {peer}"), await self._open_stream(peer, [PROTOCOL]) as stream:
             answer = await request(stream, frame, size_limit=self._size_limit + OVERHEAD)
             receipt = Receipt.decode_frame(answer, is_signed=self._signed)
             if not receipt.is_for(message):

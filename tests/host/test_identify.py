@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -678,3 +679,16 @@ async def test_a_connection_that_is_gone_can_not_be_told_anything() -> None:
                 with pytest.raises(CortexError):
                     await call
         assert identify._conversations == {}
+
+
+async def test_an_error_that_is_told_again_and_again_does_not_grow() -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        identify = identify_of(alice)
+        connection, _ = await net.connect(alice, bob)  # bob does not speak identify
+        lengths = []
+        for _ in range(5):
+            with pytest.raises(NegotiationFailed) as caught:
+                await identify.identified(connection)
+            lengths.append(len(list(traceback.walk_tb(caught.tb))))
+        assert lengths[1:] == [lengths[1]] * 4

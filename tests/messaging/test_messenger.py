@@ -27,7 +27,9 @@ NOW = 1_700_000_000_000_000_000
 
 
 def messenger_of(station: Station, *, signed: bool = True, size_limit: int = 1_000) -> Messenger:
-    return Messenger(station.identity, station, limits=station.limits, signed=signed, size_limit=size_limit, unix_ns=lambda: NOW)
+    return Messenger(
+        station.identity, station.open_stream, limits=station.limits, signed=signed, size_limit=size_limit, unix_ns=lambda: NOW
+    )
 
 
 async def keep(message: Message) -> bytes | None:
@@ -258,7 +260,7 @@ class Unreachable:
 async def test_a_broadcast_has_a_bounded_number_under_way() -> None:
     async with network() as net:
         alice, host = net.station(), Unreachable()
-        messenger = Messenger(alice.identity, host, limits=alice.limits)
+        messenger = Messenger(alice.identity, host.open_stream, limits=alice.limits)
         peers = [PeerId.from_bytes(b"\x00\x01" + bytes([number])) for number in range(BROADCAST_CONCURRENCY + 3)]
         outcomes = await messenger.broadcast(peers, b"hello")
         assert {type(outcome) for outcome in outcomes.values()} == {DialFailed}
@@ -269,7 +271,7 @@ async def test_a_broadcast_has_a_bounded_number_under_way() -> None:
 async def test_a_cancelled_broadcast_gives_up_what_is_under_way() -> None:
     async with network() as net:
         alice, host = net.station(), Unreachable()
-        messenger = Messenger(alice.identity, host, limits=alice.limits)
+        messenger = Messenger(alice.identity, host.open_stream, limits=alice.limits)
         peers = [PeerId.from_bytes(b"\x00\x01" + bytes([number])) for number in range(3)]
         task = asyncio.ensure_future(messenger.broadcast(peers, b"hello"))
         await asyncio.sleep(0.5)
@@ -282,6 +284,6 @@ async def test_a_cancelled_broadcast_gives_up_what_is_under_way() -> None:
 async def test_each_recipient_of_a_broadcast_has_its_own_time() -> None:
     async with network() as net:
         alice, host = net.station(), Unreachable()
-        messenger = Messenger(alice.identity, host, limits=alice.limits)
+        messenger = Messenger(alice.identity, host.open_stream, limits=alice.limits)
         outcomes: dict[PeerId, Receipt | CortexError] = await messenger.broadcast([net.station().peer_id], b"", timeout=0.5)
         assert {type(outcome) for outcome in outcomes.values()} == {PeerTimeout}
