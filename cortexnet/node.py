@@ -73,7 +73,7 @@ class Node:
         self.identity = identity or Identity.generate()
         self.config = config or Config()
         self._listen = [self._own(address) for address in listen]
-        self._bootstrap = [_address(address) for address in bootstrap]
+        self._bootstrap = list(dict.fromkeys([_address(address) for address in bootstrap]))
         self._announce = [self._own(address) for address in self.config.announce]
         self._protocols = Protocols()
         self._on_connected: list[Observer] = []
@@ -453,6 +453,9 @@ class _Running:
             await self.identify.identify(connection)
         except CortexError as error:
             log.debug("identify of %s failed: %s", connection.peer_id, error)
+        except Exception as error:  # boundary: a bug that one peer's answer brings out costs its connection, not the node
+            log.warning("identify of %s failed: %r", connection.peer_id, error, exc_info=True)
+            connection.abort()
 
     async def _keep_bootstrapping(self, address: Multiaddr, count: int) -> None:
         """Dial one bootstrap peer until that succeeded once: a dead one is a warning, no failure."""
@@ -465,6 +468,8 @@ class _Running:
                 return
             except CortexError as error:
                 log.warning("bootstrap peer %s can't be used now: %s", address, error)
+            except Exception as error:  # boundary: a bug on the way to one bootstrap peer is not the end of the node
+                log.warning("bootstrap peer %s can't be used now: %r", address, error, exc_info=True)
             finally:
                 self._bootstrap_done[address] = None
                 if len(self._bootstrap_done) == count:

@@ -71,6 +71,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
+    "cortexnet/node.py:_Running._identify",  # a bug in what is done about a new connection costs it
+    "cortexnet/node.py:_Running._keep_bootstrapping",  # a source of peers that fails is tried again
 }
 
 

@@ -211,6 +211,50 @@ async def test_a_dead_bootstrap_peer_is_tried_again_and_holds_up_nobody() -> Non
             assert bob.peers == [identity.peer_id]
 
 
+async def test_a_bootstrap_peer_that_is_named_twice_is_waited_for_once() -> None:
+    async with node(SimulatedNetwork(), "alice", bootstrap=["/memory/40", "/memory/40"]) as alice:
+        await asyncio.wait_for(alice.ready(), 10)
+
+
+async def test_a_bug_on_the_way_to_a_bootstrap_peer_is_not_the_end_of_the_node(caplog: pytest.LogCaptureFixture) -> None:
+    bugs = [ZeroDivisionError("a bug")]
+
+    def observe(_: Connection) -> None:
+        if bugs:
+            raise bugs.pop()
+
+    network = SimulatedNetwork()
+    async with node(network, "alice") as alice:
+        bob = node(network, "bob", listen=[], bootstrap=alice.addresses)
+        bob.watch(connected=observe)
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        async with bob:
+            await bob.ready()
+            assert bob.peers == []
+            await asyncio.sleep(61)
+            assert bob.peers == [alice.peer_id]
+    assert "can't be used now: ZeroDivisionError('a bug')" in caplog.text
+
+
+async def test_a_bug_that_a_peer_brings_out_when_it_identifies_itself_costs_its_connection(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bug(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    network = SimulatedNetwork()
+    async with node(network, "alice") as alice, node(network, "bob", listen=[]) as bob:
+        assert alice._running is not None
+        monkeypatch.setattr(alice._running.identify, "identify", bug)
+        await bob.dial(alice.addresses)
+        await asyncio.sleep(1)
+        assert (alice.peers, bob.peers) == ([], [])
+        assert "failed: ZeroDivisionError('a bug')" in caplog.text
+        monkeypatch.undo()
+        await bob.dial(alice.addresses)
+        assert alice.peers == [bob.peer_id]
+
+
 # --- streams and requests
 
 
