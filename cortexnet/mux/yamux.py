@@ -100,9 +100,7 @@ class Yamux:
         return stream.id
 
     def can_open(self) -> bool:
-        if self._ended or self._table.can_open():
-            return not self._ended
-        return self._table.lacks_place() and self._longest_lingering(ours=True) is not None
+        return not self._ended and (self._table.can_open() or self._table.can_replace(self._lingering.stream_ids))
 
     def knows(self, stream_id: int) -> bool:
         return stream_id in self._streams
@@ -489,13 +487,11 @@ class Yamux:
 
     def _reset_a_lingering(self, *, ours: bool) -> bool:
         """Make room for a new stream: the one longest closed goes."""
-        stream_id = self._longest_lingering(ours=ours)
-        if stream_id is not None:
-            self.reset(stream_id)
-        return stream_id is not None
-
-    def _longest_lingering(self, *, ours: bool) -> int | None:
-        return next((stream_id for stream_id in self._lingering.stream_ids() if self._streams[stream_id].ours is ours), None)
+        for stream_id in self._lingering.stream_ids():
+            if self._streams[stream_id].ours is ours:
+                self.reset(stream_id)
+                return True
+        return False
 
     def _receive_fin(self, stream: YamuxStream | None, events: list[MuxEvent]) -> None:
         if stream is None or stream.finished:

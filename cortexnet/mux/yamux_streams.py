@@ -1,5 +1,6 @@
 """The streams of a yamux session, and how many there are of each kind."""
 
+from collections.abc import Callable
 from typing import final
 
 from cortexnet.errors import ConnectionClosed, LimitExceeded, ProtocolViolation
@@ -29,6 +30,10 @@ class StreamTable:
     def lacks_place(self) -> bool:
         """Whether nothing but our own limit is in the way of another stream of ours."""
         return self.unacknowledged < self._config.ack_backlog and self.outbound >= self._config.max_outbound_streams
+
+    def can_replace(self, lingering: Callable[[], list[int]]) -> bool:
+        """Whether one could be opened in place of one of ours that only lingers."""
+        return self.lacks_place() and any(self.by_id[stream_id].ours for stream_id in lingering())
 
     def open(self, now: float) -> YamuxStream:
         """A new stream of ours. Raises LimitExceeded where `can_open` is False, ConnectionClosed once all ids were used."""
