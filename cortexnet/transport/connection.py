@@ -195,7 +195,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._turns.is_over:
             self._kept = bytes(data)
             self._pause_reading()
-            self._turns.defer(self._receive_kept)
+            self._turns.defer(self._receive_kept, is_light=len(data) <= _SMALL_CHUNK)
             return
         self._receive_data(data)
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 CHUNK_SIZE = 131_072
 """Bytes one connection takes in at a time."""
 _KEPT_SIZE = 65_537  # of an incomplete record: the longest Noise frame and its length
-_TURN = 0.010  # seconds a turn of the loop may spend on reading, all connections together
+_TURN = 0.005  # seconds a turn of the loop may spend on reading, all connections together
 _CARRIED = 0.001  # below this, spent time is carried over: a call to begin a new turn costs more than it is worth
 
 
@@ -22,7 +22,8 @@ class ReadTurns:
         # The loop itself is not kept: it would keep its own entry in `_turns` alive for ever.
         self._spent = 0.0
         self._renewing = False
-        self._deferred: deque[Callable[[], None]] = deque()
+        self._light: deque[Callable[[], None]] = deque()
+        self._heavy: deque[Callable[[], None]] = deque()
         self._buffer: memoryview | None = None
         if isinstance(loop, BaseSelectorEventLoop):
             self._buffer = memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE))
@@ -46,9 +47,12 @@ class ReadTurns:
         if self._spent > _CARRIED:
             self._renew_soon()
 
-    def defer(self, resume: Callable[[], None]) -> None:
-        """Call `resume` in a later turn, after those that came before; it spends time in its turn."""
-        self._deferred.append(resume)
+    def defer(self, resume: Callable[[], None], *, is_light: bool = False) -> None:
+        """Call `resume` in a later turn, after those that came before; it spends time in its turn.
+
+        Light is what brought little: it does not wait for all that brought much, but for one at a time.
+        """
+        (self._light if is_light else self._heavy).append(resume)
         self._renew_soon()
 
     def _renew_soon(self) -> None:
@@ -60,12 +64,12 @@ class ReadTurns:
         self._renewing = False
         self._spent = 0.0
         try:
-            for _ in range(len(self._deferred)):
-                if self.is_over:
-                    break
-                self._deferred.popleft()()
+            for _ in range(max(len(self._light), len(self._heavy))):
+                for waiting in (self._light, self._heavy):
+                    if waiting and not self.is_over:
+                        waiting.popleft()()
         finally:  # an error of one must not stop the others for ever
-            if self._deferred:
+            if self._light or self._heavy:
                 self._renew_soon()
 
 

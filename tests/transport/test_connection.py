@@ -79,7 +79,7 @@ class NoTimeLeft:
     def spend(self, seconds: float) -> None:
         pass
 
-    def defer(self, resume: Callable[[], None]) -> None:
+    def defer(self, resume: Callable[[], None], *, is_light: bool = False) -> None:
         self.deferred.append(resume)
 
     def resume(self) -> None:

@@ -60,6 +60,22 @@ async def test_who_was_put_off_comes_in_order_and_only_as_far_as_the_time_reache
     assert sorted({count for count in counts if count}) == [2, 4, 5]
 
 
+async def test_who_brought_little_waits_for_one_at_a_time_of_those_who_brought_much() -> None:
+    turns = ReadTurns(asyncio.get_running_loop())
+    served: list[str] = []
+
+    def work(name: str) -> None:
+        served.append(name)
+        turns.spend(0.001)
+
+    for name in ("much 1", "much 2", "much 3"):
+        turns.defer(lambda name=name: work(name))
+    for name in ("little 1", "little 2"):
+        turns.defer(lambda name=name: work(name), is_light=True)
+    await settle(1)
+    assert served == ["little 1", "much 1", "little 2", "much 2", "much 3"]
+
+
 async def test_who_is_put_off_again_waits_for_another_turn() -> None:
     turns = ReadTurns(asyncio.get_running_loop())
     served = []
