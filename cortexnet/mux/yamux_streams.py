@@ -1,6 +1,6 @@
 """The streams of a yamux session, and how many there are of each kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import final
 
 from cortexnet.errors import ConnectionClosed, LimitExceeded, ProtocolViolation
@@ -31,7 +31,7 @@ class StreamTable:
         """Whether nothing but our own limit is in the way of another stream of ours."""
         return self.unacknowledged < self._config.ack_backlog and self.outbound >= self._config.max_outbound_streams
 
-    def can_replace(self, lingering: Callable[[], list[int]]) -> bool:
+    def can_replace(self, lingering: Callable[[], Iterable[int]]) -> bool:
         """Whether one could be opened in place of one of ours that only lingers."""
         return self.lacks_place() and any(self.by_id[stream_id].ours for stream_id in lingering())
 
