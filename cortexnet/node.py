@@ -212,8 +212,9 @@ class Node:
     def handle(self, protocol: str, handler: StreamHandler, *, extended: bool = False) -> None:
         """Run `handler` in a task of its own for each stream that a peer opens for `protocol`; also before the start.
 
-        A handler that returns closes its stream, one that raises resets it, `raise Refuse(code)` with a code of its choice.
-        `extended` lets one connection have 1,024 streams of it at a time, not 256. Raises LocalError where there is one already.
+        A handler that returns closes its stream, one that raises resets it, `raise Refuse(code)` with a code of its choice. It is
+        cancelled where this side ends the connection, or 2 s (`limits.connection_close_timeout`) after the other side or the
+        network did: until then its reads and writes end by themselves. `extended` lets one connection have 1,024 streams of it at a time, not 256. Raises LocalError where there is one already.
         """
         self._protocols.handle(protocol, handler, extended=extended)
 
