@@ -214,7 +214,8 @@ class Node:
 
         A handler that returns closes its stream, one that raises resets it, `raise Refuse(code)` with a code of its choice. It is
         cancelled where this side ends the connection, or 2 s (`limits.connection_close_timeout`) after the other side or the
-        network did: until then its reads and writes end by themselves. `extended` lets one connection have 1,024 streams of it at a time, not 256. Raises LocalError where there is one already.
+        network did: until then its reads and writes end by themselves. `extended` lets one connection have 1,024 streams of it
+        at a time, not 256. Raises LocalError where there is one already.
         """
         self._protocols.handle(protocol, handler, extended=extended)
 
