@@ -7,7 +7,6 @@ environment says about writing one. In processor time, as loading waits for noth
 import asyncio
 import json
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -33,7 +32,9 @@ print(json.dumps({"package": imported - started, "node": usable - started}))
 
 
 async def measure_imports(times: int) -> Figures:
-    """Medians of so many fresh interpreters, in ms: what the package adds, and what `from cortexnet import Node` adds.
+    """The least of so many fresh interpreters, in ms: what the package adds, and what `from cortexnet import Node` adds.
+
+    The least, as whatever else runs on the machine can only add to it, by half and more.
 
     The package loads its names when they are first used, so the second figure is the one that a program pays.
     """
@@ -42,7 +43,7 @@ async def measure_imports(times: int) -> Figures:
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         await fresh_interpreter(environment)  # writes the bytecode and warms the file cache
         runs = [await fresh_interpreter(environment) for _ in range(times)]
-    return {name: statistics.median(run[name] for run in runs) * 1e3 for name in runs[0]}
+    return {name: min(run[name] for run in runs) * 1e3 for name in runs[0]}
 
 
 async def fresh_interpreter(environment: Mapping[str, str]) -> Figures:

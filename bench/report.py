@@ -7,11 +7,26 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from bench.half import Figures
-from bench.workloads import ALL, WORKLOADS, Goal, Measure, Workload
+from bench.workloads import ALL, ATTACKS, WORKLOADS, Goal, Measure, Workload
 
 SUBJECT: Final = "cortexnet"
 """The kind that the goals are about."""
 HEADINGS: Final = ("workload", "measure", *ALL, "goal", "reached", "mark")
+ATTACK_HEADINGS: Final = (
+    "attack",
+    "attacks, /s",
+    "calm: p50, µs",
+    "p99",
+    "attacked: p50, µs",
+    "p99",
+    "× calm",
+    "lost",
+    "left: counters",
+    "descriptors",
+    "MiB",
+    "mark",
+)
+ATTACK_COLUMNS: Final = ("rate", "calm_p50", "calm_p99", "p50", "p99", "times", "lost", "counters", "descriptors", "growth")
 Rounds: TypeAlias = Mapping[str, Sequence[float]]
 """One measure of one workload: the figures of all rounds, by kind."""
 
@@ -32,7 +47,7 @@ class Samples:
 
     def measured(self) -> Iterator[tuple[Workload, Measure, Rounds]]:
         """What there are figures of, in the order of the list of workloads."""
-        for workload in WORKLOADS:
+        for workload in (*WORKLOADS, *ATTACKS):
             for measure in workload.measures:
                 rounds = self.rounds.get(workload.name, {}).get(measure.key)
                 if rounds:
@@ -54,12 +69,16 @@ class Verdict:
 def judge(workload: Workload, measure: Measure, goal: Goal, rounds: Rounds) -> Verdict:
     reached = None
     if SUBJECT in rounds and (goal.against is None or goal.against in rounds):
-        reached = statistics.median(rounds[SUBJECT])
+        reached = typical(measure, rounds[SUBJECT])
         if goal.against is not None:
             reached /= statistics.median(rounds[goal.against])
     mark = "not measured" if reached is None else "pass" if goal.is_met(reached) else "MISSED"
     scale = measure.unit if goal.against is None else f"× {goal.against}"
     return Verdict(workload.name, measure.key, f"{goal.relation} {goal.bound:,g} {scale}", reached, mark)
+
+
+def typical(measure: Measure, values: Sequence[float]) -> float:
+    return max(values) if measure.is_worst else statistics.median(values)
 
 
 def verdicts(samples: Samples) -> list[Verdict]:
@@ -79,6 +98,8 @@ def table(samples: Samples) -> list[Sequence[str]]:
     """One row for each goal, or for each measure without one: `HEADINGS` name the columns."""
     rows: list[Sequence[str]] = []
     for workload, measure, rounds in samples.measured():
+        if workload in ATTACKS:
+            continue
         figures = [workload.name, f"{measure.key}, {measure.unit}", *(spread(rounds.get(kind)) for kind in ALL)]
         judged = [judge(workload, measure, goal, rounds) for goal in measure.goals]
         for verdict in judged:
@@ -87,6 +108,24 @@ def table(samples: Samples) -> list[Sequence[str]]:
         if not judged:
             rows.append((*figures, "", "", ""))
     return rows
+
+
+def attack_table(samples: Samples) -> list[Sequence[str]]:
+    """One row for each attack: `ATTACK_HEADINGS` name the columns."""
+    rows: dict[str, dict[str, str]] = {}
+    missed: dict[str, list[str]] = {}
+    for workload, measure, rounds in samples.measured():
+        if workload not in ATTACKS:
+            continue
+        rows.setdefault(workload.name, {})[measure.key] = short(typical(measure, rounds[SUBJECT]))
+        for goal in measure.goals:
+            verdict = judge(workload, measure, goal, rounds)
+            if verdict.mark != "pass":
+                missed.setdefault(workload.name, []).append(f"{measure.key} {verdict.goal}")
+    return [
+        (name, *(row.get(key, "–") for key in ATTACK_COLUMNS), f"MISSED: {', '.join(missed[name])}" if name in missed else "pass")
+        for name, row in rows.items()
+    ]
 
 
 def spread(values: Sequence[float] | None) -> str:
@@ -99,20 +138,31 @@ def spread(values: Sequence[float] | None) -> str:
 def short(value: float | None) -> str:
     if value is None:
         return "–"
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    digits = 0 if abs(value) >= 100 or value == 0 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}"
 
 
+def tables(samples: Samples) -> list[list[Sequence[str]]]:
+    """Those that have a row, each with its headings."""
+    both = [[HEADINGS, *table(samples)], [ATTACK_HEADINGS, *attack_table(samples)]]
+    return [rows for rows in both if len(rows) > 1]
+
+
 def as_text(samples: Samples) -> str:
-    rows = [HEADINGS, *table(samples)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return "\n\n".join(aligned(rows) for rows in tables(samples))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def as_markdown(samples: Samples, title: str) -> str:
-    lines = [f"# {title}", "", f"| {' | '.join(HEADINGS)} |", f"|{' --- |' * len(HEADINGS)}"]
-    lines += [f"| {' | '.join(row)} |" for row in table(samples)]
-    lines += ["", "Median of the rounds [least–most]. Ratios are ratios of medians."]
-    lines += [f"- {workload.name}: {workload.meaning}" for workload in WORKLOADS if workload.name in samples.rounds]
+    lines = [f"# {title}"]
+    for headings, *rows in tables(samples):
+        lines += ["", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines += ["", "Median of the rounds [least–most]; what must never happen is their worst. Ratios are ratios of medians."]
+    lines += [f"- {workload.name}: {workload.meaning}" for workload in (*WORKLOADS, *ATTACKS) if workload.name in samples.rounds]
     lines += [f"- not measured: {failure}" for failure in samples.failures]
     return "\n".join(lines) + "\n"

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Final
 
 from bench import report
+from bench.attack import measure_attack
 from bench.go_peer import GO, build
 from bench.half import Task
 from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
-from bench.workloads import BY_NAME, WORKLOADS, Workload
+from bench.workloads import ATTACKS, BY_NAME, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
 PROFILED: Final = (CEILING, CORTEXNET)
@@ -47,15 +48,19 @@ def main() -> int:
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    lines = [f"  {workload.name:14}{workload.meaning}" for workload in WORKLOADS]
-    lines.append(f"  {'profile':14}where the time of bulk goes: cipher, system calls, Python")
+    lines = [f"  {workload.name:18}{workload.meaning}" for workload in WORKLOADS]
+    lines.append(f"  {'attack':18}all of these: round trips of an honest peer, and what is left when everybody has gone")
+    lines += [f"    {workload.name:16}{workload.meaning}" for workload in ATTACKS]
+    lines.append(f"  {'profile':18}where the time of bulk goes: cipher, system calls, Python")
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure cortexnet against a ceiling for pure Python and against go-libp2p, and mark the goals.",
         epilog="workloads:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("workloads", nargs="*", metavar="workload", type=workload_name, help="all by default")
+    parser.add_argument(
+        "workloads", nargs="*", metavar="workload", type=workload_name, help="all but attack and profile by default"
+    )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds; the report has their medians (default 5)")
     parser.add_argument("--no-go", action="store_true", help="leave out go-libp2p")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
@@ -66,9 +71,13 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def workload_name(text: str) -> str:
-    if text not in BY_NAME and text != "profile":
+    if text not in BY_NAME and text not in ("attack", "profile"):
         raise argparse.ArgumentTypeError(f"there is no workload {text!r}")
     return text
+
+
+def chosen(names: Sequence[str]) -> Sequence[Workload]:
+    return [workload for name in names for workload in (ATTACKS if name == "attack" else (BY_NAME[name],))] or WORKLOADS
 
 
 async def measure(options: argparse.Namespace, samples: report.Samples) -> str:
@@ -81,7 +90,7 @@ async def measure(options: argparse.Namespace, samples: report.Samples) -> str:
             kinds[GO.name] = GO
         except MeasurementFailed as error:
             samples.failures.append(f"go-libp2p, in all workloads: {error}")
-    workloads = [BY_NAME[name] for name in options.workloads] or WORKLOADS
+    workloads = chosen(options.workloads)
     for number in range(options.rounds):
         for workload in workloads:
             print(f"round {number + 1} of {options.rounds}: {workload.name}", file=sys.stderr)
@@ -99,6 +108,8 @@ async def measure_round(workload: Workload, kinds: Sequence[Kind], samples: repo
         try:
             if workload.name == "import":
                 figures = await measure_imports(workload.amount)
+            elif workload in ATTACKS:
+                figures = await measure_attack(Task(workload.name, workload.amount))
             else:
                 figures = await measure_pair(kind, Task(workload.name, workload.amount))
         except MeasurementFailed as error:

@@ -29,6 +29,8 @@ class Measure:
     key: str
     unit: str
     goals: tuple[Goal, ...] = ()
+    is_worst: bool = False
+    """Whether the worst of all rounds is judged, not their median: what must never happen, and not mostly not."""
 
 
 @final
@@ -80,9 +82,47 @@ WORKLOADS: Final = (
     Workload(
         "import",
         "processor time: what `import cortexnet` and `from cortexnet import Node` add to asyncio and cryptography",
-        5,
+        9,
         (Measure("package", "ms", (Goal("≤", 50),)), Measure("node", "ms", (Goal("≤", 50),))),
         ("cortexnet",),
     ),
 )
-BY_NAME: Final = {workload.name: workload for workload in WORKLOADS}
+
+ATTACKED: Final = (
+    Measure("calm_p50", "µs"),
+    Measure("calm_p99", "µs"),
+    Measure("p50", "µs"),
+    Measure("rate", "/s"),
+    Measure("lost", "", (Goal("≤", 0),), is_worst=True),
+    Measure("counters", "", (Goal("≤", 0),), is_worst=True),
+    Measure("descriptors", "", (Goal("≤", 0),), is_worst=True),
+    Measure("growth", "MiB", (Goal("≤", 2),)),
+)
+OF_CONNECTIONS: Final = (Measure("p99", "µs"), Measure("times", "× calm", (Goal("≤", 5),)), *ATTACKED)
+OF_FRAMES: Final = (Measure("p99", "µs", (Goal("≤", 25_000),)), Measure("times", "× calm"), *ATTACKED)
+
+
+def attack(name: str, meaning: str, measures: tuple[Measure, ...]) -> Workload:
+    """The attack of that name of `bench.attacker`; calm and attack are measured for two seconds each."""
+    return Workload(f"attack_{name}", meaning, 2, measures, ("cortexnet",))
+
+
+ATTACKS: Final = (
+    attack("none", "a process that only computes: what the system's scheduling does", OF_CONNECTIONS),
+    attack("raising", "streams whose handler raises, 32 at a time", OF_CONNECTIONS),
+    attack("vanishing", "peers with a stream under way that are killed, 16 at a time", OF_CONNECTIONS),
+    attack("garbage", "sockets with random bytes or another protocol on them, 64 open", OF_CONNECTIONS),
+    attack("bursts", "400 sockets opened at once, and closed a little later", OF_CONNECTIONS),
+    attack("stalled", "100 handshakes that get one byte a second, begun again once a second", OF_CONNECTIONS),
+    attack("silent", "300 sockets without a byte, opened again once a second", OF_CONNECTIONS),
+    attack("data_1", "data frames of one byte on one stream, as fast as they are read", OF_FRAMES),
+    attack("data_2", "data frames of two bytes on one stream, as fast as they are read", OF_FRAMES),
+    attack("data_crowd", "data frames of one byte from eight peers", OF_FRAMES),
+    attack("pings", "pings, from a peer that comes back when it is thrown out", OF_FRAMES),
+    attack("syns", "streams opened without a protocol", OF_FRAMES),
+    attack("syn_crowd", "streams opened without a protocol by eight peers", OF_FRAMES),
+    attack("resets", "streams opened and reset", OF_FRAMES),
+    attack("requests", "streams opened, their handler asked for, and reset", OF_FRAMES),
+    attack("credits", "window updates of one byte", OF_FRAMES),
+)
+BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ATTACKS)}
