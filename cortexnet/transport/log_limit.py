@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import final
 from weakref import WeakKeyDictionary
 
@@ -12,11 +11,13 @@ INTERVAL = 10.0
 
 
 @final
-@dataclass(slots=True)
 class _Kind:
-    begun: float
-    shown: int = 0
-    hidden: int = 0
+    __slots__ = ("begun", "hidden", "shown")
+
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self.shown = 0
+        self.hidden = 0
 
 
 @final
