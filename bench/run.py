@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -99,7 +100,7 @@ async def measure(options: argparse.Namespace, samples: report.Samples) -> str:
 
 
 def turns(workload: Workload, kinds: dict[str, Kind], number: int) -> list[Kind]:
-    present = [kinds[name] for name in workload.kinds if name in kinds]
+    present = [kinds[name] for name in workload.kinds if name in kinds and not (workload.go_half and GO.name not in kinds)]
     return present[::-1] if number % 2 else present
 
 
@@ -111,11 +112,20 @@ async def measure_round(workload: Workload, kinds: Sequence[Kind], samples: repo
             elif workload in ATTACKS:
                 figures = await measure_attack(Task(workload.name, workload.amount))
             else:
-                figures = await measure_pair(kind, Task(workload.name, workload.amount))
+                figures = await measure_pair(halves(kind, workload), Task(workload.task or workload.name, workload.amount))
         except MeasurementFailed as error:
             samples.failures.append(f"{workload.name} of {kind.name}: {error}")
         else:
             samples.add(workload, kind.name, figures)
+
+
+def halves(kind: Kind, workload: Workload) -> Kind:
+    """The kind, with one half from go where the workload wants that."""
+    if kind is CORTEXNET and workload.go_half == "server":
+        return replace(kind, start_server=GO.start_server)
+    if kind is CORTEXNET and workload.go_half == "client":
+        return replace(kind, start_client=GO.start_client)
+    return kind
 
 
 async def print_profile() -> int:

@@ -43,10 +43,20 @@ class Workload:
     amount: int
     measures: tuple[Measure, ...]
     kinds: tuple[KindName, ...] = ALL
+    task: str = ""
+    """What the halves are told to do; empty: the workload's name."""
+    go_half: Literal["", "server", "client"] = ""
+    """Which half is go's where cortexnet is measured."""
 
 
 BULK: Final = (Measure("rate", "MB/s", (Goal("≥", 0.7, "ceiling"), Goal("≥", 1.5, "go"))),)
 CROWDED: Final = (Measure("p50", "µs"), Measure("p99", "µs", (Goal("≤", 20_000),)))
+
+
+def crossing(name: str, meaning: str, task: str, amount: int, go_half: Literal["server", "client"], unit: str) -> Workload:
+    """One half of each, to be compared with two of go's: the slower half decides, and it is not to be ours."""
+    return Workload(name, meaning, amount, (Measure("rate", unit, (Goal("≥", 0.9, "go"),)),), STACKS, task, go_half)
+
 
 WORKLOADS: Final = (
     Workload("bulk_up", "1 GiB to the server on one stream, 64 KiB writes", 1 << 30, BULK),
@@ -78,6 +88,10 @@ WORKLOADS: Final = (
     ),
     Workload("crowded_up", "100 bytes there and back beside five uploads on the same connection", 300, CROWDED, STACKS),
     Workload("crowded_down", "100 bytes there and back beside five downloads on the same connection", 300, CROWDED, STACKS),
+    crossing("bulk_to_go", "1 GiB on one stream from cortexnet to go", "bulk_up", 1 << 30, "server", "MB/s"),
+    crossing("bulk_from_go", "1 GiB on one stream from go to cortexnet", "bulk_up", 1 << 30, "client", "MB/s"),
+    crossing("messages_to_go", "100-byte messages from cortexnet to go", "messages", 300_000, "server", "/s"),
+    crossing("messages_from_go", "100-byte messages from go to cortexnet", "messages", 300_000, "client", "/s"),
     Workload("idle", "memory of the server for each idle connection", 200, (Measure("each", "KiB", (Goal("≤", 40),)),), STACKS),
     Workload(
         "import",
