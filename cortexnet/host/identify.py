@@ -15,6 +15,7 @@ from cortexnet.host.deadline import deadline
 from cortexnet.host.identify_message import PROTOCOLS_SENT, decode
 from cortexnet.host.peer_info import PeerInfo as PeerInfo
 from cortexnet.host.peer_info import SelfDescription, believed, is_near
+from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -195,7 +196,7 @@ class Identify:
         number = self._conversation(connection).peer.description.next_number()
         async with deadline(self._limits.identify_timeout, f"a push of {connection.peer_id}"):
             parts = await self._read_parts(stream)
-        self._learn(connection, parts, number, is_push=True)
+        await step_turns().run(lambda: self._learn(connection, parts, number, is_push=True))
 
     def disconnected(self, connection: Connection) -> None:
         """The connection is gone; with the last one of a peer all it has told is forgotten."""
@@ -210,7 +211,7 @@ class Identify:
         limit = deadline(self._limits.identify_timeout, f"identify of {connection.peer_id}")
         async with limit, await connection.open_stream([PROTOCOL]) as stream:
             parts = await self._read_parts(stream)
-        return self._learn(connection, parts, number, is_push=False)
+        return await step_turns().run(lambda: self._learn(connection, parts, number, is_push=False))
 
     async def _read_parts(self, stream: Stream) -> list[bytes]:
         limits, parts = self._limits, list[bytes]()

@@ -10,6 +10,7 @@ from typing import final
 
 from cortexnet.errors import CortexError, LocalError, ProtocolViolation
 from cortexnet.host.deadline import deadline
+from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.message import OVERHEAD, Message, Receipt, signed_frame, unsigned_frame
@@ -65,13 +66,15 @@ class Messenger:
         run = blameless(handler)
 
         async def receive(request: Request) -> bytes:
-            message = Message.decode_frame(request.data, size_limit=self._size_limit, is_signed=self._signed)
+            message = await step_turns().run(
+                lambda: Message.decode_frame(request.data, size_limit=self._size_limit, is_signed=self._signed)
+            )
             if message.sender != request.peer_id or message.recipient != self._identity.peer_id:
                 raise ProtocolViolation(f"a message of {message.sender} to {message.recipient} came from {request.peer_id} to us")
             data = await run(message) or b""
             self._check_size(data)
             receipt = Receipt.of(message, unix_ns=self._unix_ns(), data=data)
-            return self._frame(receipt, is_signed=message.proof is not None)
+            return await step_turns().run(lambda: self._frame(receipt, is_signed=message.proof is not None))
 
         return verified_responder(receive, limits=self._limits, size_limit=self._size_limit + OVERHEAD)
 

@@ -12,6 +12,7 @@ SHELLS = {
     "cortexnet.host.identify",
     "cortexnet.host.perf",
     "cortexnet.host.ping",
+    "cortexnet.host.step_turns",
     "cortexnet.identity.identity",
     "cortexnet.messaging.messenger",
     "cortexnet.messaging.request",
