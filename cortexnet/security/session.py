@@ -19,12 +19,14 @@ class SecureSession(Protocol):
     """What early muxer negotiation agreed on, or None: then multistream-select decides inside the channel."""
     error: RemoteError | None
     """Set once the peer sent what can't be decrypted; the session is closed then."""
+    has_backlog: bool
+    """Whether `decrypt` stopped at its share of records: call it again with the rest, whether more bytes have come or not."""
 
     def encrypt(self, parts: Sequence[bytes | bytearray | memoryview]) -> bytes | bytearray:
         """The parts, joined, as ciphertext that is ready for the wire. The caller owns the result; it is never reused."""
 
     def decrypt(self, data: bytes | memoryview) -> tuple[list[bytes], int]:
-        """The plaintexts of the complete records in front, and how many bytes of `data` they took.
+        """The plaintexts of the complete records in front, and how many bytes of `data` they took; see `has_backlog`.
 
         The rest must be presented again, with more bytes behind it. Never raises for the peer's bytes: after a bad record the
         plaintexts before it are returned, `error` is set, and every later call returns ([], len(data)).

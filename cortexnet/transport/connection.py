@@ -206,14 +206,17 @@ class Connection(asyncio.BufferedProtocol):
         self._receive(plaintexts, now)
         if self._session.error is not None:
             self._fail(self._session.error)
+        elif self._session.has_backlog:
+            self._pause_reading()
+            self._turns.defer(self._receive_kept)
         self._turns.spend(self.loop.time() - now if len(data) > _SMALL_CHUNK else _SMALL_CHUNK_TIME)
 
     def _receive_kept(self) -> None:
-        """The chunk that came when this turn's time was over."""
+        """The chunk that came when this turn's time was over, or records beyond the share of one turn."""
         if self.error is None:
             kept, self._kept = self._kept, b""
             self._receive_data(memoryview(kept))
-            if not self.mux.has_backlog:
+            if not self.mux.has_backlog and not self._session.has_backlog:
                 self._resume_reading()
 
     def _receive(self, plaintexts: Sequence[bytes], now: float) -> None:
@@ -244,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
         now = self.loop.time()
         self._receive([b""], now)
         self._turns.spend(self.loop.time() - now)
-        if not self.mux.has_backlog:
+        if not self.mux.has_backlog and not self._session.has_backlog:
             self._resume_reading()
 
     def _pause_reading(self) -> None:
@@ -586,8 +589,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive_rest(self) -> None:
         """What had come, and waited for its turn, when the socket was lost."""
-        kept, self._kept = self._kept, b""
-        self._receive(self._session.decrypt(kept)[0], self.loop.time())
-        for _ in range(_LAST_SHARES):
-            if self.mux.has_backlog:
-                self._receive([b""], self.loop.time())
+        session, now, rest = self._session, self.loop.time(), self._kept
+        for share in range(_LAST_SHARES):
+            if share == 0 or session.has_backlog:
+                plaintexts, used = session.decrypt(rest)
+                rest = rest[used:]
+                self._receive(plaintexts, now)
+            elif self.mux.has_backlog:
+                self._receive([b""], now)

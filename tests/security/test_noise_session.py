@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cortexnet.errors import ProtocolViolation
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.security.noise_session import CUT, MAX_PLAINTEXT, NoiseSession
+from cortexnet.security.noise_session import CUT, FRAMES_AT_ONCE, MAX_PLAINTEXT, NoiseSession
 
 if TYPE_CHECKING:
     from cortexnet.security.session import SecureSession
@@ -127,6 +127,34 @@ def test_empty_frames_are_legal_and_left_out() -> None:
     data = frame(0, b"") + frame(1, b"a") + frame(2, b"")
     assert reader.decrypt(data) == ([b"a"], len(data))
     assert reader.error is None
+
+
+@pytest.mark.parametrize("plaintext", [b"", b"x"])
+@pytest.mark.parametrize("count", [FRAMES_AT_ONCE - 1, FRAMES_AT_ONCE, FRAMES_AT_ONCE + 1, 3 * FRAMES_AT_ONCE])
+def test_of_many_small_frames_a_thousand_are_decrypted_at_a_time(count: int, plaintext: bytes) -> None:
+    """128 KiB of empty frames, which nobody needs, would take 13 ms."""
+    waiting, got = b"".join(frame(number, plaintext, b"b") for number in range(count)), b""
+    reader = session(b"a", b"b")
+    size, rounds = len(waiting) // count, 0
+    while waiting:
+        plaintexts, used = reader.decrypt(waiting)
+        assert used <= FRAMES_AT_ONCE * size
+        assert reader.has_backlog or used == len(waiting)
+        got += b"".join(plaintexts)
+        waiting = waiting[used:]
+        rounds += 1
+    assert got == count * plaintext
+    assert rounds == -(-count // FRAMES_AT_ONCE)
+    assert reader.decrypt(b"") == ([], 0)
+    assert not reader.has_backlog
+
+
+def test_a_bad_frame_leaves_no_backlog() -> None:
+    reader = session(b"a", b"b")
+    good = b"".join(frame(number, b"x", b"b") for number in range(FRAMES_AT_ONCE - 1))
+    plaintexts, _ = reader.decrypt(good + b"\x00\x10" + bytes(16) + frame(FRAMES_AT_ONCE, b"x", b"b"))
+    assert len(plaintexts) == FRAMES_AT_ONCE - 1
+    assert (reader.error is not None, reader.has_backlog) == (True, False)
 
 
 def test_plaintexts_survive_the_buffer_they_were_read_from() -> None:

@@ -125,6 +125,54 @@ async def test_frames_that_wait_keep_more_from_being_read_also_where_the_time_of
         assert max(waiting) < 300_000
 
 
+def empty_record(peer: RawPeer) -> bytes:
+    session = peer.session
+    nonce = bytes(4) + session._sent.to_bytes(8, "little")
+    session._sent += 1
+    return b"\x00\x10" + session._encrypt(nonce, b"", None)
+
+
+async def test_empty_records_take_a_thousand_a_turn_and_what_follows_is_not_lost() -> None:
+    """128 KiB hold 7,000 of them, which take 13 ms to decrypt and bring nothing."""
+    async with hosted() as (peer, connection, _):
+        peer.send(opened(1), data(1, propose("/echo")))
+        await peer.until(lambda: peer.body(1))
+        shares: list[int] = []
+        decrypt = connection._session.decrypt
+
+        def count(chunk: memoryview) -> tuple[list[bytes], int]:
+            plaintexts, used = decrypt(chunk)
+            shares.append(used // 18)
+            return plaintexts, used
+
+        connection._session.decrypt = count  # type: ignore[method-assign]
+        peer.io.write(b"".join([empty_record(peer) for _ in range(20_000)]))
+        peer.send(data(1, b"hello"))
+        await peer.until(lambda: peer.body(1).endswith(b"hello"))
+        assert max(shares) <= 1_000
+        assert connection._io.is_reading()
+
+
+async def test_records_that_waited_for_their_turn_are_not_lost_with_the_socket() -> None:
+    received = []
+
+    async def collect(stream: Stream) -> None:
+        received.append(await stream.read_all(limit=10_000))
+
+    async with hosted() as (peer, connection, station):
+        station.handle("/collect", collect)
+        peer.send(opened(1), data(1, propose("/collect")))
+        await peer.until(lambda: peer.body(1))
+        peer.send_records(*[data(1, b"x")] * 3_000, data(1, b"the last words") + ended(1))
+        connection._turns = NoTimeLeft()
+        await settle()
+        assert connection._kept
+        connection._io.abort()
+        await connection.closed
+        await settle()
+        assert received == [b"x" * 3_000 + b"the last words"]
+
+
 async def test_a_chunk_for_which_the_turn_has_no_time_left_is_taken_in_later() -> None:
     async with hosted() as (peer, connection, _):
         peer.send(opened(1), data(1, propose("/echo") + b"hello"))
