@@ -83,6 +83,8 @@ class Identity:
             raise
         except OSError as error:
             raise _storage_failed(path, error) from error
+        except ValueError as error:  # a zero byte in the name
+            raise StorageFailed(f"no file has such a name: {error}", path=ascii(path)) from error
         if _HAS_MODES and stat.S_IMODE(mode) & 0o077:
             log.warning("others may read the private key in %s (mode %o): chmod 600 it", path, stat.S_IMODE(mode))
         if not data.strip():

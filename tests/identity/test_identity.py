@@ -302,3 +302,9 @@ def test_two_processes_end_with_one_key(path: Path) -> None:
     ]
     printed = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert printed == [str(Identity.load(path).peer_id)] * 2
+
+
+@pytest.mark.parametrize("load", [Identity.load, Identity.load_or_create])
+def test_a_name_that_no_file_can_have_is_a_failure_like_others(load: Callable[[str], Identity]) -> None:
+    with pytest.raises(StorageFailed, match="no file has such a name"):
+        load("key\0file")
