@@ -14,6 +14,7 @@ from cortexnet import (
     Identity,
     Limits,
     LocalError,
+    Message,
     Multiaddr,
     NegotiationFailed,
     Node,
@@ -21,6 +22,7 @@ from cortexnet import (
     PeerId,
     PeerTimeout,
     ProtocolViolation,
+    Receipt,
     Refuse,
     Request,
     RequestFailed,
@@ -307,6 +309,37 @@ async def test_identify_and_ping_work_between_nodes() -> None:
         await asyncio.sleep(1)
         assert ECHO in (await bob.identify(alice.peer_id)).protocols
         assert await bob.ping(alice.peer_id) >= 0
+
+
+async def test_a_message_is_answered_by_a_receipt_that_can_be_shown_to_others() -> None:
+    heard: list[bytes] = []
+
+    async def hear(message: Message) -> bytes:
+        heard.append(message.data)
+        return b"thanks"
+
+    async with two() as (alice, bob):
+        alice.on_message(hear)
+        receipt = await bob.send(alice.peer_id, b"hello", timeout=5)
+        assert (heard, receipt.data, receipt.sender) == ([b"hello"], b"thanks", alice.peer_id)
+        assert receipt.proof is not None
+        assert Receipt.open_proof(receipt.proof).digest == receipt.digest
+        outcomes = await bob.broadcast([alice.peer_id, str(SOMEBODY)], b"to all")
+        assert isinstance(outcomes[alice.peer_id], Receipt)
+        assert isinstance(outcomes[SOMEBODY], DialFailed)
+        with pytest.raises(LocalError, match="has a handler already"):
+            alice.on_message(hear)
+
+
+async def test_a_node_measures_throughput_where_the_peer_allows_it() -> None:
+    network = SimulatedNetwork()
+    config = Config(transports=["memory"], memory_network=network.host("alice"), perf=True)
+    async with node(network, "alice", config=config) as alice, node(network, "bob") as bob:
+        await bob.dial(alice.addresses)
+        result = await bob.perf(alice.peer_id, upload=100_000, download=50_000)
+        assert (result.uploaded, result.downloaded) == (100_000, 50_000)
+        with pytest.raises(NegotiationFailed):
+            await alice.perf(bob.peer_id, download=1)
 
 
 # --- who watches
