@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 CHUNK_SIZE = 131_072
 """Bytes one connection takes in at a time."""
 _KEPT_SIZE = 65_537  # of an incomplete record: the longest Noise frame and its length
-_TURN = 0.005  # seconds a turn of the loop may spend on reading, all connections together
+_HALF_TURN = 0.0025  # seconds a turn of the loop may spend on what was just read, and again on what was put off
 _CARRIED = 0.001  # below this, spent time is carried over: a call to begin a new turn costs more than it is worth
 
 
@@ -39,7 +39,7 @@ class ReadTurns:
     @property
     def is_over(self) -> bool:
         """Whether this turn's time is used up: copy the chunk, pause, and `defer`."""
-        return self._spent >= _TURN
+        return self._spent >= _HALF_TURN
 
     def spend(self, seconds: float) -> None:
         """Time that went into one chunk."""
@@ -58,7 +58,8 @@ class ReadTurns:
     def _renew_soon(self) -> None:
         if not self._renewing:
             self._renewing = True
-            asyncio.get_running_loop().call_soon(self._renew)
+            # A timer that is due runs after what was just read, call_soon before it: who has not been put off comes first.
+            asyncio.get_running_loop().call_later(0, self._renew)
 
     def _renew(self) -> None:
         self._renewing = False
@@ -69,6 +70,7 @@ class ReadTurns:
                     if waiting and not self.is_over:
                         waiting.popleft()()
         finally:  # an error of one must not stop the others for ever
+            self._spent = 0.0
             if self._light or self._heavy:
                 self._renew_soon()
 

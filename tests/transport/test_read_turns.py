@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import socket
 import weakref
 
 from cortexnet.testing.loop import VirtualTimeLoop
-from cortexnet.transport.read_turns import _TURN, CHUNK_SIZE, ReadTurns, turns_of
+from cortexnet.transport.read_turns import _HALF_TURN, CHUNK_SIZE, ReadTurns, turns_of
 from tests.support.pairs import settle
 
 
@@ -38,7 +39,7 @@ async def test_a_little_time_is_carried_over() -> None:
     for _ in range(9):
         turns.spend(0.0001)
     assert not turns._renewing
-    turns.spend(0.95 * _TURN)
+    turns.spend(0.95 * _HALF_TURN)
     assert turns.is_over
 
 
@@ -48,7 +49,7 @@ async def test_who_was_put_off_comes_in_order_and_only_as_far_as_the_time_reache
 
     def work(number: int) -> None:
         served.append(number)
-        turns.spend(0.6 * _TURN)
+        turns.spend(0.6 * _HALF_TURN)
 
     for number in range(5):
         turns.defer(lambda number=number: work(number))
@@ -66,14 +67,38 @@ async def test_who_brought_little_waits_for_one_at_a_time_of_those_who_brought_m
 
     def work(name: str) -> None:
         served.append(name)
-        turns.spend(0.001)
+        turns.spend(0.0001)
 
     for name in ("much 1", "much 2", "much 3"):
         turns.defer(lambda name=name: work(name))
     for name in ("little 1", "little 2"):
         turns.defer(lambda name=name: work(name), is_light=True)
-    await settle(1)
+    await settle(2)
     assert served == ["little 1", "much 1", "little 2", "much 2", "much 3"]
+
+
+async def test_what_was_just_read_comes_before_what_was_put_off_and_has_time_of_its_own() -> None:
+    turns, loop, served = ReadTurns(asyncio.get_running_loop()), asyncio.get_running_loop(), []
+
+    def read() -> None:
+        served.append(f"read, {'put off' if turns.is_over else 'worked on'}")
+
+    def work() -> None:
+        served.append("put off")
+        turns.spend(_HALF_TURN)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.send(b"x")
+        turns.spend(_HALF_TURN)
+        turns.defer(work)
+        turns.defer(work)
+        loop.add_reader(theirs, read)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        loop.remove_reader(theirs)
+    assert served[:4] == ["read, put off", "put off", "read, worked on", "put off"]
 
 
 async def test_who_is_put_off_again_waits_for_another_turn() -> None:
@@ -86,7 +111,7 @@ async def test_who_is_put_off_again_waits_for_another_turn() -> None:
             turns.defer(again)
 
     turns.defer(again)
-    await asyncio.sleep(0)
+    await settle(2)
     assert len(served) == 1
     await settle(5)
     assert len(served) == 3

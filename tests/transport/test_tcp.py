@@ -113,6 +113,7 @@ async def test_many_sockets_wait_and_few_of_them_are_accepted_at_once() -> None:
             connected.close()
         listener.close()
 
+
 async def test_a_place_that_is_taken_is_an_error_of_the_systems_and_nothing_is_held() -> None:
     async with network(tcp=True) as net:
         station = net.station()
