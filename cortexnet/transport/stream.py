@@ -414,13 +414,14 @@ class Stream:
     def _advance(self, negotiation: Driver[str | None]) -> None:
         """Go on negotiating with what has come."""
         muxer = self._muxer
-        if muxer.knows(self._id):
-            has_ended = muxer.is_finished(self._id)
-            negotiation.advance()
-            self._is_complete = has_ended and not muxer.knows(self._id)
-            data = negotiation.data_to_send()
-            if data and muxer.knows(self._id):
-                self._send_line(data)
+        if not muxer.knows(self._id):
+            return  # it was reset in the same breath; the event that says so, and why, comes next
+        has_ended = muxer.is_finished(self._id)
+        negotiation.advance()
+        self._is_complete = has_ended and not muxer.knows(self._id)
+        data = negotiation.data_to_send()
+        if data and muxer.knows(self._id):
+            self._send_line(data)
         if negotiation.error is not None:
             self._negotiation_failed(negotiation.error)
         elif negotiation.done:

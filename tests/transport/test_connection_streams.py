@@ -289,6 +289,28 @@ async def test_at_the_peers_backlog_opening_waits_for_acknowledgements() -> None
             stream.reset()
 
 
+@pytest.mark.parametrize("answer", [b"", ANSWER, ANSWER[:5], ANSWER + b"\x05/any\n"], ids=["nothing", "header", "half", "yes"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_stream_that_is_reset_for_a_limit_says_so_whatever_came_before(answer: bytes, together: bool) -> None:
+    """It looked like a peer that does not speak the protocol, where header and reset came in one record."""
+    async with network() as net:
+        station = net.station()
+        peer, connection = await raw_accept(net, station)
+        stream = await connection.open_stream(["/any"])
+        frames = [acked(1), *([data(1, answer)] if answer else []), reset(1, StreamCode.LIMIT_EXCEEDED)]
+        if together:
+            peer.send(*frames)
+        else:
+            for frame in frames:
+                peer.send(frame)
+                await settle()
+        with pytest.raises(StreamReset) as caught:
+            await stream.read()
+        assert caught.value.code == StreamCode.LIMIT_EXCEEDED
+        stream.reset()
+        peer.io.abort()
+
+
 async def test_an_unsupported_protocol_shows_at_once_where_it_is_asked_for() -> None:
     async with network() as net:
         alice, bob = net.station(), net.station()
