@@ -53,6 +53,8 @@ def _with_fields(text: str, owner: type) -> str:
         for node, below in pairwise(block):
             is_field = isinstance(node, ast.Assign | ast.AnnAssign)
             if is_field and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-                declared = ast.unparse(node).removeprefix("self.")
+                declared = ast.unparse(node)
+                if declared.startswith("self."):  # what an attribute begins with is of no interest
+                    declared = declared.removeprefix("self.").partition(" = ")[0]
                 found.append(f"{declared}\n{indent(inspect.cleandoc(str(below.value.value)), '    ')}")
     return "\n\n".join([part for part in (inspect.cleandoc(text), "\n".join(found)) if part])

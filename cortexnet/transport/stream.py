@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, final
 
+from cortexnet.documented import documented
 from cortexnet.errors import (
     Busy,
     ConnectionClosed,
@@ -32,6 +33,7 @@ Bytes = bytes | bytearray | memoryview
 
 
 @final
+@documented
 class Stream:
     """A pipe of bytes in both directions to one protocol of one peer.
 
