@@ -12,6 +12,7 @@ from cortexnet.mux.yamux_stream import YamuxStream
 
 _PINNED = 65_536  # a piece that was read in part is held whole
 _SMALLEST_PIECES = 512  # the mean size, at the worst: see Inbox
+_FIRST_WINDOW = INITIAL_WINDOW + PIECE_OVERHEAD * INITIAL_WINDOW // _SMALLEST_PIECES  # bytes of memory one takes when it is full
 _SPARE = 4  # this part of the memory is never taken for growth, but left for first windows and for readers who wait
 
 
@@ -91,12 +92,22 @@ class Holdings:
         while self.demands:
             stream_id, size = next(iter(self.demands.items()))
             stream = self._streams[stream_id]
-            if not self._cover(stream, max(size, stream.window.target)):
+            if not self._cover(stream, max(size, stream.window.target), self._first_windows(stream)):
                 break
             del self.demands[stream_id]
             stream.window.demand = size
             granted.append(stream)
         return granted
+
+    def _first_windows(self, asking: YamuxStream) -> int:
+        """What the first windows of all other streams may come to hold yet; nothing while no demand is granted.
+
+        One demand at a time always goes on. More wait, or what is granted to everybody unasked could pass the cap.
+        """
+        if all(not stream.window.demand for stream in self._streams.values()):
+            return 0
+        others = [stream for stream in self._streams.values() if not (stream.reserved or stream.is_draining or stream is asking)]
+        return sum(max(_FIRST_WINDOW - stream.charged, 0) for stream in others)
 
     def remove(self, stream: YamuxStream) -> list[YamuxStream]:
         """The stream is gone; demands that can be granted now."""

@@ -132,7 +132,8 @@ def test_demands_are_granted_whole_and_in_order() -> None:
 
 
 def test_giving_up_a_demand_that_waits_lets_the_next_one_through() -> None:
-    account = Account(2 * reservation(MIB))
+    first_window = INITIAL_WINDOW + PIECE_OVERHEAD * INITIAL_WINDOW // 512
+    account = Account(2 * reservation(MIB) + first_window)
     assert account.demand(0, MIB) == [0]
     assert account.demand(1, MIB + 1) == []
     assert account.demand(2, MIB) == []
