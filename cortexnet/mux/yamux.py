@@ -143,11 +143,12 @@ class Yamux:
     def _remove(self, stream: YamuxStream) -> None:
         """Forget a stream; data of it that is still on its way is paid for in advance."""
         self._table.remove(stream)
+        if self._body_stream is stream:
+            self._body_stream = None
+            stream.window.credit -= self._body_left
         self._tolerance.gone(stream)
         self._drop_output(stream)
         stream.inbox.clear()
-        if self._body_stream is stream:
-            self._body_stream = None
         self._lingering.remove(stream.id)
         self._acks.remove(stream.id)
         self._grant_demands(self._holdings.remove(stream))
@@ -343,7 +344,6 @@ class Yamux:
                 if stream is None or stream.discarding or stream.finished or not 0 < length <= stream.window.credit:
                     self._start_body(stream, stream_id, length)
                 else:
-                    stream.window.credit -= length
                     self._body_left, self._body_stream = length, stream
             else:
                 if word & SYN:
@@ -375,27 +375,28 @@ class Yamux:
             raise ProtocolViolation(f"{length} bytes on stream {stream_id}, {stream.window.credit} were granted")
         elif stream.finished:
             raise ProtocolViolation(f"data on stream {stream_id} after its end")
-        else:
-            stream.window.credit -= length
-            if stream.discarding and length:
-                self._lingering.sent(stream_id)
-                self.timeout_moved = True
         if not length:
             self._tolerance.useless("empty data frames", self._now)
         self._body_left = length
         self._body_stream = stream
 
     def _take_body(self, piece: bytes, events: list[MuxEvent]) -> None:
-        self._body_left -= len(piece)
+        size = len(piece)
+        self._body_left -= size
         stream = self._body_stream
-        if stream is not None and not stream.discarding:
-            inbox = stream.inbox
-            inbox.append(piece)
-            if inbox.size + inbox.position + PIECE_OVERHEAD > stream.charged:
-                self._holdings.arrived(stream)
-            if stream.turn != self._turn:
-                stream.turn = self._turn
-                events.append(StreamReadable(stream.id))
+        if stream is not None:
+            stream.window.credit -= size  # not before: what is on its way is neither unread nor owed
+            if not stream.discarding:
+                inbox = stream.inbox
+                inbox.append(piece)
+                if inbox.size + inbox.position + PIECE_OVERHEAD > stream.charged:
+                    self._holdings.arrived(stream)
+                if stream.turn != self._turn:
+                    stream.turn = self._turn
+                    events.append(StreamReadable(stream.id))
+            else:
+                self._lingering.sent(stream.id)
+                self.timeout_moved = True
         if self._body_ends and not self._body_left:
             self._body_ends = False
             if stream is not None:
@@ -418,10 +419,8 @@ class Yamux:
         if length:
             self._start_body(stream, stream_id, length)
             self._body_ends = bool(flags & FIN)
-        is_useful = bool(length or flags & (SYN | FIN))
-        if flags & ACK and self._table.acknowledge(stream):
-            is_useful = True
-        if not is_useful:
+        is_first_ack = flags & ACK and self._table.acknowledge(stream)
+        if not (length or flags & (SYN | FIN) or is_first_ack):
             self._tolerance.useless("empty data frames", self._now)
         if flags & FIN and not length:
             self._receive_fin(stream, events)

@@ -535,3 +535,25 @@ def test_an_acceptance_may_bring_data_and_credit_at_once() -> None:
     session = open_session()
     stream_id = session.core.open_stream()
     assert session.receive(acked(stream_id, 1_000), data(stream_id, b"x")) == [StreamReadable(stream_id)]
+
+
+def test_a_body_that_is_still_arriving_is_not_granted_twice() -> None:
+    """Credit used to be taken with the header of a frame, and what of its body was still on its way counted as owed."""
+    session = open_session()
+    session.receive(pack(DATA, 1, 200_000) + b"x")
+    session.core.expect(1, INITIAL_WINDOW)
+    assert session.sent() == []
+    assert session.core.read(1, 10) == b"x"
+    session.core.expect(1, INITIAL_WINDOW)
+    assert credits(session, 1) == [1]
+    assert session.receive(bytes(199_999)) == [StreamReadable(1)]
+    assert session.core._streams[1].window.credit == INITIAL_WINDOW - 199_999
+
+
+def test_the_rest_of_a_body_of_a_stream_that_was_reset_is_neither_stray_nor_owed() -> None:
+    session = Session(config=YamuxConfig(stray_data=0))
+    session.receive(opened(1), pack(DATA, 1, 200_000) + b"x")
+    session.core.reset(1)
+    assert session.receive(bytes(199_999), data(1, bytes(62_144))) == []
+    (failed,) = session.receive(data(1, b"x"))
+    assert isinstance(failed, ConnectionFailed)
