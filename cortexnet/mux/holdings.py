@@ -100,14 +100,15 @@ class Holdings:
         return granted
 
     def _first_windows(self, asking: YamuxStream) -> int:
-        """What the first windows of all other streams may come to hold yet; nothing while no demand is granted.
+        """What the first windows of other streams may come to hold yet, half of the memory at the least for those to be opened.
 
-        One demand at a time always goes on. More wait, or what is granted to everybody unasked could pass the cap.
+        Nothing while no demand is granted: one at a time always goes on. More wait, or what is granted to everybody unasked
+        could pass the cap.
         """
-        if all(not stream.window.demand for stream in self._streams.values()):
+        if not any(stream.window.demand for stream in self._streams.values() if stream is not asking):
             return 0
         others = [stream for stream in self._streams.values() if not (stream.reserved or stream.is_draining or stream is asking)]
-        return sum(max(_FIRST_WINDOW - stream.charged, 0) for stream in others)
+        return max(sum(max(_FIRST_WINDOW - stream.charged, 0) for stream in others), self._memory.limit // 2)
 
     def remove(self, stream: YamuxStream) -> list[YamuxStream]:
         """The stream is gone; demands that can be granted now."""

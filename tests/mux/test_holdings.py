@@ -121,7 +121,7 @@ def test_a_demand_never_passes_what_32_bits_can_grant() -> None:
 
 
 def test_demands_are_granted_whole_and_in_order() -> None:
-    account = Account(2 * reservation(MIB))
+    account = Account(4 * reservation(MIB))  # half of it is left to first windows
     assert account.demand(0, MIB) == [0]
     assert account.demand(1, MIB + 1) == []  # does not fit beside the first
     assert account.demand(2, 300_000) == []  # would fit, but comes after
@@ -132,8 +132,7 @@ def test_demands_are_granted_whole_and_in_order() -> None:
 
 
 def test_giving_up_a_demand_that_waits_lets_the_next_one_through() -> None:
-    first_window = INITIAL_WINDOW + PIECE_OVERHEAD * INITIAL_WINDOW // 512
-    account = Account(2 * reservation(MIB) + first_window)
+    account = Account(4 * reservation(MIB))
     assert account.demand(0, MIB) == [0]
     assert account.demand(1, MIB + 1) == []
     assert account.demand(2, MIB) == []

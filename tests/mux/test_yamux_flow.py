@@ -438,7 +438,7 @@ def test_a_demand_that_was_granted_can_be_filled_whatever_the_pieces_are(size: i
 
 
 def test_demands_come_in_turn() -> None:
-    session = open_session(streams=3, memory=Budget(reservation(2 * MIB)))
+    session = open_session(streams=3, memory=Budget(2 * (reservation(MIB) + reservation(MIB // 2))))  # half is for first windows
     session.core.expect(1, 2 * MIB)
     session.core.expect(3, MIB)
     session.core.expect(5, MIB // 2)
