@@ -210,7 +210,7 @@ class Yamux:
         self.has_output = self._sender.has_output
 
     def _queue_reset(self, stream_id: int, code: int) -> None:
-        self._queue(pack(WINDOW_UPDATE | RST, stream_id, min(code, MAX_CREDIT)))
+        self._queue(pack(WINDOW_UPDATE | RST, stream_id, max(0, min(code, MAX_CREDIT))))
 
     # --- reading -----------------------------------------------------------------------------------------------------------
 

@@ -44,3 +44,9 @@ def test_the_end_leaves_in_one_record_with_the_last_byte() -> None:
     session.close_write(stream_id)
     assert b"".join(session.data_to_send()) == pack(DATA, stream_id, 7) + b"request" + pack(WINDOW_UPDATE | FIN, stream_id, 0)
     assert not session.has_output
+
+
+def test_a_code_that_does_not_fit_is_sent_as_the_nearest_that_does() -> None:
+    session, stream_id = opened()
+    session.reset(stream_id, -1)
+    assert b"".join(session.data_to_send()) == pack(WINDOW_UPDATE | 8, stream_id, 0)
