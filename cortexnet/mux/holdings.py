@@ -58,9 +58,10 @@ class Holdings:
             stream.window.stop_growth(stream.inbox.size)
         stream.reserved = 0 if stream.is_draining else reservation(stream.window.promised)
         due = max(stream.inbox.charge, stream.reserved)
-        if due < stream.charged:
-            self._memory.release(stream.charged - due)
-            stream.charged = due
+        if due >= stream.charged:
+            return []
+        self._memory.release(stream.charged - due)
+        stream.charged = due
         return self.grantable()
 
     def grow(self, stream: YamuxStream, round_trip: float | None, now: float) -> None:
@@ -84,7 +85,7 @@ class Holdings:
         """The read has ended; its share goes to the next."""
         self.demands.pop(stream.id, None)
         stream.window.demand = 0
-        return self.settle(stream)
+        return self.settle(stream) or self.grantable()  # the turn may be another one's also where nothing was freed
 
     def grantable(self) -> list[YamuxStream]:
         """Demands that fit now, whole and in order; they are charged and no longer wait."""
