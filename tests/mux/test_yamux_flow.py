@@ -557,3 +557,19 @@ def test_the_rest_of_a_body_of_a_stream_that_was_reset_is_neither_stray_nor_owed
     assert session.receive(bytes(199_999), data(1, bytes(62_144))) == []
     (failed,) = session.receive(data(1, b"x"))
     assert isinstance(failed, ConnectionFailed)
+
+
+def test_a_demand_that_was_met_while_it_waited_sends_nothing() -> None:
+    session = open_session(memory=Budget(4 * MIB), streams=3)
+    session.core.expect(1, 3 * MIB)
+    session.core.expect(3, 3 * MIB)  # has to wait
+    session.receive(data(5, bytes(100_000)))
+    session.core.read_exactly(5, 100_000)
+    session.core.expect(5, 200_000)  # and so has this, which comes behind it
+    session.receive(data(5, bytes(40_000)))
+    session.core.read_exactly(5, 40_000)
+    assert credits(session, 5) == [140_000]
+    assert list(session.core._demands) == [3, 5]
+    session.receive(reset(1), reset(3))
+    assert not session.core._demands
+    assert credits(session, 5) == []
