@@ -55,7 +55,7 @@ class Sender:
         self.drained.clear()
 
     def take_record(self, ended: list[YamuxStream], *, full_frames_only: bool) -> list[bytes | bytearray | memoryview]:
-        """Buffers for one record; streams whose last byte and end are among them go to `ended`."""
+        """Buffers for one record; streams whose last byte is among them, and that end with it, go to `ended`."""
         parts: list[bytes | bytearray | memoryview] = []
         room = RECORD_SIZE
         if self.control or self._pongs:
@@ -80,8 +80,11 @@ class Sender:
             else:
                 ready.popleft()
                 if stream.closing:
-                    parts.append(fin(stream.id))
-                    room -= HEADER_SIZE
+                    if room >= HEADER_SIZE:
+                        parts.append(fin(stream.id))
+                        room -= HEADER_SIZE
+                    else:
+                        self.control.append(fin(stream.id))
                     ended.append(stream)
             if stream.stopped and stream.send_window:
                 stream.stopped = False

@@ -170,6 +170,19 @@ def test_a_full_frame_is_cut_short_only_by_control_frames_before_it() -> None:
     assert session.core.queued(1) == HEADER_SIZE
 
 
+@pytest.mark.parametrize(("spare", "records"), [(HEADER_SIZE, 1), (HEADER_SIZE - 1, 2), (0, 2)])
+def test_an_end_that_does_not_fit_into_the_record_goes_into_the_next(spare: int, records: int) -> None:
+    session = open_session()
+    session.core.send(1, bytes(FRAME_SIZE - spare))
+    session.core.close_write(1)
+    sent = []
+    while session.core.has_output:
+        sent.append(b"".join(session.core.data_to_send()))
+        assert len(sent[-1]) <= RECORD_SIZE
+    assert len(sent) == records
+    assert sent[-1].endswith(ended(1))
+
+
 def test_a_frame_is_not_cut_to_fill_a_sliver_of_a_record() -> None:
     session = open_session(streams=2)
     session.core.send(1, bytes(FRAME_SIZE - 4_000))
