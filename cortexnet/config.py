@@ -105,7 +105,9 @@ def yamux_config(limits: Limits) -> YamuxConfig:
     """The bounds of the node as a session of yamux sees them."""
     return YamuxConfig(
         max_window=limits.stream_window,
-        max_inbound_streams=limits.streams_inbound_extended + limits.streams_inbound_per_connection,
+        max_inbound_streams=sum(
+            (limits.streams_inbound_extended, limits.streams_inbound_per_connection, limits.streams_inbound_control)
+        ),
         max_outbound_streams=limits.streams_outbound_per_connection,
         accept_rate=limits.stream_open_rate,
         ping_interval=limits.keep_alive_interval,

@@ -55,6 +55,12 @@ def test_equal_settings_are_equal_and_survive_a_pickle() -> None:
 
 def test_yamux_has_the_bounds_of_the_node() -> None:
     yamux = yamux_config(
-        Limits(stream_window=1 << 20, ping_queue=7, streams_inbound_per_connection=3, streams_inbound_extended=4)
+        Limits(
+            stream_window=1 << 20,
+            ping_queue=7,
+            streams_inbound_per_connection=3,
+            streams_inbound_extended=4,
+            streams_inbound_control=2,
+        )
     )
-    assert (yamux.max_window, yamux.pong_backlog, yamux.max_inbound_streams) == (1 << 20, 7, 7)
+    assert (yamux.max_window, yamux.pong_backlog, yamux.max_inbound_streams) == (1 << 20, 7, 9)
