@@ -9,6 +9,7 @@ from cortexnet.mux.holdings import reservation
 from cortexnet.mux.inbox import PIECE_OVERHEAD
 from cortexnet.mux.muxer import ConnectionFailed, MuxEvent, RoundTripMeasured, StreamOpened, StreamReadable, StreamWasReset
 from cortexnet.mux.window import INITIAL_WINDOW
+from cortexnet.mux.yamux import Yamux
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import ACK, FIN, GO_AWAY, HEADER_SIZE, PING, RST, SYN, WINDOW_UPDATE, pack
 from tests.support.yamux_session import (
@@ -555,3 +556,14 @@ def test_256_kib_in_frames_of_two_bytes_cost_what_256_kib_cost() -> None:
     session.receive(opened(1), *[data(1, b"xy")] * (INITIAL_WINDOW // 2))
     assert session.core.readable_bytes(1) == INITIAL_WINDOW
     assert session.memory.used < INITIAL_WINDOW + 20 * PIECE_OVERHEAD
+
+
+def test_memory_that_is_not_held_by_streams_costs_each_stream_once_and_no_more() -> None:
+    memory = Budget(limit=1000)
+    core = Yamux(initiator=False, memory=memory)
+    core.receive(pack(WINDOW_UPDATE | SYN, 1, 0), 0.0)
+    memory.charge(2000)  # something else is over the cap, and stays so
+    events = core.receive(pack(0, 1, 1) + b"x", 0.0)
+    assert [event for event in events if isinstance(event, StreamWasReset)] == [StreamWasReset(1, 0x1002, by_peer=False)]
+    assert core.stream_count() == 0
+    assert memory.used == 2000
