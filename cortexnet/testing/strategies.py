@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from cortexnet.host.identify_message import IdentifyMessage
 from cortexnet.identity.envelope import PEER_RECORD, Envelope, PeerRecord, Purpose
 from cortexnet.identity.keys import KeyType, PrivateKey, PublicKey
 from cortexnet.identity.peer_id import PeerId
@@ -271,3 +272,20 @@ def yamux_sessions() -> SearchStrategy[bytes]:
 
 def _yamux(kind: int, flags: int, stream_id: int, length: int) -> bytes:
     return pack(">BBHII", 0, kind, flags, stream_id, length)
+
+
+@st.composite
+def identify_messages(draw: st.DrawFn) -> IdentifyMessage:
+    """What peers say about themselves: each field there or not, the signed record a valid one of the same key."""
+    key = draw(private_keys())
+    record = PeerRecord(PeerId.from_public_key(key.public_key), draw(st.integers(0, 2**63 - 1)), ())
+    versions = st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+    return IdentifyMessage(
+        public_key=draw(st.none() | st.just(key.public_key.marshal())),
+        addresses=tuple(draw(st.lists(multiaddrs(), max_size=5))),
+        protocols=tuple(draw(st.lists(protocol_ids(), max_size=8, unique=True))),
+        observed_address=draw(st.none() | multiaddrs()),
+        protocol_version=draw(versions),
+        agent_version=draw(versions),
+        signed_peer_record=draw(st.none() | st.just(record.seal(key))),
+    )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from cortexnet.errors import ProtocolViolation, RemoteError
+from cortexnet.host.identify_message import IdentifyMessage, decode
 from cortexnet.identity.envelope import PEER_RECORD, Envelope, PeerRecord, Purpose
 from cortexnet.identity.keys import KeyType, PrivateKey, PublicKey
 from cortexnet.identity.peer_id import PeerId
@@ -209,3 +210,8 @@ def test_yamux_sessions_end_in_the_same_events_however_cut(data: st.DataObject, 
         return [event for event in events if not event.startswith("StreamReadable")]
 
     assert told(events) == told(pieces)
+
+
+@given(strategies.identify_messages())
+def test_identify_messages_are_read_as_they_were_written(message: IdentifyMessage) -> None:
+    assert decode([message.encode()]) == message
