@@ -6,16 +6,12 @@ from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Self, final
 
-from cortexnet.config import Config, yamux_config
+from cortexnet.config import Config
 from cortexnet.errors import CortexError, LocalError, NotRunning
 from cortexnet.host import perf
 from cortexnet.host.deadline import deadline
 from cortexnet.host.host import Host, Protocols
-from cortexnet.host.identify import PROTOCOL as IDENTIFY
-from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
-from cortexnet.host.identify import Identify, PeerInfo
-from cortexnet.host.ping import PROTOCOL as PING
-from cortexnet.host.ping import Pinger, serve_ping
+from cortexnet.host.identify import PeerInfo
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.message import Receipt
@@ -23,27 +19,19 @@ from cortexnet.messaging.messenger import PROTOCOL as MESSAGE
 from cortexnet.messaging.messenger import MessageHandler, Messenger
 from cortexnet.messaging.request import Framing, RequestHandler, request, responder
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.security.noise import NoiseKeys
+from cortexnet.running import Blueprint, Running
 from cortexnet.swarm.peerstore import Peerstore
-from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.resources import Resources
-from cortexnet.swarm.swarm import Observer, Swarm
+from cortexnet.swarm.swarm import Observer
 from cortexnet.transport.connection import Connection, StreamHandler
-from cortexnet.transport.interfaces import process_descriptor_limit, specific_addresses
+from cortexnet.transport.interfaces import process_descriptor_limit
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
-from cortexnet.transport.tcp import TcpTransport
-from cortexnet.transport.transport import Transport
-from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
 
 log = logging.getLogger(__name__)
 
 AnyAddress = Multiaddr | str
 AnyPeer = PeerId | str
-_BOOTSTRAP_RETRY = 60.0  # seconds between tries of bootstrap peers that did not answer
-_INTERFACES_AGE = (
-    10.0  # seconds; to ask the system for its interfaces takes a millisecond, and any peer may have us say where we are
-)
 
 
 @final
@@ -74,15 +62,23 @@ class Node:
         self.config = config or Config()
         self._listen = [self._own(address) for address in listen]
         self._bootstrap = list(dict.fromkeys([_address(address) for address in bootstrap]))
-        self._announce = [self._own(address) for address in self.config.announce]
         self._protocols = Protocols()
         self._on_connected: list[Observer] = []
         self._on_disconnected: list[Observer] = []
-        self._peerstore = Peerstore(self.config.limits)
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
+        self._blueprint = Blueprint(
+            identity=self.identity,
+            config=self.config,
+            announce=[self._own(address) for address in self.config.announce],
+            protocols=self._protocols,
+            peerstore=Peerstore(self.config.limits),
+            resources=self._resources,
+            on_connected=self._on_connected,
+            on_disconnected=self._on_disconnected,
+        )
         self._messenger = Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
         self._scope: Scope | None = None
-        self._running: _Running | None = None
+        self._running: Running | None = None
         self._fault: BaseException | None = None
         self._ended: asyncio.Future[None] | None = None
 
@@ -97,7 +93,7 @@ class Node:
         self._ended = asyncio.get_running_loop().create_future()
         self._scope = Scope(on_error=self._failed)
         try:
-            self._running = _Running(self, self._scope)
+            self._running = Running(self._blueprint, self._scope)
             await self._running.start(self._listen, self._bootstrap)
         except BaseException:
             await self._close()
@@ -149,7 +145,7 @@ class Node:
         await self._run.bootstrapped.wait()
 
     @property
-    def _run(self) -> "_Running":
+    def _run(self) -> "Running":
         if self._running is None or self._fault is not None:
             raise NotRunning("the node is not running: use it inside `async with node`")
         return self._running
@@ -358,145 +354,6 @@ class StreamOpening:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._stream is not None:
             await self._stream.__aexit__(kind, error, trace)
-
-
-@final
-class _Running:
-    """The parts of a started node."""
-
-    def __init__(self, node: Node, scope: Scope) -> None:
-        config, limits = node.config, node.config.limits
-        muxers = config.muxers if config.early_muxer else ()
-        keys = NoiseKeys.create(node.identity.private_key, muxers)
-        upgrader = Upgrader(
-            keys,
-            node._resources,
-            UpgradeConfig(
-                muxers=config.muxers,
-                yamux=yamux_config(limits),
-                inbound_timeout=limits.upgrade_timeout,
-                negotiation_timeout=limits.negotiation_timeout,
-                close_timeout=limits.connection_close_timeout,
-            ),
-        )
-        self._node = node
-        self._scope = scope
-        self._loop = asyncio.get_running_loop()
-        self._addresses: list[Multiaddr] = []
-        self._addresses_due = 0.0
-        self._bootstrap_done: dict[Multiaddr, None] = {}
-        self.bootstrapped = asyncio.Event()
-        self.swarm = Swarm(
-            node.peer_id,
-            upgrader=upgrader,
-            transports=_transports(config, upgrader),
-            resources=node._resources,
-            peerstore=node._peerstore,
-            resolve=Resolver(limits).resolve_all,
-            acceptor=node._protocols,
-            scope=scope,
-        )
-        self.host = Host(self.swarm, node._peerstore)
-        self.pinger = Pinger(limits)
-        self.identify = Identify(
-            node.identity,
-            self,
-            agent_version=config.agent_version,
-            protocol_version=config.protocol_version,
-            limits=limits,
-            peerstore=node._peerstore,
-        )
-        self.swarm.on_connected = node._on_connected
-        self.swarm.on_disconnected = node._on_disconnected
-        # In front: where an observer of the application raises, ours have been called already.
-        self.swarm.on_connected.insert(0, self._connected)
-        self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected]
-        self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
-        if config.perf:
-            self._builtin[perf.PROTOCOL] = perf.serve_perf
-
-    # what identify asks about its surroundings
-
-    def protocols(self) -> list[str]:
-        return self._node.protocols
-
-    def listen_addresses(self) -> list[Multiaddr]:
-        if self._loop.time() >= self._addresses_due:
-            self._addresses = self._node._announce or specific_addresses(self.swarm.listen_addresses)
-            self._addresses_due = self._loop.time() + _INTERFACES_AGE
-        return list(self._addresses)
-
-    def connections(self) -> list[Connection]:
-        return self.swarm.connections
-
-    async def start(self, listen: Iterable[Multiaddr], bootstrap: Sequence[Multiaddr]) -> None:
-        protocols = self._node._protocols
-        for protocol, handler in self._builtin.items():
-            if not protocols.supports(protocol):  # the application's own comes first
-                protocols.handle(protocol, handler)
-        for address in listen:
-            await self.swarm.listen(address)
-            self._addresses_due = 0.0
-        protocols.on_change = self._protocols_changed
-        for address in bootstrap:
-            self._scope.spawn(self._keep_bootstrapping(address, len(bootstrap)), name=f"bootstrap {address}")
-        if not bootstrap:
-            self.bootstrapped.set()
-
-    def _protocols_changed(self) -> None:
-        if not self._scope.is_closed:
-            self._scope.spawn(self.identify.push_all(), name="identify push")
-
-    def _connected(self, connection: Connection) -> None:
-        self._scope.spawn(self._identify(connection), name=f"identify {connection.peer_id}")
-
-    async def _identify(self, connection: Connection) -> None:
-        try:
-            await self.identify.identify(connection)
-        except CortexError as error:
-            log.debug("identify of %s failed: %s", connection.peer_id, error)
-        except Exception as error:  # boundary: a bug that one peer's answer brings out costs its connection, not the node
-            log.warning("identify of %s failed: %r", connection.peer_id, error, exc_info=True)
-            connection.abort()
-
-    async def _keep_bootstrapping(self, address: Multiaddr, count: int) -> None:
-        """Dial one bootstrap peer until that succeeded once: a dead one is a warning, no failure."""
-        while True:
-            try:
-                peer = await self._node.dial(address)
-                await self._node.identify(peer)
-                return
-            except NotRunning:
-                return
-            except CortexError as error:
-                log.warning("bootstrap peer %s can't be used now: %s", address, error)
-            except Exception as error:  # boundary: a bug on the way to one bootstrap peer is not the end of the node
-                log.warning("bootstrap peer %s can't be used now: %r", address, error, exc_info=True)
-            finally:
-                self._bootstrap_done[address] = None
-                if len(self._bootstrap_done) == count:
-                    self.bootstrapped.set()
-            await asyncio.sleep(_BOOTSTRAP_RETRY)
-
-    async def close(self) -> None:
-        self._node._protocols.on_change = None
-        await self.swarm.close()
-
-    def abort(self) -> None:
-        """Close all sockets, now."""
-        self.swarm.abort()
-
-
-def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:
-    transports: list[Transport] = []
-    for name in config.transports:
-        if name == "tcp":
-            transports.append(TcpTransport(upgrader))
-        elif config.memory_network is not None:
-            from cortexnet.transport.in_memory import InMemoryTransport  # only simulations need it: 2 ms of every start less
-
-            transports.append(InMemoryTransport(upgrader, config.memory_network))
-    return transports
 
 
 def _address(address: AnyAddress) -> Multiaddr:

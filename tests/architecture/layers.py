@@ -17,6 +17,7 @@ SHELLS = {
     "cortexnet.messaging.messenger",
     "cortexnet.messaging.request",
     "cortexnet.node",
+    "cortexnet.running",
     "cortexnet.swarm.dialer",
     "cortexnet.swarm.resolver",
     "cortexnet.swarm.shared_dial",
@@ -64,7 +65,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.swarm",),
     ("cortexnet.host",),
     ("cortexnet.messaging",),
-    ("cortexnet.config", "cortexnet.node"),
+    ("cortexnet.config", "cortexnet.node", "cortexnet.running"),
     ("cortexnet.cli",),
     ("cortexnet.__main__",),
 )
@@ -72,8 +73,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
-    "cortexnet/node.py:_Running._identify",  # a bug in what is done about a new connection costs it
-    "cortexnet/node.py:_Running._keep_bootstrapping",  # a source of peers that fails is tried again
+    "cortexnet/running.py:Running._identify",  # a bug in what is done about a new connection costs it
+    "cortexnet/running.py:Running._keep_bootstrapping",  # a source of peers that fails is tried again
 }
 
 

@@ -146,7 +146,7 @@ async def test_the_system_is_asked_for_its_interfaces_once_in_a_while_however_of
         asked.append(loop.time())
         return listening
 
-    monkeypatch.setattr("cortexnet.node.specific_addresses", addresses)
+    monkeypatch.setattr("cortexnet.running.specific_addresses", addresses)
     async with two() as (alice, bob):
         for _ in range(30):
             async with bob.stream(alice.peer_id, "/ipfs/id/1.0.0") as stream:

@@ -1,0 +1,201 @@
+"""The parts of a started node, and how they are put together. A shell."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from cortexnet.config import Config, yamux_config
+from cortexnet.errors import CortexError, NotRunning
+from cortexnet.host import perf
+from cortexnet.host.host import Host
+from cortexnet.host.identify import PROTOCOL as IDENTIFY
+from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
+from cortexnet.host.identify import Identify
+from cortexnet.host.ping import PROTOCOL as PING
+from cortexnet.host.ping import Pinger, serve_ping
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.security.noise import NoiseKeys
+from cortexnet.swarm.resolver import Resolver
+from cortexnet.swarm.swarm import Swarm
+from cortexnet.transport.connection import Connection
+from cortexnet.transport.interfaces import specific_addresses
+from cortexnet.transport.scope import Scope
+from cortexnet.transport.tcp import TcpTransport
+from cortexnet.transport.transport import Transport
+from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
+
+if TYPE_CHECKING:
+    from cortexnet.host.host import Protocols
+    from cortexnet.identity.identity import Identity
+    from cortexnet.swarm.peerstore import Peerstore
+    from cortexnet.swarm.resources import Resources
+    from cortexnet.swarm.swarm import Observer
+
+log = logging.getLogger(__name__)
+
+_BOOTSTRAP_RETRY = 60.0  # seconds between tries of bootstrap peers that did not answer
+_INTERFACES_AGE = (
+    10.0  # seconds; to ask the system for its interfaces takes a millisecond, and any peer may have us say where we are
+)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """What a node is made of, and what its application has set up before the start."""
+
+    identity: "Identity"
+    config: Config
+    announce: list[Multiaddr]
+    protocols: "Protocols"
+    peerstore: "Peerstore"
+    resources: "Resources"
+    on_connected: "list[Observer]"
+    on_disconnected: "list[Observer]"
+
+
+@final
+class Running:
+    """The parts of a started node."""
+
+    def __init__(self, blueprint: Blueprint, scope: Scope) -> None:
+        config, limits = blueprint.config, blueprint.config.limits
+        muxers = config.muxers if config.early_muxer else ()
+        keys = NoiseKeys.create(blueprint.identity.private_key, muxers)
+        upgrader = Upgrader(
+            keys,
+            blueprint.resources,
+            UpgradeConfig(
+                muxers=config.muxers,
+                yamux=yamux_config(limits),
+                inbound_timeout=limits.upgrade_timeout,
+                negotiation_timeout=limits.negotiation_timeout,
+                close_timeout=limits.connection_close_timeout,
+            ),
+        )
+        self._blueprint = blueprint
+        self._scope = scope
+        self._loop = asyncio.get_running_loop()
+        self._addresses: list[Multiaddr] = []
+        self._addresses_due = 0.0
+        self._bootstrap_done: dict[Multiaddr, None] = {}
+        self.bootstrapped = asyncio.Event()
+        self.swarm = Swarm(
+            blueprint.identity.peer_id,
+            upgrader=upgrader,
+            transports=_transports(config, upgrader),
+            resources=blueprint.resources,
+            peerstore=blueprint.peerstore,
+            resolve=Resolver(limits).resolve_all,
+            acceptor=blueprint.protocols,
+            scope=scope,
+        )
+        self.host = Host(self.swarm, blueprint.peerstore)
+        self.pinger = Pinger(limits)
+        self.identify = Identify(
+            blueprint.identity,
+            self,
+            agent_version=config.agent_version,
+            protocol_version=config.protocol_version,
+            limits=limits,
+            peerstore=blueprint.peerstore,
+        )
+        self.swarm.on_connected = blueprint.on_connected
+        self.swarm.on_disconnected = blueprint.on_disconnected
+        # In front: where an observer of the application raises, ours have been called already.
+        self.swarm.on_connected.insert(0, self._connected)
+        self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected]
+        self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
+        if config.perf:
+            self._builtin[perf.PROTOCOL] = perf.serve_perf
+
+    # what identify asks about its surroundings
+
+    def protocols(self) -> list[str]:
+        return self._blueprint.protocols.names()
+
+    def listen_addresses(self) -> list[Multiaddr]:
+        if self._loop.time() >= self._addresses_due:
+            self._addresses = self._blueprint.announce or specific_addresses(self.swarm.listen_addresses)
+            self._addresses_due = self._loop.time() + _INTERFACES_AGE
+        return list(self._addresses)
+
+    def connections(self) -> list[Connection]:
+        return self.swarm.connections
+
+    async def start(self, listen: Iterable[Multiaddr], bootstrap: Sequence[Multiaddr]) -> None:
+        protocols = self._blueprint.protocols
+        for protocol, handler in self._builtin.items():
+            if not protocols.supports(protocol):  # the application's own comes first
+                protocols.handle(protocol, handler)
+        for address in listen:
+            await self.swarm.listen(address)
+            self._addresses_due = 0.0
+        protocols.on_change = self._protocols_changed
+        for address in bootstrap:
+            self._scope.spawn(self._keep_bootstrapping(address, len(bootstrap)), name=f"bootstrap {address}")
+        if not bootstrap:
+            self.bootstrapped.set()
+
+    def _protocols_changed(self) -> None:
+        if not self._scope.is_closed:
+            self._scope.spawn(self.identify.push_all(), name="identify push")
+
+    def _connected(self, connection: Connection) -> None:
+        self._scope.spawn(self._identify(connection), name=f"identify {connection.peer_id}")
+
+    async def _identify(self, connection: Connection) -> None:
+        try:
+            await self.identify.identify(connection)
+        except CortexError as error:
+            log.debug("identify of %s failed: %s", connection.peer_id, error)
+        except Exception as error:  # boundary: a bug that one peer's answer brings out costs its connection, not the node
+            log.warning("identify of %s failed: %r", connection.peer_id, error, exc_info=True)
+            connection.abort()
+
+    async def _keep_bootstrapping(self, address: Multiaddr, count: int) -> None:
+        """Dial one bootstrap peer until that succeeded once: a dead one is a warning, no failure."""
+        while True:
+            try:
+                await self.identify.identified(await self._dial(address))
+                return
+            except NotRunning:
+                return
+            except CortexError as error:
+                log.warning("bootstrap peer %s can't be used now: %s", address, error)
+            except Exception as error:  # boundary: a bug on the way to one bootstrap peer is not the end of the node
+                log.warning("bootstrap peer %s can't be used now: %r", address, error, exc_info=True)
+            finally:
+                self._bootstrap_done[address] = None
+                if len(self._bootstrap_done) == count:
+                    self.bootstrapped.set()
+            await asyncio.sleep(_BOOTSTRAP_RETRY)
+
+    async def _dial(self, address: Multiaddr) -> Connection:
+        where, named = address.split_peer()
+        if named is None:
+            return await self.swarm.dial_unknown(address)
+        return await self.swarm.dial(PeerId.from_bytes(named), [] if where is None else [where])
+
+    async def close(self) -> None:
+        self._blueprint.protocols.on_change = None
+        await self.swarm.close()
+
+    def abort(self) -> None:
+        """Close all sockets, now."""
+        self.swarm.abort()
+
+
+def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:
+    transports: list[Transport] = []
+    for name in config.transports:
+        if name == "tcp":
+            transports.append(TcpTransport(upgrader))
+        elif config.memory_network is not None:
+            from cortexnet.transport.in_memory import InMemoryTransport  # only simulations need it: 2 ms of every start less
+
+            transports.append(InMemoryTransport(upgrader, config.memory_network))
+    return transports
