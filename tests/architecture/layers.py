@@ -51,6 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.multistream",
         "cortexnet.security",
         "cortexnet.mux",
+        "cortexnet.swarm.access_rules",
         "cortexnet.swarm.counters",
         "cortexnet.swarm.dial_backoff",
         "cortexnet.swarm.dial_plan",
