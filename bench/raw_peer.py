@@ -11,8 +11,8 @@ from cortexnet.identity.keys import PrivateKey
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
 from cortexnet.mux.yamux_frames import DATA, HEADER_SIZE, SYN, TYPE_MASK, WINDOW_UPDATE, pack, unpack_from
-from cortexnet.security.noise import NoiseKeys
-from cortexnet.transport.upgrade import upgrade_outbound
+from cortexnet.security.noise import NoiseChannel, NoiseKeys
+from cortexnet.transport.upgrade_steps import upgrade_outbound
 
 PATIENCE: Final = 10.0
 """Seconds that one step may take; a server under attack is slow."""
@@ -42,7 +42,7 @@ class RawPeer:
         self._received = ByteQueue()
         self._plaintext = ByteQueue()
         keys = NoiseKeys.create(PrivateKey.generate(), [yamux.NAME])
-        driver = Driver(upgrade_outbound(keys, [yamux.NAME], None), self._received.take)
+        driver = Driver(upgrade_outbound([NoiseChannel(keys)], [yamux.NAME], None), self._received.take)
         driver.advance()
         self._socket.sendall(driver.data_to_send())
         while not driver.done:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -17,7 +17,9 @@ from cortexnet.host.ping import PROTOCOL as PING
 from cortexnet.host.ping import Pinger, serve_ping
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.security.noise import NoiseKeys
+from cortexnet.mux import yamux
+from cortexnet.security.noise import NoiseChannel, NoiseKeys
+from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection
@@ -25,11 +27,13 @@ from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.tcp import TcpTransport
 from cortexnet.transport.transport import Transport
-from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
+from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 
 if TYPE_CHECKING:
     from cortexnet.host.host import Protocols
     from cortexnet.identity.identity import Identity
+    from cortexnet.identity.keys import PrivateKey
+    from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
     from cortexnet.swarm.swarm import Observer
@@ -63,14 +67,11 @@ class Running:
 
     def __init__(self, blueprint: Blueprint, scope: Scope) -> None:
         config, limits = blueprint.config, blueprint.config.limits
-        muxers = config.muxers if config.early_muxer else ()
-        keys = NoiseKeys.create(blueprint.identity.private_key, muxers)
         upgrader = Upgrader(
-            keys,
+            _channels(config, blueprint.identity.private_key),
             blueprint.resources,
             UpgradeConfig(
-                muxers=config.muxers,
-                yamux=yamux_config(limits),
+                muxers={name: _MUXERS[name](limits) for name in config.muxers},
                 inbound_timeout=limits.upgrade_timeout,
                 negotiation_timeout=limits.negotiation_timeout,
                 close_timeout=limits.connection_close_timeout,
@@ -187,6 +188,20 @@ class Running:
     def abort(self) -> None:
         """Close all sockets, now."""
         self.swarm.abort()
+
+
+def _channels(config: Config, key: "PrivateKey") -> list[SecureChannel]:
+    """The secure channels that are enabled, in order of preference."""
+    early_muxers = config.muxers if config.early_muxer else ()
+    return [NoiseChannel(NoiseKeys.create(key, early_muxers)) for _ in config.security]
+
+
+def _yamux(limits: "Limits") -> MuxerFactory:
+    config = yamux_config(limits)
+    return lambda initiator, memory: yamux.Yamux(initiator=initiator, config=config, memory=memory)
+
+
+_MUXERS: "dict[str, Callable[[Limits], MuxerFactory]]" = {yamux.NAME: _yamux}
 
 
 def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:

@@ -25,8 +25,9 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.security.noise_messages import MAX_MUXERS, MAX_PAYLOAD, Payload, agreed_muxer
 from cortexnet.security.noise_session import NoiseSession
 from cortexnet.security.noise_xx import OVERHEAD, Engine, LeanXX
+from cortexnet.security.session import SecureSession
 
-__all__ = ["NAME", "NoiseKeys", "NoiseSession", "initiate", "respond"]
+__all__ = ["NAME", "NoiseChannel", "NoiseKeys", "NoiseSession", "initiate", "respond"]
 
 NAME = "/noise"
 SIGNATURE_PREFIX = b"noise-libp2p-static-key:"
@@ -88,6 +89,24 @@ class NoiseKeys:
                 del self._verified[next(iter(self._verified))]
         self._verified[claim] = known  # at the end: what was used last goes last
         return known
+
+
+@final
+class NoiseChannel:
+    """Noise as a secure channel of a node."""
+
+    name = NAME
+
+    def __init__(self, keys: NoiseKeys) -> None:
+        self._keys = keys
+
+    def initiate(self, expected: PeerId | None) -> Handshake[SecureSession]:
+        """See the module's `initiate`."""
+        return initiate(self._keys, expected)
+
+    def respond(self) -> Handshake[SecureSession]:
+        """See the module's `respond`."""
+        return respond(self._keys)
 
 
 def initiate(keys: NoiseKeys, expected: PeerId | None) -> Handshake[NoiseSession]:

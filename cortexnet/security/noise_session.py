@@ -42,6 +42,7 @@ class NoiseSession:
     """
 
     name = "/noise"
+    header_size = _HEADER_SIZE
 
     def __init__(
         self,
@@ -62,6 +63,10 @@ class NoiseSession:
         self.muxer = muxer
         self.error: RemoteError | None = None
         self.has_backlog = False
+
+    def body_size(self, header: bytes) -> int:
+        """What the length in front says."""
+        return int.from_bytes(header, "big")
 
     def encrypt(self, parts: Sequence[bytes | bytearray | memoryview]) -> bytes | bytearray:
         """The parts, joined, in one frame where that holds them, else in frames of CUT bytes; nothing for nothing."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cortexnet.errors import RemoteError
+from cortexnet.handshake import Handshake
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
 
@@ -19,8 +20,13 @@ class SecureSession(Protocol):
     """What early muxer negotiation agreed on, or None: then multistream-select decides inside the channel."""
     error: RemoteError | None
     """Set once the peer sent what can't be decrypted; the session is closed then."""
+    header_size: int
+    """Bytes of a record from which `body_size` tells how long the rest is."""
     has_backlog: bool
     """Whether `decrypt` stopped at its share of records: call it again with the rest, whether more bytes have come or not."""
+
+    def body_size(self, header: bytes) -> int:
+        """How many bytes of the record follow its first `header_size`."""
 
     def encrypt(self, parts: Sequence[bytes | bytearray | memoryview]) -> bytes | bytearray:
         """The parts, joined, as ciphertext that is ready for the wire. The caller owns the result; it is never reused."""
@@ -32,3 +38,20 @@ class SecureSession(Protocol):
         plaintexts before it are returned, `error` is set, and every later call returns ([], len(data)).
         `data` may be overwritten after the call.
         """
+
+
+class SecureChannel(Protocol):
+    """A secure channel that a node offers; one of each for all of its connections. A core.
+
+    Both handshakes end in a session whose peer is verified, or raise: PeerIdMismatch where it is not the expected one,
+    HandshakeFailed or another RemoteError for all else.
+    """
+
+    name: str
+    """The protocol id, such as "/noise"."""
+
+    def initiate(self, expected: PeerId | None) -> Handshake[SecureSession]:
+        """The dialer's side; `expected` None takes whoever answers."""
+
+    def respond(self) -> Handshake[SecureSession]:
+        """The listener's side."""

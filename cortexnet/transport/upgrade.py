@@ -1,107 +1,32 @@
-"""From a fresh socket to a connection: choose security, shake hands, choose the muxer. A shell around generators.
+"""From a fresh socket to a connection: a shell that runs the generators of `upgrade_steps`.
 
 Spec: libp2p specs, connections/, "Upgrading".
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, final
+from typing import final
 
-from cortexnet import multistream
-from cortexnet.errors import (
-    ConnectionClosed,
-    CortexError,
-    LimitExceeded,
-    PeerTimeout,
-)
-from cortexnet.handshake import ByteQueue, Driver, Handshake, Read, Send, Step
+from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, PeerTimeout
+from cortexnet.handshake import ByteQueue, Driver, Handshake
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.mux import yamux
-from cortexnet.mux.yamux_config import YamuxConfig
-from cortexnet.security import noise
-from cortexnet.security.noise import NoiseKeys
-from cortexnet.security.session import SecureSession
+from cortexnet.mux.muxer import MemoryBudget, Muxer
+from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.rate_limit import ConnectRateLimit
 from cortexnet.swarm.resources import Reservation, Resources
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.read_turns import turns_of
+from cortexnet.transport.upgrade_steps import Upgraded, upgrade_inbound, upgrade_outbound
 
-T = TypeVar("T")
-_FRAME_HEADER = 2
 _HANDSHAKE_CHUNK = 16_384  # bytes taken in at a time before the peer is verified
+MuxerFactory = Callable[[bool, MemoryBudget], Muxer]
+"""A fresh muxer: whether this side dialed, and its memory."""
 
 
-@final
-@dataclass(slots=True)
-class Upgraded:
-    """What the handshakes led to."""
-
-    session: SecureSession
-    muxer: str
-    leftover: bytes
-    """Plaintext that came behind the muxer's negotiation: the first bytes of the muxer."""
-
-
-def upgrade_outbound(keys: NoiseKeys, muxers: Sequence[str], expected: PeerId | None) -> Handshake[Upgraded]:
-    """The dialer's side. With one security protocol its proposal and first message travel together."""
-    yield Send(multistream.propose(noise.NAME))
-    session = yield from _behind_answer(noise.initiate(keys, expected), multistream.confirm(noise.NAME))
-    if session.muxer is not None:
-        return Upgraded(session, session.muxer, b"")
-    muxer, leftover = yield from _inside(session, multistream.select(muxers))
-    return Upgraded(session, muxer, leftover)
-
-
-def upgrade_inbound(keys: NoiseKeys, muxers: Sequence[str]) -> Handshake[Upgraded]:
-    """The listener's side."""
-    yield from multistream.be_selected(lambda name: name == noise.NAME)
-    session = yield from noise.respond(keys)
-    if session.muxer is not None:
-        return Upgraded(session, session.muxer, b"")
-    muxer, leftover = yield from _inside(session, multistream.be_selected(lambda name: name in muxers))
-    return Upgraded(session, muxer, leftover)
-
-
-def _behind_answer(handshake: Handshake[T], answer: Handshake[None]) -> Handshake[T]:
-    """Run a handshake whose first message may go out before the answer to its proposal is read."""
-    step = next(handshake)
-    while isinstance(step, Send):
-        yield step
-        step = next(handshake)
-    yield from answer
-    return (yield from _resume(handshake, step))
-
-
-def _resume(handshake: Handshake[T], step: Step) -> Handshake[T]:
-    """Go on with a handshake that has yielded `step` already."""
-    try:
-        while True:
-            step = handshake.send((yield step))
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-
-
-def _inside(session: SecureSession, handshake: Handshake[T]) -> Generator[Step, bytes, tuple[T, bytes]]:
-    """Run a handshake inside the secure channel; its result, and the plaintext it did not ask for."""
-    plaintext = ByteQueue()
-    driver = Driver(handshake, plaintext.take)
-    while True:
-        driver.advance()
-        data = driver.data_to_send()
-        if data:
-            yield Send(bytes(session.encrypt([data])))
-        if driver.error is not None:
-            raise driver.error
-        if driver.done:
-            return driver.result, plaintext.take_all()
-        header = yield Read(_FRAME_HEADER)
-        body = yield Read(int.from_bytes(header, "big"))
-        for piece in session.decrypt(header + body)[0]:
-            plaintext.append(piece)
-        if session.error is not None:
-            raise session.error
+def _yamux(initiator: bool, memory: MemoryBudget) -> Muxer:
+    return yamux.Yamux(initiator=initiator, memory=memory)
 
 
 @final
@@ -109,8 +34,8 @@ def _inside(session: SecureSession, handshake: Handshake[T]) -> Generator[Step, 
 class UpgradeConfig:
     """What connections are made of, and how long that may take, in seconds."""
 
-    muxers: Sequence[str] = (yamux.NAME,)
-    yamux: YamuxConfig = field(default_factory=YamuxConfig)
+    muxers: Mapping[str, MuxerFactory] = field(default_factory=lambda: {yamux.NAME: _yamux})
+    """In order of preference."""
     inbound_timeout: float = 10.0
     negotiation_timeout: float = 10.0
     close_timeout: float = 2.0
@@ -120,8 +45,9 @@ class UpgradeConfig:
 class Upgrader:
     """Makes connections out of the sockets of one node; its transports share it."""
 
-    def __init__(self, keys: NoiseKeys, resources: Resources, config: UpgradeConfig) -> None:
-        self.keys = keys
+    def __init__(self, channels: Sequence[SecureChannel], resources: Resources, config: UpgradeConfig) -> None:
+        """`channels` in order of preference."""
+        self.channels = channels
         self.resources = resources
         self.config = config
         self._rate = ConnectRateLimit(resources.limits)
@@ -158,7 +84,7 @@ class Upgrader:
         """The connection on top of what the handshakes led to. Raises LimitExceeded."""
         reservation.authenticated(upgraded.session.remote_peer)
         config = self.config
-        mux = yamux.Yamux(initiator=endpoints.direction == "outbound", config=config.yamux, memory=reservation.memory)
+        mux = config.muxers[upgraded.muxer](endpoints.direction == "outbound", reservation.memory)
         return Connection(
             io,
             session=upgraded.session,
@@ -213,7 +139,7 @@ class Upgrade(asyncio.BufferedProtocol):
         if self._over:  # given up while the socket was being made
             transport.abort()
         elif self._reservation is not None:
-            self._run(upgrade_outbound(upgrader.keys, config.muxers, self._expected), self._reservation)
+            self._run(upgrade_outbound(upgrader.channels, config.muxers, self._expected), self._reservation)
         else:
             peer = transport.get_extra_info("peername")
             try:
@@ -222,7 +148,7 @@ class Upgrade(asyncio.BufferedProtocol):
                 self.fail(error)
                 return
             self._timer = self._loop.call_later(config.inbound_timeout, self._timed_out)
-            self._run(upgrade_inbound(upgrader.keys, config.muxers), self._reservation)
+            self._run(upgrade_inbound(upgrader.channels, config.muxers), self._reservation)
 
     def _run(self, handshake: Handshake[Upgraded], reservation: Reservation) -> None:
         self._driver = Driver(handshake, self._received.take, buffer_limit=reservation.memory.limit)

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from cortexnet.mux.yamux import Yamux
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
-from cortexnet.transport.upgrade import UpgradeConfig
+from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig
 from tests.support.pairs import Station, network, settle
 from tests.support.raw_peer import RawPeer, raw_dial
 
@@ -29,6 +30,11 @@ async def hang(stream: Stream) -> None:
     await asyncio.Event().wait()
 
 
+def yamux_of(config: YamuxConfig) -> MuxerFactory:
+    """Sessions of yamux with these bounds."""
+    return lambda initiator, memory: Yamux(initiator=initiator, config=config, memory=memory)
+
+
 @asynccontextmanager
 async def hosted(
     limits: Limits | None = None, *, peer: RawPeer | None = None, yamux: YamuxConfig | None = None
@@ -39,7 +45,7 @@ async def hosted(
     async with network() as net:
         station = net.station(limits)
         if yamux is not None:
-            station.transport._upgrader.config = UpgradeConfig(yamux=yamux)
+            station.transport._upgrader.config = UpgradeConfig(muxers={"/yamux/1.0.0": yamux_of(yamux)})
         station.handle("/echo", echo)
         station.handle("/sink", sink)
         station.handle("/hang", hang)

@@ -17,7 +17,7 @@ from typing import final
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.security.noise import NoiseKeys
+from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
@@ -47,7 +47,7 @@ class Station:
         self.on_lost: list[Callable[[Connection], None]] = []
         self._handlers: dict[str, tuple[StreamHandler, bool]] = {}
         keys = NoiseKeys.create(identity.private_key, ["/yamux/1.0.0"])
-        upgrader = Upgrader(keys, self.resources, UpgradeConfig(close_timeout=limits.connection_close_timeout))
+        upgrader = Upgrader([NoiseChannel(keys)], self.resources, UpgradeConfig(close_timeout=limits.connection_close_timeout))
         self.transport = TcpTransport(upgrader) if memory is None else InMemoryTransport(upgrader, memory)
 
     @property

@@ -17,9 +17,9 @@ from cortexnet.identity.identity import Identity
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
 from cortexnet.mux.yamux_frames import ACK, DATA, FIN, GO_AWAY, HEADER_SIZE, PING, RST, SYN, WINDOW_UPDATE, pack, unpack_from
-from cortexnet.security.noise import NoiseKeys
+from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.transport.connection import Connection
-from cortexnet.transport.upgrade import upgrade_inbound, upgrade_outbound
+from cortexnet.transport.upgrade_steps import upgrade_inbound, upgrade_outbound
 from tests.support.pairs import Net, Station
 
 
@@ -83,8 +83,8 @@ class RawPeer(asyncio.Protocol):
         self._partial = b""
         self._rest = b""
         self._news = asyncio.Event()
-        keys = NoiseKeys.create(self.identity.private_key, [yamux.NAME] if early_muxer else [])
-        upgrade = upgrade_outbound(keys, [yamux.NAME], None) if is_dialer else upgrade_inbound(keys, [yamux.NAME])
+        channels = [NoiseChannel(NoiseKeys.create(self.identity.private_key, [yamux.NAME] if early_muxer else []))]
+        upgrade = upgrade_outbound(channels, [yamux.NAME], None) if is_dialer else upgrade_inbound(channels, [yamux.NAME])
         self._received = ByteQueue()
         self._driver = Driver(upgrade, self._received.take)
 

@@ -20,7 +20,7 @@ from cortexnet.host.host import Protocols
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.security.noise import NoiseKeys
+from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
@@ -60,7 +60,8 @@ class Home:
         self.scope = Scope()
         self.log: list[str] = []
         self.names: dict[Multiaddr, list[Multiaddr] | CortexError] = {}
-        upgrader = Upgrader(NoiseKeys.create(self.identity.private_key, ["/yamux/1.0.0"]), self.resources, UpgradeConfig())
+        channel = NoiseChannel(NoiseKeys.create(self.identity.private_key, ["/yamux/1.0.0"]))
+        upgrader = Upgrader([channel], self.resources, UpgradeConfig())
         self.upgrader = upgrader
         self.swarm = Swarm(
             self.peer_id,

@@ -21,7 +21,7 @@ from cortexnet.mux.yamux_frames import FIN, RST
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from cortexnet.transport.upgrade import UpgradeConfig
-from tests.support.hosted import ANSWER, counts, echo, hang, hosted
+from tests.support.hosted import ANSWER, counts, echo, hang, hosted, yamux_of
 from tests.support.pairs import network, settle
 from tests.support.raw_peer import acked, data, ended, farewell, opened, pinged, raw_accept, reset
 
@@ -276,7 +276,9 @@ async def test_who_waits_to_open_a_stream_learns_of_the_end() -> None:
 async def test_at_the_peers_backlog_opening_waits_for_acknowledgements() -> None:
     async with network() as net:
         station = net.station(Limits(streams_outbound_per_connection=1_000))
-        station.transport._upgrader.config = UpgradeConfig(yamux=YamuxConfig(max_outbound_streams=1_000))
+        station.transport._upgrader.config = UpgradeConfig(
+            muxers={"/yamux/1.0.0": yamux_of(YamuxConfig(max_outbound_streams=1_000))}
+        )
         peer, connection = await raw_accept(net, station)
         streams = [await connection.open_stream(["/any"]) for _ in range(256)]
         waiting = asyncio.ensure_future(connection.open_stream(["/any"]))

@@ -24,12 +24,14 @@ from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multistream import propose
-from cortexnet.security.noise import NoiseKeys
+from cortexnet.security.noise import NoiseChannel, NoiseKeys
+from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.limits import Limits
 from cortexnet.testing.handshakes import run_over, run_pair
 from cortexnet.testing.hostile import hostile_multistream, hostile_noise_frames
 from cortexnet.transport.connection import Connection, Endpoints
-from cortexnet.transport.upgrade import Upgraded, dial_over, upgrade_inbound, upgrade_outbound
+from cortexnet.transport.upgrade import dial_over
+from cortexnet.transport.upgrade_steps import Upgraded, upgrade_inbound, upgrade_outbound
 from tests.support.hosted import counts
 from tests.support.pairs import Net, Station, network, settle
 from tests.support.raw_peer import RawPeer
@@ -42,11 +44,15 @@ ALICE, BOB = Identity.generate(), Identity.generate()
 def outbound(
     muxers: tuple[str, ...] = (YAMUX,), *, early: bool = True, expected: PeerId | None = BOB.peer_id
 ) -> Handshake[Upgraded]:
-    return upgrade_outbound(NoiseKeys.create(ALICE.private_key, muxers if early else ()), muxers, expected)
+    return upgrade_outbound(noise(ALICE, muxers, early=early), muxers, expected)
 
 
 def inbound(muxers: tuple[str, ...] = (YAMUX,), *, early: bool = True) -> Handshake[Upgraded]:
-    return upgrade_inbound(NoiseKeys.create(BOB.private_key, muxers if early else ()), muxers)
+    return upgrade_inbound(noise(BOB, muxers, early=early), muxers)
+
+
+def noise(identity: Identity, muxers: tuple[str, ...] = (YAMUX,), *, early: bool = True) -> list[SecureChannel]:
+    return [NoiseChannel(NoiseKeys.create(identity.private_key, muxers if early else ()))]
 
 
 # --- the handshakes alone
@@ -116,10 +122,10 @@ def test_a_peer_that_breaks_the_secure_channel_while_it_chooses_a_muxer_is_refus
 
 @given(st.integers(1, 40), st.booleans())
 def test_cutting_the_bytes_elsewhere_changes_nothing(size: int, early: bool) -> None:
-    keys = NoiseKeys.create(BOB.private_key, [YAMUX] if early else [])
+    channels = noise(BOB, early=early)
     sent = run_over(outbound(early=early), []).sent
-    whole = run_over(upgrade_inbound(keys, [YAMUX]), [sent])
-    cut = run_over(upgrade_inbound(keys, [YAMUX]), [sent[start : start + size] for start in range(0, len(sent), size)])
+    whole = run_over(upgrade_inbound(channels, [YAMUX]), [sent])
+    cut = run_over(upgrade_inbound(channels, [YAMUX]), [sent[start : start + size] for start in range(0, len(sent), size)])
     assert whole.error is cut.error is None
     assert len(whole.sent) == len(cut.sent)
 
