@@ -1,1 +1,1 @@
-"""Many streams over one connection: the muxer interface and yamux."""
+"""Many streams over one connection: the muxer interface, yamux and mplex."""

@@ -49,10 +49,14 @@ class Tolerance:
         if stream.finished:
             self._useless.grant(1)  # a reset
             return
-        self._useless.grant(2 + stream.ack_wanted)  # its FIN and a reset, and before them its acknowledgement
-        self._stray.grant(stream.window.credit)
+        # its FIN and a reset, and before them its acknowledgement
+        self.expect_late(frames=2 + stream.ack_wanted, size=stream.window.credit)
 
     def refused(self) -> None:
         """A stream was reset as soon as its peer opened it."""
-        self._useless.grant(2)
-        self._stray.grant(INITIAL_WINDOW)
+        self.expect_late(frames=2, size=INITIAL_WINDOW)
+
+    def expect_late(self, *, frames: int, size: int) -> None:
+        """So many frames without data, and so many bytes of it, may have been on their way for a stream that is gone."""
+        self._useless.grant(frames)
+        self._stray.grant(size)
