@@ -50,6 +50,7 @@ class Stream:
         "_id",
         "_is_complete",
         "_is_demanding",
+        "_link",
         "_muxer",
         "_negotiation",
         "_poisoned",
@@ -80,6 +81,7 @@ class Stream:
         self.on_failure: Callable[[], None] | None = None
         """Called once, when `failure` is set: for who waits for something else meanwhile. Must not raise."""
         self._id = stream_id
+        self._link = connection.link
         self._muxer = connection.mux
         self._slot = slot
         self._negotiation: Driver[str | None] | None = None
@@ -121,7 +123,7 @@ class Stream:
                 data = muxer.read(self._id, max_bytes)
                 if data is not None:
                     if muxer.has_output:
-                        self.connection.flush_soon()
+                        self._link.flush_soon()
                     return data
             self._raise_read_failure()
             if self._is_at_end():
@@ -213,7 +215,7 @@ class Stream:
         if data is None:
             self._raise_read_failure()
         elif muxer.has_output:
-            self.connection.flush_soon()
+            self._link.flush_soon()
         return data
 
     def _is_at_end(self) -> bool:
@@ -242,7 +244,7 @@ class Stream:
         if size > _SMALL_READ and muxer.knows(self._id):
             self._is_demanding = True
             muxer.expect(self._id, size)
-            self.connection.flush_soon()
+            self._link.flush_soon()
         self._reader = self.connection.loop.create_future()
         try:
             await self._reader
@@ -254,7 +256,7 @@ class Stream:
             self._is_demanding = False
             if self._muxer.knows(self._id):
                 self._muxer.expect(self._id, 0)
-                self.connection.flush_soon()  # another reader's demand may have been granted
+                self._link.flush_soon()  # another reader's demand may have been granted
 
     # --- writing -----------------------------------------------------------------------------------------------------------
 
@@ -283,7 +285,7 @@ class Stream:
         if self._writing or self._write_barred:
             self._refuse_write()
         accepted = self._muxer.send(self._id, data)
-        self.connection.queued(accepted)
+        self._link.queued(accepted)
         return accepted
 
     async def _write_rest(self, data: memoryview, accepted: int) -> None:
@@ -293,7 +295,7 @@ class Stream:
                 size = self._muxer.send(self._id, data[accepted:])
                 if size:
                     accepted += size
-                    self.connection.queued(size)
+                    self._link.queued(size)
                     continue
                 self._writer = self.connection.loop.create_future()
                 await self._writer
@@ -335,7 +337,7 @@ class Stream:
             self._fin_wanted = True
         elif self._muxer.knows(self._id):
             self._muxer.close_write(self._id)
-            self.connection.flush_soon()
+            self._link.flush_soon()
 
     # --- the end -----------------------------------------------------------------------------------------------------------
 
@@ -364,7 +366,7 @@ class Stream:
         self._end(StreamClosed("this stream was closed here"))
         if self._muxer.knows(self._id):
             self._muxer.discard_reads(self._id)
-            self.connection.flush_soon()
+            self._link.flush_soon()
 
     def reset(self, code: int = StreamCode.NONE) -> None:
         """End both directions now; bytes that were not sent or read are gone. `code` tells the peer why. Never raises."""
@@ -373,9 +375,9 @@ class Stream:
         if self._muxer.knows(self._id):
             if self.direction == "inbound" and self._muxer.queued(self._id):
                 # Our answer to the protocol proposal may be among it: without that the peer would think we do not speak it.
-                self.connection.flush()
+                self._link.flush()
             self._muxer.reset(self._id, code)
-            self.connection.flush_soon()
+            self._link.flush_soon()
 
     def _end(self, failure: CortexError) -> None:
         """Nobody here uses the stream any more."""
@@ -436,7 +438,7 @@ class Stream:
             self._muxer.send(self._id, data)
         except StreamClosed:
             return  # the peer reset it, or left, in the same breath; the event that says so comes next
-        self.connection.flush_soon()
+        self._link.flush_soon()
 
     def _negotiation_done(self, protocol: str | None) -> None:
         self._negotiation = None
@@ -444,7 +446,7 @@ class Stream:
             self.protocol = protocol
         if self._fin_wanted and self._muxer.knows(self._id):
             self._muxer.close_write(self._id)
-            self.connection.flush_soon()
+            self._link.flush_soon()
         self._wake_answer()
         self.connection.negotiated(self)
 
@@ -452,7 +454,7 @@ class Stream:
         code = error.code if isinstance(error, NegotiationFailed) else StreamCode.PROTOCOL_VIOLATION
         if self._muxer.knows(self._id):
             self._muxer.reset(self._id, code)
-            self.connection.flush_soon()
+            self._link.flush_soon()
         self.fail(error if isinstance(error, CortexError) else NegotiationFailed(str(error)))
         self.connection.forget(self._id)
 

@@ -16,6 +16,7 @@ from cortexnet.mux.muxer import MemoryBudget, Muxer
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.rate_limit import ConnectRateLimit
 from cortexnet.swarm.resources import Reservation, Resources
+from cortexnet.transport.byte_link import ByteLink
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.read_turns import turns_of
 from cortexnet.transport.upgrade_steps import Upgraded, upgrade_inbound, upgrade_outbound
@@ -80,19 +81,16 @@ class Upgrader:
 
     def connection(
         self, io: asyncio.Transport, upgraded: Upgraded, undecrypted: bytes, endpoints: Endpoints, reservation: Reservation
-    ) -> Connection:
-        """The connection on top of what the handshakes led to. Raises LimitExceeded."""
+    ) -> tuple[ByteLink, Connection]:
+        """The connection on top of what the handshakes led to, and its link. Raises LimitExceeded."""
         reservation.authenticated(upgraded.session.remote_peer)
         config = self.config
         mux = config.muxers[upgraded.muxer](endpoints.direction == "outbound", reservation.memory)
-        return Connection(
-            io,
-            session=upgraded.session,
-            mux=mux,
+        link = ByteLink(io, session=upgraded.session, mux=mux, leftover=upgraded.leftover, undecrypted=undecrypted)
+        return link, Connection(
+            link,
             endpoints=endpoints,
             reservation=reservation,
-            leftover=upgraded.leftover,
-            undecrypted=undecrypted,
             negotiation_timeout=config.negotiation_timeout,
             close_timeout=config.close_timeout,
         )
@@ -191,14 +189,14 @@ class Upgrade(asyncio.BufferedProtocol):
         assert self._reservation is not None  # set before anything runs
         io.pause_reading()
         try:
-            connection = self._upgrader.connection(
+            link, connection = self._upgrader.connection(
                 io, upgraded, self._received.take_all(), self._endpoints(io), self._reservation
             )
         except LimitExceeded as error:
             self.fail(error)
             return
         self._settle()
-        io.set_protocol(connection)
+        io.set_protocol(link)
         self._finished(connection)
 
     def fail(self, error: Exception) -> None:

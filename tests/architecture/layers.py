@@ -22,6 +22,7 @@ SHELLS = {
     "cortexnet.swarm.resolver",
     "cortexnet.swarm.shared_dial",
     "cortexnet.swarm.swarm",
+    "cortexnet.transport.byte_link",
     "cortexnet.transport.connection",
     "cortexnet.transport.handlers",
     "cortexnet.transport.in_memory",

@@ -113,7 +113,7 @@ async def test_frames_that_wait_keep_more_from_being_read_also_where_the_time_of
     async with hosted(yamux=YamuxConfig(frames_at_once=500)) as (peer, connection, _):
         peer.send(opened(1), data(1, propose("/sink")))
         await peer.until(lambda: peer.body(1))
-        turns = connection._turns = NoTimeLeft()
+        turns = connection.link._turns = NoTimeLeft()
         waiting = []
         for _ in range(30):
             peer.send_records(*[data(1, b"x") * 4_000] * 4)
@@ -121,7 +121,7 @@ async def test_frames_that_wait_keep_more_from_being_read_also_where_the_time_of
         while not [frame for frame in peer.frames if frame.kind == PING and frame.flags & ACK]:
             await settle(3)
             turns.resume()
-            waiting.append(len(connection.mux._backlog) + len(connection._kept))
+            waiting.append(len(connection.mux._backlog) + len(connection.link._kept))
         assert max(waiting) < 300_000
 
 
@@ -138,19 +138,19 @@ async def test_empty_records_take_a_thousand_a_turn_and_what_follows_is_not_lost
         peer.send(opened(1), data(1, propose("/echo")))
         await peer.until(lambda: peer.body(1))
         shares: list[int] = []
-        decrypt = connection._session.decrypt
+        decrypt = connection.link._session.decrypt
 
         def count(chunk: memoryview) -> tuple[list[bytes], int]:
             plaintexts, used = decrypt(chunk)
             shares.append(used // 18)
             return plaintexts, used
 
-        connection._session.decrypt = count  # type: ignore[method-assign]
+        connection.link._session.decrypt = count  # type: ignore[method-assign]
         peer.io.write(b"".join([empty_record(peer) for _ in range(20_000)]))
         peer.send(data(1, b"hello"))
         await peer.until(lambda: peer.body(1).endswith(b"hello"))
         assert max(shares) <= 1_000
-        assert connection._io.is_reading()
+        assert connection.link._io.is_reading()
 
 
 async def test_records_that_waited_for_their_turn_are_not_lost_with_the_socket() -> None:
@@ -164,10 +164,10 @@ async def test_records_that_waited_for_their_turn_are_not_lost_with_the_socket()
         peer.send(opened(1), data(1, propose("/collect")))
         await peer.until(lambda: peer.body(1))
         peer.send_records(*[data(1, b"x")] * 3_000, data(1, b"the last words") + ended(1))
-        connection._turns = NoTimeLeft()
+        connection.link._turns = NoTimeLeft()
         await settle()
-        assert connection._kept
-        connection._io.abort()
+        assert connection.link._kept
+        connection.link._io.abort()
         await connection.closed
         await settle()
         assert received == [b"x" * 3_000 + b"the last words"]
@@ -176,12 +176,12 @@ async def test_records_that_waited_for_their_turn_are_not_lost_with_the_socket()
 async def test_a_chunk_for_which_the_turn_has_no_time_left_is_taken_in_later() -> None:
     async with hosted() as (peer, connection, _):
         peer.send(opened(1), data(1, propose("/echo") + b"hello"))
-        turns = connection._turns = NoTimeLeft()
+        turns = connection.link._turns = NoTimeLeft()
         await settle()
-        assert not connection._io.is_reading()
+        assert not connection.link._io.is_reading()
         turns.resume()
         await peer.until(lambda: peer.body(1).endswith(b"hello"))
-        assert connection._io.is_reading()
+        assert connection.link._io.is_reading()
 
 
 async def test_what_waited_for_its_turn_is_not_lost_with_the_socket() -> None:
@@ -195,10 +195,10 @@ async def test_what_waited_for_its_turn_is_not_lost_with_the_socket() -> None:
         peer.send(opened(1), data(1, propose("/collect")))
         await peer.until(lambda: peer.body(1))
         peer.send(data(1, b"x") * 5_000 + data(1, b"the last words") + ended(1))
-        connection._turns = NoTimeLeft()
+        connection.link._turns = NoTimeLeft()
         await settle()
-        assert connection._kept
-        connection._io.abort()
+        assert connection.link._kept
+        connection.link._io.abort()
         await connection.closed
         await settle()
         assert received == [b"x" * 5_000 + b"the last words"]
@@ -206,12 +206,12 @@ async def test_what_waited_for_its_turn_is_not_lost_with_the_socket() -> None:
 
 async def test_a_flood_of_streams_that_waited_for_its_turn_does_not_hold_the_loop_when_the_socket_is_lost() -> None:
     async with hosted() as (peer, connection, _):
-        connection._turns = NoTimeLeft()
+        connection.link._turns = NoTimeLeft()
         peer.send(b"".join(opened(stream_id) for stream_id in range(1, 10_001, 2)))
         await settle()
-        assert connection._kept
+        assert connection.link._kept
         accepted: list[int] = []
         connection._accept_stream = accepted.append
-        connection._io.abort()
+        connection.link._io.abort()
         await connection.closed
         assert 256 <= len(accepted) <= 1_000

@@ -312,8 +312,8 @@ async def test_a_socket_that_fails_while_we_say_goodbye_is_closed(monkeypatch: p
         def fail() -> None:
             raise OSError("not connected")
 
-        monkeypatch.setattr(ours._io, "write_eof", fail)
-        monkeypatch.setattr(theirs._io, "can_write_eof", lambda: False)
+        monkeypatch.setattr(ours.link._io, "write_eof", fail)
+        monkeypatch.setattr(theirs.link._io, "can_write_eof", lambda: False)
         await asyncio.gather(ours.close(), theirs.close())
 
 
@@ -339,7 +339,7 @@ async def test_writers_that_wait_for_the_socket_go_on_when_it_takes_more() -> No
         (link,) = net.memory.links
         await settle()
         link.forward.silence()
-        ours._io.set_write_buffer_limits(high=1_000)
+        ours.link._io.set_write_buffer_limits(high=1_000)
         await stream.write(bytes(64_000))
         writing = asyncio.ensure_future(stream.write(bytes(150_000)))
         await settle()

@@ -29,6 +29,7 @@ from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.limits import Limits
 from cortexnet.testing.handshakes import run_over, run_pair
 from cortexnet.testing.hostile import hostile_multistream, hostile_noise_frames
+from cortexnet.transport.byte_link import ByteLink
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.upgrade import dial_over
 from cortexnet.transport.upgrade_steps import Upgraded, upgrade_inbound, upgrade_outbound
@@ -464,10 +465,11 @@ async def test_a_dial_cancelled_in_the_turn_in_which_it_succeeds_closes_its_conn
         made = upgrader.connection
         connections: list[Connection] = []
 
-        def make(*arguments: object) -> Connection:
-            connections.append(made(*arguments))
+        def make(*arguments: object) -> tuple[ByteLink, Connection]:
+            link, connection = made(*arguments)
+            connections.append(connection)
             asyncio.get_running_loop().call_soon(dial.cancel)
-            return connections[0]
+            return link, connection
 
         upgrader.connection = make
         with pytest.raises(asyncio.CancelledError):

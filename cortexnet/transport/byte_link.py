@@ -1,0 +1,251 @@
+"""The link of a connection over one stream of bytes: socket, secure session, muxer. A shell."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, final
+
+from cortexnet.errors import ConnectionClosed
+from cortexnet.mux.muxer import Muxer
+from cortexnet.security.session import SecureSession
+from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
+
+if TYPE_CHECKING:
+    from cortexnet.transport.connection import Connection
+
+_FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works on its share of frames once a callback
+_LAST_SHARES = 16  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
+_SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
+_SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
+_SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
+
+
+@final
+class ByteLink(asyncio.BufferedProtocol):
+    """See `transport.link.Link` for the contract of each verb.
+
+    `leftover` is plaintext, `undecrypted` ciphertext that came right behind the handshakes.
+    """
+
+    def __init__(self, io: asyncio.Transport, *, session: SecureSession, mux: Muxer, leftover: bytes, undecrypted: bytes) -> None:
+        self.mux = mux
+        self.security = session.name
+        self.remote_peer = session.remote_peer
+        self.remote_key = session.remote_key
+        self._connection: Connection
+        self._loop = asyncio.get_running_loop()
+        self._io = io
+        self._session = session
+        self._turns = turns_of(self._loop)
+        self._buffer = self._turns.buffer()
+        self._leftover = leftover
+        self._kept = undecrypted  # the part of a record that has come
+        self._record_size = mux.record_size
+        self._unflushed = 0  # bytes that were queued since everything was sent
+        self._is_over = False  # what comes is of no interest any more
+        self._is_deaf = False  # the socket takes no more
+        self._is_lost = False
+        self._flush_scheduled = False
+        self._dispatching = False
+        self._may_answer = False  # something came in, and nothing was written since
+        self._write_paused = False
+        self._read_paused = True
+
+    def attach(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    @property
+    def is_closing(self) -> bool:
+        return self._io.is_closing()
+
+    def start(self) -> None:
+        leftover, self._leftover = self._leftover, b""
+        if leftover:
+            self._receive([leftover], self._loop.time())
+        self._receive_kept()
+
+    # --- in: socket → session → muxer → events -----------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        kept = self._kept
+        if kept:
+            self._buffer[: len(kept)] = kept
+        return self._buffer[len(kept) : len(kept) + CHUNK_SIZE]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._is_over:
+            return  # what a peer sends until it has seen our goodbye
+        data = self._buffer[: len(self._kept) + nbytes]
+        if self._turns.is_over:
+            self._kept = bytes(data)
+            self._pause_reading()
+            self._turns.defer(self._receive_kept, is_light=len(data) <= _SMALL_CHUNK)
+            return
+        self._receive_data(data)
+
+    def _receive_data(self, data: memoryview) -> None:
+        now = self._loop.time()
+        plaintexts, used = self._session.decrypt(data)
+        self._kept = bytes(data[used:]) if used < len(data) else b""
+        self._receive(plaintexts, now)
+        if self._session.error is not None:
+            self._connection.fail(self._session.error)
+        elif self._session.has_backlog:
+            self._pause_reading()
+            self._turns.defer(self._receive_kept)
+        self._turns.spend(self._loop.time() - now if len(data) > _SMALL_CHUNK else _SMALL_CHUNK_TIME)
+
+    def _receive_kept(self) -> None:
+        """The chunk that came when this turn's time was over, or records beyond the share of one turn."""
+        if not self._is_over:
+            kept, self._kept = self._kept, b""
+            self._receive_data(memoryview(kept))
+            if not self.mux.has_backlog and not self._session.has_backlog:
+                self._resume_reading()
+
+    def _receive(self, plaintexts: Sequence[bytes], now: float) -> None:
+        mux, connection = self.mux, self._connection
+        self._dispatching = self._may_answer = True
+        if len(plaintexts) > _FEW_RECORDS:
+            plaintexts = [b"".join(plaintexts)]
+        for plaintext in plaintexts:
+            events = mux.receive(plaintext, now)
+            if events:
+                connection.dispatch(events)
+        self._dispatching = False
+        connection.received()
+        if mux.has_backlog:
+            self._pause_reading()
+            self._turns.defer(self._receive_backlog)
+        if mux.has_output:
+            self.flush_soon()
+
+    def _receive_backlog(self) -> None:
+        """Frames beyond the share of one turn."""
+        if self._is_over:
+            return
+        now = self._loop.time()
+        self._receive([b""], now)
+        self._turns.spend(self._loop.time() - now)
+        if not self.mux.has_backlog and not self._session.has_backlog:
+            self._resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused:
+            self._read_paused = True
+            self._io.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and not self._io.is_closing():
+            self._read_paused = False
+            self._io.resume_reading()
+
+    # --- out: muxer → session → socket -------------------------------------------------------------------------------------
+
+    def queued(self, size: int) -> None:
+        """The first small write after something came in is most likely an answer, and goes out at once.
+
+        What follows is gathered until it makes a full record, or to the end of the loop's turn.
+        """
+        self._unflushed += size
+        if self._unflushed >= self._record_size and not self._write_paused:
+            self._send_full_records()
+        if self._flush_scheduled:
+            return
+        if size < _SMALL and self._may_answer and not self._write_paused and not self._dispatching:
+            self._may_answer = False
+            self._send()
+        else:
+            self.flush_soon()
+
+    def flush_soon(self) -> None:
+        """While events are dispatched nothing is scheduled: what handlers that they wake will write is to go into one record."""
+        if not self._flush_scheduled and not self._dispatching:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def flush(self) -> None:
+        if self.mux.has_output:
+            self._send()
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self.flush()
+        self._connection.flushed()
+
+    def _send(self) -> None:
+        """Send everything, as long as the socket takes it."""
+        mux, session, io = self.mux, self._session, self._io
+        while mux.has_output and not self._write_paused and not self._is_deaf:
+            io.write(session.encrypt(mux.data_to_send()))
+        self._unflushed = 0
+        self._connection.sent()
+
+    def _send_full_records(self) -> None:
+        """Send what fills records; the rest may be joined by what the application writes next."""
+        mux = self.mux
+        while self._unflushed >= self._record_size and not self._write_paused and not self._is_deaf:
+            parts = mux.data_to_send(full_frames_only=True)
+            if not parts:  # there is more than a record, but not of one stream
+                self._unflushed = 0
+                break
+            self._io.write(self._session.encrypt(parts))
+            self._unflushed -= self._record_size
+        self._connection.sent()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._send()
+
+    # --- the end -----------------------------------------------------------------------------------------------------------
+
+    def end(self, *, lingering: bool) -> None:
+        """To close the socket at once could destroy what we sent: the system resets a connection that is closed with bytes
+        unread, and drops what the peer has not acknowledged yet.
+        """
+        self._is_over = True
+        self._write_paused = False
+        self._send()
+        self._is_deaf = True
+        if not lingering or not self._end_writing():
+            self._io.close()
+
+    def _end_writing(self) -> bool:
+        """End our side of the socket and read on, for nothing but its end; False where that can't be."""
+        if not self._io.can_write_eof():
+            return False
+        try:
+            self._io.write_eof()
+        except OSError:  # the peer has reset it
+            return False
+        self._resume_reading()
+        return True
+
+    def abort(self) -> None:
+        self._is_deaf = True
+        if not self._is_lost:  # CPython 3.11 raises AttributeError for a socket that is closed already
+            self._io.abort()
+
+    def eof_received(self) -> bool:
+        self._connection.fail(ConnectionClosed("the network or the peer closed the connection", by="network"))
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._is_lost = True
+        if not self._is_over:
+            self._receive_rest()
+        self._is_deaf = True
+        self._connection.lost(error)
+
+    def _receive_rest(self) -> None:
+        """What had come, and waited for its turn, when the socket was lost."""
+        session, now, rest = self._session, self._loop.time(), self._kept
+        for share in range(_LAST_SHARES):
+            if share == 0 or session.has_backlog:
+                plaintexts, used = session.decrypt(rest)
+                rest = rest[used:]
+                self._receive(plaintexts, now)
+            elif self.mux.has_backlog:
+                self._receive([b""], now)
