@@ -9,6 +9,8 @@ from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
+from cortexnet.mux.mplex_config import NAME as MPLEX
+from cortexnet.mux.mplex_config import MplexConfig
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.security import noise
 from cortexnet.swarm.limits import Limits
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from cortexnet.transport.memory import MemoryNetwork
 
 _SECURITY = (noise.NAME.removeprefix("/"),)
-_MUXERS = (yamux.NAME,)
+_MUXERS = (yamux.NAME, MPLEX)
 _TRANSPORTS = ("tcp", "memory")
 
 
@@ -35,8 +37,9 @@ class Config:
     """What is spoken below: "tcp", "memory" (needs `memory_network`)."""
     security: Sequence[str] = _SECURITY
     """Secure channels in order of preference."""
-    muxers: Sequence[str] = _MUXERS
-    """Stream muxers in order of preference. With one, all stacks agree which is taken."""
+    muxers: Sequence[str] = (yamux.NAME,)
+    """Stream muxers in order of preference. "/mplex/6.7.0" behind yamux is for old peers that speak nothing else: it has no flow
+    control, so a slow reader loses its stream, and no keep-alive. With several, each connection costs a round trip more."""
     early_muxer: bool = True
     """Settle the muxer inside the Noise handshake: one round trip less for each connection. Peers that can't do it are served."""
     limits: Limits = field(default_factory=Limits)
@@ -115,6 +118,18 @@ def yamux_config(limits: Limits) -> YamuxConfig:
         linger=limits.stream_linger,
         linger_silent=limits.stream_linger_silent,
         pong_backlog=limits.ping_queue,
+        useless_frames=limits.useless_frames,
+        stray_data=limits.closed_stream_data,
+    )
+
+
+def mplex_config(limits: Limits) -> MplexConfig:
+    """The bounds of the node as a session of mplex sees them."""
+    return MplexConfig(
+        max_inbound_streams=yamux_config(limits).max_inbound_streams,
+        max_outbound_streams=limits.streams_outbound_per_connection,
+        linger=limits.stream_linger,
+        linger_silent=limits.stream_linger_silent,
         useless_frames=limits.useless_frames,
         stray_data=limits.closed_stream_data,
     )

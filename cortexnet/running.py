@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from cortexnet.config import Config, yamux_config
+from cortexnet.config import Config, mplex_config, yamux_config
 from cortexnet.errors import CortexError, NotRunning
 from cortexnet.host import perf
 from cortexnet.host.host import Host
@@ -18,6 +18,7 @@ from cortexnet.host.ping import Pinger, serve_ping
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
+from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.resolver import Resolver
@@ -192,7 +193,8 @@ class Running:
 
 def _channels(config: Config, key: "PrivateKey") -> list[SecureChannel]:
     """The secure channels that are enabled, in order of preference."""
-    early_muxers = config.muxers if config.early_muxer else ()
+    # Of several the stacks choose each by a rule of its own: then multistream-select does, inside the channel.
+    early_muxers = config.muxers if config.early_muxer and len(config.muxers) == 1 else ()
     return [NoiseChannel(NoiseKeys.create(key, early_muxers)) for _ in config.security]
 
 
@@ -201,7 +203,14 @@ def _yamux(limits: "Limits") -> MuxerFactory:
     return lambda initiator, memory: yamux.Yamux(initiator=initiator, config=config, memory=memory)
 
 
-_MUXERS: "dict[str, Callable[[Limits], MuxerFactory]]" = {yamux.NAME: _yamux}
+def _mplex(limits: "Limits") -> MuxerFactory:
+    from cortexnet.mux.mplex import Mplex  # only nodes that ask for it pay for it
+
+    config = mplex_config(limits)
+    return lambda initiator, memory: Mplex(initiator=initiator, config=config, memory=memory)
+
+
+_MUXERS: "dict[str, Callable[[Limits], MuxerFactory]]" = {yamux.NAME: _yamux, MPLEX: _mplex}
 
 
 def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:

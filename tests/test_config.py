@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from cortexnet.config import Config, yamux_config
+from cortexnet.config import Config, mplex_config, yamux_config
 from cortexnet.errors import ConfigInvalid
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.memory import MemoryNetwork
@@ -17,7 +17,7 @@ from cortexnet.transport.memory import MemoryNetwork
         ("transports", ["tcp", "udp"], "'udp' is not one of tcp, memory"),
         ("transports", "tcp", "must be a list of texts, but is 'tcp'"),
         ("security", 5, "must be a list of texts, but is 5"),
-        ("muxers", ["/mplex/6.7.0"], "'/mplex/6.7.0' is not one of /yamux/1.0.0"),
+        ("muxers", ["/mplex/1.0.0"], "'/mplex/1.0.0' is not one of /yamux/1.0.0, /mplex/6.7.0"),
         ("announce", "/ip4/192.0.2.1/tcp/1", "must be a list of texts"),
         ("announce", ["/ip4/192.0.2.1/tcp/1", "example.org"], "multiaddr 'example.org' does not begin"),
         ("agent_version", "half a \ud800", "must be a text"),
@@ -64,3 +64,14 @@ def test_yamux_has_the_bounds_of_the_node() -> None:
         )
     )
     assert (yamux.max_window, yamux.pong_backlog, yamux.max_inbound_streams) == (1 << 20, 7, 9)
+
+
+def test_mplex_has_the_bounds_of_the_node() -> None:
+    mplex = mplex_config(Limits(streams_outbound_per_connection=9, useless_frames=5, closed_stream_data=6, stream_linger=1.5))
+    assert mplex.max_inbound_streams == yamux_config(Limits()).max_inbound_streams
+    assert (mplex.max_outbound_streams, mplex.useless_frames, mplex.stray_data, mplex.linger) == (9, 5, 6, 1.5)
+
+
+def test_mplex_is_spoken_only_where_it_is_asked_for() -> None:
+    assert Config().muxers == ("/yamux/1.0.0",)
+    assert Config(muxers=["/yamux/1.0.0", "/mplex/6.7.0"]).muxers == ("/yamux/1.0.0", "/mplex/6.7.0")

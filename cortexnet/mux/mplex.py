@@ -22,7 +22,7 @@ from cortexnet.errors import (
 )
 from cortexnet.mux.inbox import PIECE_OVERHEAD, SMALL_PIECE
 from cortexnet.mux.lingering import Lingering
-from cortexnet.mux.mplex_config import MplexConfig
+from cortexnet.mux.mplex_config import NAME, MplexConfig
 from cortexnet.mux.mplex_frames import CLOSE, FLAG_MASK, MESSAGE, NEW, RESET, frame, key_of, opening, read_header
 from cortexnet.mux.mplex_sender import FRAME_SIZE, MplexSender
 from cortexnet.mux.mplex_stream import MplexStream
@@ -37,7 +37,6 @@ from cortexnet.mux.muxer import (
 )
 from cortexnet.mux.tolerance import Tolerance
 
-NAME = "/mplex/6.7.0"
 _NAME_SIZE = 64  # bytes of a stream's name that are nobody's fault
 _SETTLE_STEP = 4_096  # bytes that may have been read before the charge follows: not every small read is worth the account
 

@@ -5,6 +5,8 @@ from typing import final
 
 from cortexnet.errors import ConfigInvalid
 
+NAME = "/mplex/6.7.0"
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
