@@ -108,6 +108,7 @@ class AccessRules:
         self._limit = limit
         self._rules: dict[tuple[Kind, Subject], Rule] = {}
         self._networks: dict[tuple[Kind, int], _Networks] = {}  # by kind and IP version
+        self._peers: dict[Kind, int] = {"deny": 0, "allow": 0}
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -119,13 +120,16 @@ class AccessRules:
     def add(self, rule: Rule, now: float) -> None:
         """Take in a rule, in the place of one of its kind about the same subject. Raises LimitExceeded: there are too many."""
         key = (rule.kind, rule.subject)
-        if key not in self._rules and len(self._rules) >= self._limit:
+        is_new = key not in self._rules
+        if is_new and len(self._rules) >= self._limit:
             self.drop_expired(now)
             if len(self._rules) >= self._limit:
                 value = len(self._rules) + 1
                 raise LimitExceeded("access rules", limit=self._limit, value=value, setting="limits.access_rules")
         self._rules[key] = rule
-        if not isinstance(rule.subject, PeerId):
+        if isinstance(rule.subject, PeerId):
+            self._peers[rule.kind] += is_new
+        else:
             networks = self._networks.setdefault((rule.kind, rule.subject.version), _Networks(rule.subject.max_prefixlen))
             networks.add(rule.subject, rule)
         self._changed(rule, came=True)
@@ -137,7 +141,9 @@ class AccessRules:
         rule = self._rules.pop((kind, subject), None)
         if rule is None:
             return False
-        if not isinstance(subject, PeerId):
+        if isinstance(subject, PeerId):
+            self._peers[kind] -= 1
+        else:
             self._networks[kind, subject.version].remove(subject)
         self._changed(rule, came=False)
         return True
@@ -147,6 +153,10 @@ class AccessRules:
         for rule in self:
             if rule.is_over(now):
                 self.remove(rule.kind, rule.subject)
+
+    def names_peers(self, kind: Kind) -> bool:
+        """Whether there is a rule of this kind about any peer, also one that is over."""
+        return self._peers[kind] > 0
 
     def of_peer(self, kind: Kind, peer: PeerId, now: float) -> Rule | None:
         """The rule of a kind about a peer."""

@@ -56,6 +56,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.swarm.counters",
         "cortexnet.swarm.dial_backoff",
         "cortexnet.swarm.dial_plan",
+        "cortexnet.swarm.gater",
         "cortexnet.swarm.limits",
         "cortexnet.swarm.memory_budget",
         "cortexnet.swarm.rate_limit",
@@ -74,6 +75,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
+    "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
     "cortexnet/running.py:Running._identify",  # a bug in what is done about a new connection costs it
     "cortexnet/running.py:Running._keep_bootstrapping",  # a source of peers that fails is tried again

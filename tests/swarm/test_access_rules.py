@@ -241,3 +241,10 @@ def test_rules_may_change_while_they_are_gone_through() -> None:
     for rule in found:
         found.remove("deny", rule.subject)
     assert len(found) == 0
+
+
+def test_whether_any_peer_is_named_follows_the_rules() -> None:
+    found = rules(f"allow {A} -", f"allow {A} - again", "allow 192.0.2.0/24 -")
+    assert [found.names_peers(kind) for kind in ("allow", "deny")] == [True, False]
+    found.remove("allow", A)
+    assert not found.names_peers("allow")

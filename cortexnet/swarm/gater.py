@@ -1,0 +1,249 @@
+"""Access control: who may connect, asked at four points of every connection. A core; wall time is handed in.
+
+    dial      before a socket is made: the peer, where it is known, and the address
+    accept    before a byte is read: the address
+    secured   the peer has proven who it is
+    upgraded  the connection is complete
+
+A rule about the peer decides before one about its address; of two about the same, the one that allows. Without any, everybody
+may connect, or with `allow_only` nobody. Who comes from a denied network is refused before it can say who it is: to let a peer
+in from there, allow a network around its address.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, final
+
+from cortexnet.errors import Denied, LocalError, ProtocolViolation
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.swarm.access_rules import AccessRules, Kind, Rule, Subject, parse_subject
+
+AnySubject: TypeAlias = Subject | str
+Point = Literal["dial", "accept", "secured", "upgraded"]
+
+
+class GatedConnection(Protocol):
+    """What a gate sees of a complete connection; in truth the `Connection` itself."""
+
+    @property
+    def peer_id(self) -> PeerId: ...
+
+    @property
+    def remote_address(self) -> Multiaddr: ...
+
+    @property
+    def direction(self) -> Literal["inbound", "outbound"]: ...
+
+
+class Gate(Protocol):
+    """Access control of the application's own, asked where no rule has refused already.
+
+    Each method says whether to go on; it is called often, and must be quick. One that raises refuses.
+    """
+
+    def dial(self, peer: PeerId | None, address: Multiaddr) -> bool:
+        """We are about to connect; `peer` is None where anybody may answer."""
+
+    def accept(self, address: Multiaddr) -> bool:
+        """Somebody has connected; nothing was read yet."""
+
+    def secured(self, peer: PeerId, address: Multiaddr, direction: Literal["inbound", "outbound"]) -> bool:
+        """The peer is verified."""
+
+    def upgraded(self, connection: GatedConnection) -> bool:
+        """The connection is complete; a refused one ends with code 0x1007."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the rules say, and which one of them; None where it is none of them."""
+
+    allowed: bool
+    rule: Rule | None
+
+    def __str__(self) -> str:
+        if self.rule is None:
+            return "allowed: no rule is against it" if self.allowed else "denied: only what is allowed by a rule may connect"
+        return f"{'allowed' if self.allowed else 'denied'} by rule '{self.rule}'"
+
+
+_OPEN, _CLOSED = Decision(allowed=True, rule=None), Decision(allowed=False, rule=None)
+
+
+@final
+class Gater:
+    """The doors of a node: its rules, and the gate of its application. Rules may be changed at any time."""
+
+    def __init__(self, *, limit: int, unix_time: Callable[[], float]) -> None:
+        """Up to `limit` rules."""
+        self.gate: Gate | None = None
+        """Asked besides the rules."""
+        self.access = AccessRules(limit=limit)
+        """The rules themselves; their `on_change` is the place of whoever stores them."""
+        self.refused: dict[Point, int] = {"dial": 0, "accept": 0, "secured": 0, "upgraded": 0}
+        """How often something was refused, by point."""
+        self.on_narrowed: Callable[[], None] | None = None
+        """Called where who was allowed may be so no more: open connections are to be looked at again."""
+        self.on_fault: Callable[[Exception], None] | None = None
+        """Called with what a gate has raised."""
+        self._unix_time = unix_time
+        self._allow_only = False
+
+    # --- rules -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def allow_only(self) -> bool:
+        """Whether only those may connect whom a rule allows; open connections of others are closed when it is set."""
+        return self._allow_only
+
+    @allow_only.setter
+    def allow_only(self, value: bool) -> None:
+        self._allow_only = value
+        if value:
+            self._narrowed()
+
+    @property
+    def rules(self) -> list[Rule]:
+        """Those in force, the oldest first."""
+        self.access.drop_expired(self._unix_time())
+        return list(self.access)
+
+    def deny(self, subject: AnySubject, reason: str = "", seconds: float | None = None) -> Rule:
+        """Deny a peer, an IP address or a network, for some seconds or for good; its open connections are closed.
+
+        Takes the place of an earlier rule of the kind about the same subject. Raises LocalError for what is no subject, or a
+        reason that is not one printable line of at most 256 characters; LimitExceeded where there are too many rules.
+        """
+        rule = self._add("deny", subject, reason, seconds)
+        self._narrowed()
+        return rule
+
+    def allow(self, subject: AnySubject, reason: str = "", seconds: float | None = None) -> Rule:
+        """Allow a peer, an IP address or a network, whatever denies it, for some seconds or for good. Raises as `deny`."""
+        return self._add("allow", subject, reason, seconds)
+
+    def _add(self, kind: Kind, subject: AnySubject, reason: str, seconds: float | None) -> Rule:
+        now = self._unix_time()
+        rule = Rule(kind, _subject(subject), reason, None if seconds is None else now + seconds)
+        self.access.add(rule, now)
+        return rule
+
+    def remove(self, subject: AnySubject) -> bool:
+        """Drop the rules about exactly this peer or network; False where there were none. Raises LocalError."""
+        named = _subject(subject)
+        denied = self.access.remove("deny", named)
+        allowed = self.access.remove("allow", named)
+        if allowed:
+            self._narrowed()
+        return denied or allowed
+
+    def explain(self, subject: AnySubject | Multiaddr) -> Decision:
+        """What the rules say about a peer, an IP address, or a multiaddr (with `/p2p/…`: about both).
+
+        Raises LocalError for what is none of these, a network too: its addresses may differ.
+        """
+        peer, ip = _peer_and_ip(subject)
+        return self._decide(peer, ip)
+
+    # --- the four points; what each needs is handed in by the shells -------------------------------------------------------
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anybody could be refused; else nothing needs to be asked."""
+        return len(self.access) > 0 or self._allow_only or self.gate is not None
+
+    def check_dial(self, peer: PeerId | None, address: Multiaddr) -> None:
+        """Before a socket is made. Raises Denied."""
+        gate = self.gate
+        ask = None if gate is None else lambda: gate.dial(peer, address)
+        self._check("dial", peer, address, ask, f"dial of {address}")
+
+    def check_accept(self, address: Multiaddr) -> None:
+        """Before anything is read from who connected. Raises Denied."""
+        gate = self.gate
+        ask = None if gate is None else lambda: gate.accept(address)
+        self._check("accept", None, address, ask, f"connection from {address}")
+
+    def check_secured(self, peer: PeerId, address: Multiaddr, direction: Literal["inbound", "outbound"]) -> None:
+        """The peer is verified, and nothing was said on top yet. Raises Denied."""
+        gate = self.gate
+        ask = None if gate is None else lambda: gate.secured(peer, address, direction)
+        self._check("secured", peer, address, ask, f"connection of {peer}")
+
+    def check_upgraded(self, connection: GatedConnection) -> None:
+        """The connection is complete, and nothing of it was used yet. Raises Denied."""
+        gate = self.gate
+        ask = None if gate is None else lambda: gate.upgraded(connection)
+        peer = connection.peer_id
+        self._check("upgraded", peer, connection.remote_address, ask, f"connection of {peer}")
+
+    def objection(self, connection: GatedConnection) -> Denied | None:
+        """Why an open connection has to go, by the rules as they are now; the gate is not asked again."""
+        decision = self._decide(connection.peer_id, _ip_of(connection.remote_address))
+        return None if decision.allowed else Denied(f"connection of {connection.peer_id}", rule=_named(decision))
+
+    def _check(self, point: Point, peer: PeerId | None, address: Multiaddr, ask: Callable[[], bool] | None, scope: str) -> None:
+        decision = self._decide(peer, _ip_of(address), peer_may_follow=peer is None)
+        if not decision.allowed:
+            self.refused[point] += 1
+            raise Denied(scope, rule=_named(decision))
+        if ask is not None and not self._passes(ask):
+            self.refused[point] += 1
+            raise Denied(scope, rule="gate")
+
+    def _passes(self, ask: Callable[[], bool]) -> bool:
+        try:
+            return ask()
+        except Exception as error:  # boundary: a bug in the application's gate refuses one connection, and is no open door
+            if self.on_fault is not None:
+                self.on_fault(error)
+            return False
+
+    def _decide(self, peer: PeerId | None, ip: str | None, *, peer_may_follow: bool = False) -> Decision:
+        rules = self.access
+        if len(rules):
+            now = self._unix_time()
+            rule = None if peer is None else rules.of_peer("allow", peer, now) or rules.of_peer("deny", peer, now)
+            if rule is None and ip is not None:
+                rule = rules.of_ip("allow", ip, now) or rules.of_ip("deny", ip, now)
+            if rule is not None:
+                return Decision(rule.kind == "allow", rule)
+        if not self._allow_only or (peer_may_follow and rules.names_peers("allow")):
+            return _OPEN
+        return _CLOSED
+
+    def _narrowed(self) -> None:
+        if self.on_narrowed is not None:
+            self.on_narrowed()
+
+
+def _named(decision: Decision) -> str:
+    return "allow only" if decision.rule is None else str(decision.rule)
+
+
+def _subject(subject: AnySubject) -> Subject:
+    return parse_subject(subject) if isinstance(subject, str) else subject
+
+
+def _ip_of(address: Multiaddr) -> str | None:
+    """The IP address of the peer itself: that of a relay says nothing about who is behind it."""
+    return None if address.is_relayed else address.value_of("ip4") or address.value_of("ip6")
+
+
+def _peer_and_ip(subject: AnySubject | Multiaddr) -> tuple[PeerId | None, str | None]:
+    if isinstance(subject, str) and subject.startswith("/"):
+        try:
+            subject = Multiaddr.parse(subject)
+        except ProtocolViolation as error:
+            raise LocalError(str(error)) from error
+    if isinstance(subject, Multiaddr):
+        where, named = subject.split_peer()
+        return None if named is None else PeerId.from_bytes(named), None if where is None else _ip_of(where)
+    named_subject = _subject(subject)
+    if isinstance(named_subject, PeerId):
+        return named_subject, None
+    if named_subject.prefixlen != named_subject.max_prefixlen:
+        raise LocalError(f"{named_subject} is more than one address; ask about one of them")
+    return None, str(named_subject.network_address)
