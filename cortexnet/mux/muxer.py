@@ -45,6 +45,15 @@ class StreamWasReset:
 
 @final
 @dataclass(slots=True)
+class StreamWriteStopped:
+    """The peer reads no more of a stream: it can't be written any more; what the peer sends is read on. QUIC has that."""
+
+    stream_id: int
+    code: int
+
+
+@final
+@dataclass(slots=True)
 class RoundTripMeasured:
     """A ping of the muxer's own came back after `seconds`."""
 
@@ -59,7 +68,15 @@ class ConnectionFailed:
     error: CortexError
 
 
-MuxEvent = StreamOpened | StreamReadable | StreamWritable | StreamWasReset | RoundTripMeasured | ConnectionFailed
+MuxEvent = (
+    StreamOpened
+    | StreamReadable
+    | StreamWritable
+    | StreamWasReset
+    | StreamWriteStopped
+    | RoundTripMeasured
+    | ConnectionFailed
+)
 
 
 class MemoryBudget(Protocol):
@@ -81,29 +98,23 @@ class MemoryBudget(Protocol):
         """Whether the cap of this connection is passed: its largest unread stream must go."""
 
 
-class Muxer(Protocol):
-    """Streams over one byte stream; a core.
+class StreamMuxer(Protocol):
+    """The streams of one connection, whatever carries them; a core.
 
-    Commands act now, or raise a LocalError or Ended and change nothing. `receive` and `handle_timeout` never raise for the peer's
-    bytes. After every call, `data_to_send` is drained when the socket takes more.
+    Commands act now, or raise a LocalError or Ended and change nothing. `handle_timeout` never raises for the peer's bytes.
+    After every call, what there is to send is sent when the socket takes more.
     """
 
     name: str
     """The protocol id, such as "/yamux/1.0.0"."""
-    record_size: int
-    """Bytes of one stream that fill a record of the channel below: once they are queued, it can be sent."""
     drained: dict[int, None]
     """Streams whose full share of the outbox has room again; the shell wakes their writers, and clears it."""
     has_output: bool
-    """Whether `data_to_send` has something."""
+    """Whether there is something to send."""
     takes_early_end: bool
     """Whether our end of a stream may arrive while the peer still negotiates it: js-libp2p would never close its half then."""
     timeout_moved: bool
     """Whether `next_timeout` may be earlier than when it was asked last."""
-
-    @property
-    def has_backlog(self) -> bool:
-        """Whether `receive` stopped at its share of frames: what it is given then waits; call it with b"" to go on."""
 
     def open_stream(self) -> int:
         """A new stream's id. Raises LimitExceeded where `can_open` is False."""
@@ -163,20 +174,31 @@ class Muxer(Protocol):
     def reset_largest_unread(self) -> list[MuxEvent]:
         """Over a cap of memory: end the stream that holds most of it unread."""
 
-    def receive(self, data: bytes, now: float) -> list[MuxEvent]:
-        """Take in bytes of the peer's, cut anywhere."""
-
-    def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
-        """Buffers for one record of the channel below, control frames first; [] where there is nothing (or no full frame)."""
-
     def close(self, code: int = 0) -> None:
-        """Say goodbye: `data_to_send` ends with it; every stream is gone."""
+        """Say goodbye, the last there is to send; every stream is gone."""
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` wants to be called."""
 
     def handle_timeout(self, now: float) -> list[MuxEvent]:
         """Do what is due."""
+
+
+class Muxer(StreamMuxer, Protocol):
+    """Streams over one byte stream; a core. `receive` never raises for the peer's bytes."""
+
+    record_size: int
+    """Bytes of one stream that fill a record of the channel below: once they are queued, it can be sent."""
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether `receive` stopped at its share of frames: what it is given then waits; call it with b"" to go on."""
+
+    def receive(self, data: bytes, now: float) -> list[MuxEvent]:
+        """Take in bytes of the peer's, cut anywhere."""
+
+    def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
+        """Buffers for one record of the channel below, control frames first; [] where there is nothing (or no full frame)."""
 
 
 @final

@@ -23,6 +23,7 @@ from cortexnet.mux.muxer import (
     StreamReadable,
     StreamWasReset,
     StreamWritable,
+    StreamWriteStopped,
 )
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.handlers import Handlers
@@ -173,6 +174,10 @@ class Connection:
                 stream = streams.get(event.stream_id)
                 if stream is not None:
                     stream.was_reset(event.code, by_peer=event.by_peer)
+            elif isinstance(event, StreamWriteStopped):
+                stream = streams.get(event.stream_id)
+                if stream is not None:
+                    stream.write_was_stopped(event.code)
             elif isinstance(event, RoundTripMeasured):
                 self.rtt = event.seconds
             elif isinstance(event, ConnectionFailed):

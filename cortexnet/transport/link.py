@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.mux.muxer import Muxer
+from cortexnet.mux.muxer import StreamMuxer
 
 if TYPE_CHECKING:
     from cortexnet.transport.connection import Connection
@@ -18,11 +18,14 @@ class Link(Protocol):
     `fail` where the bytes are wrong or end, and at last `lost`, exactly once.
     """
 
-    mux: Muxer
     security: str
     """Such as "/noise"."""
     remote_peer: PeerId
     remote_key: PublicKey
+
+    @property
+    def mux(self) -> StreamMuxer:
+        """What the connection commands."""
 
     @property
     def is_closing(self) -> bool:

@@ -56,6 +56,7 @@ class Stream:
         "_poisoned",
         "_reader",
         "_slot",
+        "_stopped",
         "_write_barred",
         "_write_closed",
         "_writer",
@@ -91,6 +92,7 @@ class Stream:
         self._writing = False
         self._write_closed = False
         self._write_barred = False  # poisoned, closed or failed
+        self._stopped: StreamReset | None = None  # the peer reads no more; what it sends comes on
         self._fin_wanted = False  # close_write was called before the peer's answer had come
         self._poisoned = False
         self._closed = False
@@ -231,6 +233,11 @@ class Stream:
         if self.failure is not None:
             raise self.failure
 
+    def _raise_write_failure(self) -> None:
+        self._raise_failure()
+        if self._stopped is not None:
+            raise self._stopped
+
     def _raise_read_failure(self) -> None:
         if self.failure is not None and (self._closed or not self._is_complete):
             raise self.failure
@@ -299,7 +306,7 @@ class Stream:
                     continue
                 self._writer = self.connection.loop.create_future()
                 await self._writer
-                self._raise_failure()
+                self._raise_write_failure()
         except asyncio.CancelledError:
             if accepted:
                 self._poisoned = self._write_barred = True
@@ -311,7 +318,7 @@ class Stream:
     def _refuse_write(self) -> None:
         if self._writing:
             raise Busy("another task writes to this stream")
-        self._raise_failure()
+        self._raise_write_failure()
         if self._write_closed:
             raise StreamClosed("the write side of this stream is closed")
         raise LocalError("a write was cancelled after a part of it had gone: reset or close this stream")
@@ -486,6 +493,12 @@ class Stream:
         """A write that had to stop may go on."""
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
+
+    def write_was_stopped(self, code: int) -> None:
+        """The peer reads no more: nothing can be written, but what it sends can be read."""
+        self._stopped = StreamReset(f"the peer reads no more of this stream, code {code:#x}", code=code, by="remote")
+        self._write_barred = True
+        self.writable()
 
     def was_reset(self, code: int, *, by_peer: bool) -> None:
         """The muxer ended the stream."""
