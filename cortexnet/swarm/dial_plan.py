@@ -1,11 +1,11 @@
 """Dialing one peer: which addresses are worth an attempt, and when each of them starts.
 
-`choose` drops what can't lead there, `stagger` gives the rest their times, `DialPlan` runs them: after every call of it the
+`choose` drops what can't lead there, `dial_ranking` gives the rest their times, `DialPlan` runs them: after every call of it the
 dialer starts what `next` gives until it gives None, then sleeps until `next_timeout` or until an attempt ends.
 """
 
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import final
@@ -14,11 +14,7 @@ from cortexnet.errors import DialFailed, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.dial_backoff import DialBackoff
-
-PUBLIC_STEP = 0.25
-"""Seconds between attempts over the internet: most answer within that (RFC 8305 and go-libp2p agree)."""
-PRIVATE_STEP = 0.03
-"""Seconds an attempt in a private network gets before the next one starts; go-libp2p's value."""
+from cortexnet.swarm.dial_ranking import PUBLIC_STEP, ScheduledDial, rank, without_worse
 
 Attempt = tuple[str, BaseException]
 """An address as text, and why it was not dialed or how its attempt ended."""
@@ -40,11 +36,14 @@ def choose(
     can_dial: Callable[[Multiaddr], bool],
     own_addresses: Container[Multiaddr] = (),
     rest_of: Callable[[Multiaddr], float] | None = None,
+    lost: Callable[[Sequence[Multiaddr]], Mapping[Multiaddr, str]] | None = None,
+    direct: bool = False,
 ) -> Choice:
     """Sort out resolved addresses.
 
     An address that names a peer is for dialing that peer only. `own_addresses` are what we listen on, without peer id;
-    `rest_of` says how many seconds an address is to be left alone yet. Duplicates are dropped without a word.
+    `rest_of` says how many seconds an address is to be left alone yet, `lost` which of all that are left this network swallows,
+    and why that seems so. `direct` leaves relays out. Duplicates, and worse ways to the same port, are dropped without a word.
     """
     chosen: dict[Multiaddr, None] = {}
     refused: dict[str, BaseException] = {}
@@ -55,9 +54,11 @@ def choose(
         elif named is not None and (expected is None or named != bytes(expected)):
             objection = f"is an address of {PeerId(named)}, who was not asked for"
         elif address in own_addresses:
-            objection = "is an address of our own"
+            objection = "is an address of our own: a node does not dial itself"
+        elif direct and address.is_relayed:
+            objection = "leads through a relay, and a direct connection was asked for"
         elif not can_dial(address):
-            objection = "is not for any transport that is enabled"
+            objection = "is not for any transport that is enabled: see Config.transports, or use another address"
         elif rest_of is not None and (seconds := rest_of(address)) > 0:
             objection = f"has failed lately, and is left alone for {ceil(seconds)} s"
         else:
@@ -66,7 +67,10 @@ def choose(
             refused[shown(whole)] = LocalError(objection)
         else:
             chosen[address] = None
-    return Choice(list(chosen), list(refused.items()))
+    kept = without_worse(list(chosen))
+    reasons = lost(kept) if lost is not None else {}
+    refused.update((shown(address), LocalError(reason)) for address, reason in reasons.items())
+    return Choice([address for address in kept if address not in reasons], list(refused.items()))
 
 
 def _objection_to_ip(address: Multiaddr) -> str:
@@ -85,31 +89,15 @@ def shown(address: Multiaddr) -> str:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ScheduledDial:
-    """An address, and the seconds after the start of the plan at which its attempt is due."""
-
-    address: Multiaddr
-    delay: float
-
-
-def stagger(addresses: Sequence[Multiaddr], delay: float = 0.0) -> list[ScheduledDial]:
-    """The addresses in the order given, from `delay` on; each has its time alone, 250 ms or, where it is private, 30 ms."""
-    schedule: list[ScheduledDial] = []
-    for address in addresses:
-        schedule.append(ScheduledDial(address, delay))
-        delay += PRIVATE_STEP if address.is_private else PUBLIC_STEP
-    return schedule
-
-
-@final
 class DialPlan:
     """The attempts of one dial; a core.
 
-    `schedule` is in the order of its delays, and how it was ranked is its maker's business. Equal delays start together; else the
-    time between two delays lies between the two starts, but nobody waits while nothing is in flight (go-libp2p instead keeps the
-    later ones at their time from the start). At most `address_limit` addresses are tried, `at_once` of them at a time.
-    `peer` is None where it is not known; then there is no back-off.
+    `schedule` is in the order of its delays. Equal delays start together; else the time between two delays lies between the two
+    starts, but nobody waits while nothing is in flight: the next one starts at once, and those behind it as much earlier.
+    (go-libp2p keeps them at their time from the start; after a quick failure that is time lost.)
+
+    At most `address_limit` addresses are tried, `at_once` of them at a time. `peer` is None where it is not known; then there is
+    no back-off.
     """
 
     def __init__(
@@ -136,10 +124,11 @@ class DialPlan:
         self._enqueue(schedule)
 
     def add(self, addresses: Iterable[Multiaddr], refused: Iterable[Attempt] = ()) -> None:
-        """More addresses have become known: those that are new come behind the others, in their order."""
+        """More addresses have become known: those that are new come behind the others, ranked among themselves."""
         self.attempts += refused
-        last = self._queue[-1].delay if self._queue else self._last_delay
-        self._enqueue(stagger([address for address in addresses if address not in self._known], last + PUBLIC_STEP))
+        start = PUBLIC_STEP + (self._queue[-1].delay if self._queue else self._last_delay)
+        new = rank([address for address in addresses if address not in self._known])
+        self._enqueue([ScheduledDial(dial.address, start + dial.delay) for dial in new])
 
     def _enqueue(self, schedule: Sequence[ScheduledDial]) -> None:
         room = max(0, self._address_limit - len(self._known))

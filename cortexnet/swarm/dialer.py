@@ -4,14 +4,17 @@ A shell around `dial_plan`.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, LocalError, PeerIdMismatch, PeerTimeout
+from cortexnet.swarm.black_hole import BlackHoles
 from cortexnet.swarm.dial_backoff import DialBackoff
-from cortexnet.swarm.dial_plan import Attempt, Choice, DialPlan, choose, shown, stagger
+from cortexnet.swarm.dial_plan import Attempt, Choice, DialPlan, choose, shown
+from cortexnet.swarm.dial_ranking import rank
 
 if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from cortexnet.swarm.resources import Reservation, Resources
     from cortexnet.transport.connection import Connection
     from cortexnet.transport.transport import Transport
+
+log = logging.getLogger(__name__)
 
 Resolve = Callable[[Iterable["Multiaddr"], "PeerId | None"], Awaitable[Mapping["Multiaddr", "list[Multiaddr] | CortexError"]]]
 """What each of some names stands for, or why that is not known; see `Resolver.resolve_all`."""
@@ -45,23 +50,27 @@ class Dialer:
         self._on_stranger = on_stranger
         self._waiting: dict[_Waiting, None] = {}  # for a slot among the dials, in the order of asking
         self.backoff = DialBackoff()
+        self.black_holes = BlackHoles()
 
     async def dial(
-        self, expected: "PeerId | None", addresses: Iterable["Multiaddr"], *, private_names: Container["Multiaddr"] = ()
+        self,
+        expected: "PeerId | None",
+        addresses: Iterable["Multiaddr"],
+        *,
+        private_names: Container["Multiaddr"] = (),
+        direct: bool = False,
     ) -> "Connection":
         """A connection, not started yet, to whoever answers first at one of the addresses and is the expected peer.
 
         Names may lead to public addresses only, unless they are among `private_names`: else a peer could send us into our own
-        network by a name of its own. Raises DialFailed, which says of each address why.
+        network by a name of its own. `direct` leaves relays out and tries addresses that failed lately too: who asks for that
+        has a reason to think that now they will do. Raises DialFailed, which says of each address why.
         """
         loop = asyncio.get_running_loop()
-        named: list[Multiaddr] = []
-        plain: list[Multiaddr] = []
-        for address in addresses:
-            (named if address.is_named else plain).append(address)
-        choice = self._choose(plain, expected)
+        named, plain = _split(addresses)
+        choice = self._choose(plain, expected, direct=direct)
         plan = DialPlan(
-            stagger(choice.addresses),
+            rank(choice.addresses),
             loop.time(),
             peer=expected,
             backoff=self.backoff,
@@ -69,24 +78,29 @@ class Dialer:
             at_once=self._resources.limits.dials_per_peer,
             address_limit=self._resources.limits.dial_addresses_per_peer,
         )
-        names = loop.create_task(self._look_up(named, expected, private_names)) if named else None
+        if not named and len(choice.addresses) <= 1:
+            return await self._run_in_turn(plan, expected)
+        names = loop.create_task(self._look_up(named, expected, private_names, direct=direct)) if named else None
         return await self._run(plan, expected, names)
 
-    def _choose(self, addresses: Iterable["Multiaddr"], expected: "PeerId | None") -> Choice:
+    def _choose(self, addresses: Iterable["Multiaddr"], expected: "PeerId | None", *, direct: bool) -> Choice:
         now = asyncio.get_running_loop().time()
         return choose(
             addresses,
             expected=expected,
             can_dial=lambda address: self._transport_for(address) is not None,
             own_addresses=self._own_addresses(),
-            rest_of=None if expected is None else lambda address: self.backoff.remaining(expected, address, now),
+            rest_of=None if expected is None or direct else lambda address: self.backoff.remaining(expected, address, now),
+            lost=self.black_holes.objections,
+            direct=direct,
         )
 
     async def _look_up(
-        self, names: Sequence["Multiaddr"], expected: "PeerId | None", private_names: Container["Multiaddr"]
+        self, addresses: Sequence["Multiaddr"], expected: "PeerId | None", private_names: Container["Multiaddr"], *, direct: bool
     ) -> Choice:
-        found: list[Multiaddr] = []
+        found = [address for address in addresses if not address.is_named]
         refused: list[Attempt] = []
+        names = [address for address in addresses if address.is_named]
         for name, outcome in (await self._resolve(names, expected)).items():
             if isinstance(outcome, CortexError):
                 refused.append((shown(name), outcome))
@@ -95,11 +109,24 @@ class Dialer:
             found += allowed
             if len(allowed) < len(outcome):
                 refused.append((shown(name), LocalError("leads to an address that is not public, as a peer's names must not")))
-        choice = self._choose(found, expected)
+        choice = self._choose(found, expected, direct=direct)
         return Choice(choice.addresses, [*refused, *choice.refused])
 
     def _transport_for(self, address: "Multiaddr") -> "Transport | None":
         return next((transport for transport in self._transports if transport.can_dial(address)), None)
+
+    async def _run_in_turn(self, plan: DialPlan, expected: "PeerId | None") -> "Connection":
+        """A plan of one address, as most are: its attempt needs no task of its own."""
+        now = asyncio.get_running_loop().time
+        while (address := plan.next(now())) is not None:
+            try:
+                connection = await self._attempt(address, expected)
+            except Exception as error:  # boundary: a bug that an address brings out costs its attempt, as it does in a task
+                self._failed(plan, address, error, expected)
+            else:
+                plan.on_success(address)
+                return connection
+        raise plan.failure()
 
     async def _run(self, plan: DialPlan, expected: "PeerId | None", names: "asyncio.Task[Choice] | None") -> "Connection":
         """Start what the plan says when it says so; the losers are cancelled and awaited on every way out."""
@@ -137,6 +164,8 @@ class Dialer:
 
     def _failed(self, plan: DialPlan, address: "Multiaddr", error: BaseException, expected: "PeerId | None") -> None:
         plan.on_failure(address, error, asyncio.get_running_loop().time())
+        if not isinstance(error, CortexError):
+            log.warning("the attempt at %s failed: %r", shown(address), error, exc_info=error)
         if isinstance(error, PeerIdMismatch) and expected is not None and self._on_stranger is not None:
             self._on_stranger(expected, address)
 
@@ -146,9 +175,12 @@ class Dialer:
         reservation = await self._reserve(address, expected)
         limits = self._resources.limits
         seconds = limits.dial_timeout_local if address.is_private else limits.dial_timeout
+        success = False
         try:
             async with asyncio.timeout(seconds):
-                return await transport.dial(address, expected, reservation)
+                connection = await transport.dial(address, expected, reservation)
+            success = True
+            return connection
         except PeerTimeout:
             raise
         except TimeoutError:
@@ -158,6 +190,7 @@ class Dialer:
         except OSError as error:
             raise ConnectionClosed(_reason(error), by="network") from error
         finally:
+            self.black_holes.on_result(address, success=success)
             self._give_slots()
 
     async def _reserve(self, address: "Multiaddr", expected: "PeerId | None") -> "Reservation":
@@ -205,6 +238,18 @@ class _Waiting:
         """It was given a slot in the turn in which it was cancelled."""
         if self.reservation.done() and not self.reservation.cancelled() and self.reservation.exception() is None:
             self.reservation.result().release()
+
+
+def _split(addresses: Iterable["Multiaddr"]) -> "tuple[list[Multiaddr], list[Multiaddr]]":
+    """Those that wait for names to be looked up, and the others. Relays wait with them: a direct address may be among those."""
+    named: list[Multiaddr] = []
+    plain: list[Multiaddr] = []
+    for address in addresses:
+        (named if address.is_named else plain).append(address)
+    if named:
+        named += [address for address in plain if address.is_relayed]
+        plain = [address for address in plain if not address.is_relayed]
+    return named, plain
 
 
 async def _give_up(attempts: Iterable["asyncio.Task[Connection]"], names: "asyncio.Task[Choice] | None") -> None:

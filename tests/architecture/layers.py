@@ -53,9 +53,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.security",
         "cortexnet.mux",
         "cortexnet.swarm.access_rules",
+        "cortexnet.swarm.black_hole",
         "cortexnet.swarm.counters",
         "cortexnet.swarm.dial_backoff",
         "cortexnet.swarm.dial_plan",
+        "cortexnet.swarm.dial_ranking",
         "cortexnet.swarm.gater",
         "cortexnet.swarm.limits",
         "cortexnet.swarm.memory_budget",
@@ -75,6 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
+    "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
     "cortexnet/running.py:Running._identify",  # a bug in what is done about a new connection costs it

@@ -8,7 +8,8 @@ from cortexnet.errors import DialFailed, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.dial_backoff import DialBackoff
-from cortexnet.swarm.dial_plan import Choice, DialPlan, ScheduledDial, choose, stagger
+from cortexnet.swarm.dial_plan import Choice, DialPlan, choose
+from cortexnet.swarm.dial_ranking import ScheduledDial
 
 A = PeerId(bytes([0x12, 32]) + b"a" * 32)
 B = PeerId(bytes([0x12, 32]) + b"b" * 32)
@@ -43,9 +44,9 @@ def start_all(plan: DialPlan, now: float) -> list[Multiaddr]:
     [
         (f"/p2p/{A}", "says who, but not where"),
         (f"/ip4/1.2.3.4/tcp/1/p2p/{B}", f"is an address of {B}, who was not asked for"),
-        ("/ip4/5.5.5.5/tcp/4001", "is an address of our own"),
-        (f"/ip4/5.5.5.5/tcp/4001/p2p/{A}", "is an address of our own"),
-        ("/ip4/1.2.3.4/udp/1/quic-v1", "is not for any transport that is enabled"),
+        ("/ip4/5.5.5.5/tcp/4001", "is an address of our own: a node does not dial itself"),
+        (f"/ip4/5.5.5.5/tcp/4001/p2p/{A}", "is an address of our own: a node does not dial itself"),
+        ("/ip4/1.2.3.4/udp/1/quic-v1", "is not for any transport that is enabled: see Config.transports, or use another address"),
         ("/ip4/0.0.0.0/tcp/4001", "begins with the unspecified IP, which leads nowhere"),
         ("/ip6/::/tcp/4001", "begins with the unspecified IP, which leads nowhere"),
         ("/ip6/fe80::1/tcp/4001", "is link-local, but says no zone (/ip6zone/…)"),
@@ -80,15 +81,39 @@ def test_an_address_that_rests_is_refused_and_says_how_long() -> None:
     assert str(choice.refused[0][1]) == "has failed lately, and is left alone for 5 s"
 
 
+def test_a_direct_dial_leaves_relays_out() -> None:
+    relayed = Multiaddr.parse(f"/ip4/1.2.3.9/tcp/1/p2p/{B}/p2p-circuit")
+    assert choose([relayed, public(0)], expected=A, can_dial=lambda _: True).addresses == [relayed, public(0)]
+    choice = choose([relayed, public(0)], expected=A, can_dial=lambda _: True, direct=True)
+    assert choice.addresses == [public(0)]
+    assert [(text, str(error)) for text, error in choice.refused] == [
+        (str(relayed), "leads through a relay, and a direct connection was asked for")
+    ]
+
+
+def test_worse_ways_to_the_same_port_are_dropped_without_a_word() -> None:
+    choice = choose([Multiaddr.parse("/ip4/1.2.3.4/tcp/1/ws"), public(0)], expected=A, can_dial=lambda _: True)
+    assert (choice.addresses, choice.refused) == ([public(0)], [])
+    choice = choose([Multiaddr.parse("/ip4/1.2.3.4/tcp/1/ws"), public(0)], expected=A, can_dial=lambda address: address.has("ws"))
+    assert [str(address) for address in choice.addresses] == ["/ip4/1.2.3.4/tcp/1/ws"], "the better one is of no use"
+
+
+def test_what_the_network_swallows_is_refused_with_the_reason() -> None:
+    asked: list[Sequence[Multiaddr]] = []
+
+    def lost(addresses: Sequence[Multiaddr]) -> dict[Multiaddr, str]:
+        asked.append(addresses)
+        return {public(1): "never comes back"}
+
+    choice = choose([public(0), public(1), Multiaddr.parse("/memory/1")], expected=A, can_dial=lambda a: a.has("tcp"), lost=lost)
+    assert asked == [[public(0), public(1)]]
+    assert choice.addresses == [public(0)]
+    assert str(choice.refused[1][1]) == "never comes back"
+
+
 def test_a_peers_text_in_a_message_is_escaped() -> None:
     choice = choose([Multiaddr.parse("/dns/a\nb/tcp/1")], expected=A, can_dial=lambda _: False)
     assert choice.refused[0][0] == r"'/dns/a\nb/tcp/1'"
-
-
-def test_public_addresses_start_250_ms_apart_and_private_ones_30_ms() -> None:
-    texts = ["/ip4/192.168.1.2/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip4/1.2.3.4/tcp/1", "/ip4/1.2.3.4/tcp/2"]
-    schedule = stagger([Multiaddr.parse(text) for text in texts])
-    assert [(str(dial.address), dial.delay) for dial in schedule] == list(zip(texts, [0, 0.03, 0.06, 0.31], strict=True))
 
 
 def test_attempts_start_when_they_are_due() -> None:

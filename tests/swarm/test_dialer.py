@@ -293,6 +293,66 @@ async def test_sixteen_addresses_of_a_peer_are_tried_eight_at_a_time() -> None:
     assert "14 more addresses" in str(caught.value)
 
 
+@pytest.mark.parametrize("others", [[], [SECOND]])
+async def test_a_bug_costs_the_attempt_that_brought_it_out(others: list[Multiaddr], caplog: pytest.LogCaptureFixture) -> None:
+    setup = Setup()
+    setup.at(FIRST, 0, ValueError("a bug"))
+    setup.at(SECOND, 0, ConnectionRefusedError(111, "refused"))
+    with pytest.raises(DialFailed) as caught:
+        await setup.dialer.dial(PEER, [FIRST, *others])
+    assert isinstance(dict(caught.value.attempts)[str(FIRST)], ValueError)
+    assert "a bug" in caplog.text
+    assert setup.held == {}
+
+
+RELAYED = Multiaddr.parse(f"/ip4/1.2.3.9/tcp/1/p2p/{OTHER}/p2p-circuit")
+
+
+async def test_a_relay_waits_for_direct_addresses_also_for_those_behind_a_name() -> None:
+    setup = Setup()
+    setup.look_up_time = 1
+    setup.names[NAME] = [SECOND]
+    setup.at(SECOND, 1)
+    setup.at(RELAYED, 0.1)
+    assert (await setup.dialer.dial(PEER, [RELAYED, NAME])).address == RELAYED
+    assert setup.transport.dials == [(1.0, str(SECOND)), (1.5, str(RELAYED))]
+
+
+async def test_a_direct_dial_leaves_relays_out_and_does_not_care_what_failed_lately() -> None:
+    setup = Setup()
+    setup.at(FIRST, 0, ConnectionRefusedError(111, "refused"))
+    setup.at(RELAYED, 0.1)
+    assert (await setup.dialer.dial(PEER, [FIRST, RELAYED])).address == RELAYED
+    setup.dialer.backoff.on_failure(PEER, FIRST, now())
+    setup.at(FIRST, 0)
+    with pytest.raises(DialFailed, match="a direct connection was asked for"):
+        await setup.dialer.dial(PEER, [RELAYED], direct=True)
+    assert (await setup.dialer.dial(PEER, [RELAYED, FIRST], direct=True)).address == FIRST
+
+
+async def test_a_network_that_swallows_a_kind_of_dials_is_noticed_and_told() -> None:
+    setup = Setup()
+    ip6 = [Multiaddr.parse(f"/ip6/2001:470::{number:x}/tcp/1") for number in range(1, 101)]
+    for address in ip6:  # one a dial, since each is given up when the other one has succeeded
+        await cancel(asyncio.ensure_future(setup.dialer.dial(None, [address])))
+    with pytest.raises(DialFailed, match=r"of the last 100 dials over IPv6, 0 succeeded.*use an IPv4 address"):
+        await setup.dialer.dial(PEER, [ip6[0]])
+    setup.at(FIRST, 0)
+    assert (await setup.dialer.dial(PEER, [ip6[0], FIRST])).address == FIRST
+    setup.at(ip6[0], 0)
+    for _ in range(97):
+        with pytest.raises(DialFailed):
+            await setup.dialer.dial(None, [ip6[0]])
+    assert (await setup.dialer.dial(None, [ip6[0]])).address == ip6[0], "it is tried now and then"
+    assert (await setup.dialer.dial(None, [ip6[0]])).address == ip6[0], "and then used again"
+
+
+async def cancel(task: "asyncio.Future[Made]") -> None:
+    await settle()
+    task.cancel()
+    await asyncio.wait([task])
+
+
 # --- the number of dials
 
 
@@ -355,20 +415,17 @@ async def test_a_slot_given_in_the_turn_of_a_cancellation_goes_on_to_the_next() 
         setup.at(address, 1)
     first, second, third = (asyncio.ensure_future(setup.dialer.dial(None, [address])) for address in (FIRST, SECOND, THIRD))
     await settle()
-    admit, its_future = setup.dialer._admit, next(iter(setup.dialer._waiting)).reservation
-    attempt = next(task for task in asyncio.all_tasks() if task._fut_waiter is its_future)
+    admit = setup.dialer._admit
 
     def cancel_in_that_turn(address: Multiaddr, peer: PeerId | None) -> Reservation:
         if address == SECOND:
-            asyncio.get_running_loop().call_soon(attempt.cancel)
-            second.cancel()
+            asyncio.get_running_loop().call_soon(second.cancel)
         return admit(address, peer)
 
     setup.dialer._admit = cancel_in_that_turn
     assert (await third).address == THIRD
     assert (await first).address == FIRST
     assert second.cancelled()
-    assert attempt.cancelled()
     assert setup.held["connections"] == 2
     assert now() == pytest.approx(2)
 
@@ -446,7 +503,7 @@ async def test_a_connection_that_comes_while_the_dial_is_given_up_is_closed() ->
 
     setup.at(FIRST, 0.1)
     transport.dial = stubborn
-    dial = asyncio.ensure_future(setup.dialer.dial(PEER, [FIRST]))
+    dial = asyncio.ensure_future(setup.dialer.dial(PEER, [FIRST, SECOND]))
     await settle()
     dial.cancel()
     with pytest.raises(asyncio.CancelledError):
