@@ -16,6 +16,7 @@ from cortexnet.host.identify_message import PROTOCOLS_SENT, decode
 from cortexnet.host.peer_info import PeerInfo as PeerInfo
 from cortexnet.host.peer_info import SelfDescription, believed, is_near
 from cortexnet.host.step_turns import step_turns
+from cortexnet.identity.envelope import SignedRecord
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -243,17 +244,20 @@ class Identify:
         if told.observed_address is not None:
             conversation.observed_address = told.observed_address
         info = self._info(connection, conversation)
-        self._store(info, is_near=is_near(connection.remote_address))
+        self._store(info, conversation.peer.description.record, is_near=is_near(connection.remote_address))
         if self.on_updated is not None:
             self.on_updated(connection, info)
         return info
 
-    def _store(self, info: PeerInfo, *, is_near: bool) -> None:
+    def _store(self, info: PeerInfo, record: SignedRecord | None, *, is_near: bool) -> None:
         peerstore, peer, now = self._peerstore, info.peer_id, asyncio.get_running_loop().time()
         peerstore.set_protocols(peer, info.protocols)
         peerstore.set_versions(peer, agent_version=info.agent_version, protocol_version=info.protocol_version)
         peerstore.set_public_key(peer, info.public_key)
         peerstore.retire_addresses(peer, now)
+        if record is not None:
+            peerstore.accept_record(record, now, ttl=CONNECTED_TTL, believed=info.addresses, is_near=is_near)
+        # What it told just now counts also where the record is older than one that is known: its clock may have been set back.
         peerstore.add_addresses(peer, info.addresses, CONNECTED_TTL, now, is_near=is_near)
 
     def _info(self, connection: Connection, conversation: "_Conversation") -> PeerInfo:

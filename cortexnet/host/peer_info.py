@@ -14,7 +14,7 @@ from typing import Generic, TypeVar, final
 from cortexnet.documented import documented
 from cortexnet.errors import MessageTooLarge, ProtocolViolation
 from cortexnet.host.identify_message import IdentifyMessage
-from cortexnet.identity.envelope import PeerRecord
+from cortexnet.identity.envelope import SignedRecord
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -50,8 +50,8 @@ class Told:
     """What one message tells that can be believed; None leaves what was known."""
 
     addresses: tuple[Multiaddr, ...] | None
-    record_sequence: int | None
-    """Of the signed record the addresses are from; None where they are from the message itself."""
+    record: SignedRecord | None
+    """The signed record the addresses are from; None where they are from the message itself."""
     protocols: tuple[str, ...] | None
     agent_version: str | None
     protocol_version: str | None
@@ -77,12 +77,12 @@ def believed(
     if message.public_key is not None and PublicKey.unmarshal(message.public_key) != key:
         raise ProtocolViolation(f"{peer_id} identifies itself by another key than its own")
     record = _record(message.signed_peer_record, peer_id)
-    listed = message.addresses if record is None else record.addresses
+    listed = message.addresses if record is None else record.record.addresses
     addresses = tuple(reachable(without_peer(listed, peer_id), remote))
     is_observed = not is_relayed and message.observed_address is not None
     return Told(
         addresses=None if is_push and not listed else addresses,
-        record_sequence=None if record is None else record.sequence,
+        record=record,
         protocols=None if is_push and not message.protocols else message.protocols,
         agent_version=message.agent_version,
         protocol_version=message.protocol_version,
@@ -120,7 +120,7 @@ def without_peer(addresses: Iterable[Multiaddr], peer_id: PeerId) -> list[Multia
     return kept
 
 
-def _record(data: bytes | None, peer_id: PeerId) -> PeerRecord | None:
+def _record(data: bytes | None, peer_id: PeerId) -> SignedRecord | None:
     if data is None:
         return None
     try:
@@ -130,8 +130,8 @@ def _record(data: bytes | None, peer_id: PeerId) -> PeerRecord | None:
 
 
 @lru_cache(maxsize=128)  # a peer sends the same record on each of its connections, and a verification takes 0.1 ms
-def _opened(data: bytes, peer_id: PeerId) -> PeerRecord:
-    return PeerRecord.open(data, peer_id)
+def _opened(data: bytes, peer_id: PeerId) -> SignedRecord:
+    return SignedRecord.open(data, peer_id)
 
 
 def _observed(address: Multiaddr | None, own_id: PeerId) -> Multiaddr | None:
@@ -163,7 +163,7 @@ class SelfDescription:
     def __init__(self) -> None:
         self._last_number = 0
         self._addresses = _Latest[tuple[Multiaddr, ...]](())
-        self._record_sequence: int | None = None
+        self._record: SignedRecord | None = None
         self._protocols = _Latest[tuple[str, ...]](())
         self._agent_version = _Latest[str | None](None)
         self._protocol_version = _Latest[str | None](None)
@@ -178,15 +178,20 @@ class SelfDescription:
         self._protocols.offer(told.protocols, number)
         self._agent_version.offer(told.agent_version, number)
         self._protocol_version.offer(told.protocol_version, number)
-        known, new = self._record_sequence, told.record_sequence
-        if known is None or new is None or known == new:
+        known, new = self._record, told.record
+        if known is None or new is None or known.record.sequence == new.record.sequence:
             is_newer = number > self._addresses.number
         else:
-            is_newer = new > known
+            is_newer = new.record.sequence > known.record.sequence
         if told.addresses is not None and is_newer:
             self._addresses.value = told.addresses
             self._addresses.number = max(number, self._addresses.number)
-            self._record_sequence = new
+            self._record = new
+
+    @property
+    def record(self) -> SignedRecord | None:
+        """The signed record that the addresses are from, if they are."""
+        return self._record
 
     def info(self, peer_id: PeerId, public_key: PublicKey, observed_address: Multiaddr | None) -> PeerInfo:
         """All of it as one; where we are seen differs by connection."""

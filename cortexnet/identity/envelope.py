@@ -175,6 +175,20 @@ class PeerRecord:
         return record
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class SignedRecord:
+    """A peer record with the envelope that proves it, byte by byte as it came. Made by `open`, so it is always verified."""
+
+    record: PeerRecord
+    envelope: bytes
+
+    @classmethod
+    def open(cls, data: bytes, expected: PeerId) -> "SignedRecord":
+        """As `PeerRecord.open`, and raises the same."""
+        return cls(PeerRecord.open(data, expected), data)
+
+
 def _signed_bytes(purpose: Purpose, payload: bytes) -> bytes:
     domain = purpose.domain.encode()
     parts = (domain, purpose.payload_type, payload)

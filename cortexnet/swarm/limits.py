@@ -133,7 +133,11 @@ class Limits:
     peerstore_connected_addresses: int = 128
     """Addresses of a connected one, which tells them itself."""
     peerstore_protocols: int = 256
-    """Protocols of a connected one; of others none are kept."""
+    """Protocols of one peer."""
+    peerstore_descriptions: int = 16 * MIB
+    """What peers without a connection have told of themselves: protocols, versions, key, signed record; usually 2 KiB each."""
+    peerstore_metadata: int = 4 * MIB
+    """What the application notes about peers; it alone adds to that."""
 
     # What peers say about themselves.
     identify_message: int = 8 * KIB

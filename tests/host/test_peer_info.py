@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cortexnet.errors import ProtocolViolation, RemoteError
 from cortexnet.host.identify_message import IdentifyMessage
 from cortexnet.host.peer_info import SelfDescription, Told, believed, is_near, reachable
-from cortexnet.identity.envelope import LEGACY_PEER_RECORD, Envelope, PeerRecord, Purpose
+from cortexnet.identity.envelope import LEGACY_PEER_RECORD, Envelope, PeerRecord, Purpose, SignedRecord
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -53,7 +53,8 @@ def test_another_key_is_not_believed_and_nothing_with_it(key: bytes) -> None:
 )
 def test_signed_addresses_replace_listed_ones_in_either_form(record: bytes) -> None:
     found = told(IdentifyMessage(addresses=LISTED, signed_peer_record=record))
-    assert (found.addresses, found.record_sequence) == (SIGNED, 7)
+    assert found.record is not None
+    assert (found.addresses, found.record.record.sequence, found.record.envelope) == (SIGNED, 7, record)
 
 
 def damaged() -> bytes:
@@ -78,7 +79,7 @@ def damaged() -> bytes:
 def test_a_record_that_is_none_is_ignored_and_fails_nothing(record: bytes) -> None:
     # js-libp2p lets identify fail for such a record, and then knows no protocol of the peer.
     found = told(IdentifyMessage(addresses=LISTED, protocols=("/a",), signed_peer_record=record))
-    assert (found.addresses, found.record_sequence, found.protocols) == (LISTED, None, ("/a",))
+    assert (found.addresses, found.record, found.protocols) == (LISTED, None, ("/a",))
 
 
 # --- addresses
@@ -191,7 +192,7 @@ def said(
 ) -> Told:
     return Told(
         addresses=addresses,
-        record_sequence=sequence,
+        record=None if sequence is None else SignedRecord.open(PeerRecord(PEER, sequence, ()).seal(KEY), PEER),
         protocols=protocols,
         agent_version=agent,
         protocol_version=agent,
@@ -234,6 +235,8 @@ def test_between_signed_lists_of_addresses_the_sequence_decides(
     description.update(said(addresses=LISTED, sequence=first), numbers[0])
     description.update(said(addresses=SIGNED, sequence=second), numbers[1])
     assert description.info(PEER, KEY.public_key, None).addresses == (SIGNED if second_wins else LISTED)
+    kept = second if second_wins else first
+    assert (None if description.record is None else description.record.record.sequence) == kept
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), st.booleans()), min_size=1, max_size=6), st.randoms(use_true_random=False))

@@ -243,7 +243,7 @@ def test_a_peer_has_256_protocols_and_of_more_one_does_not_know(count: int, kept
     assert peerstore.supports(A, "/other") is of_another
 
 
-def test_what_a_peer_said_about_itself_goes_with_its_connection() -> None:
+def test_what_a_peer_said_about_itself_stays_known_but_is_relied_on_while_it_is_connected_only() -> None:
     key = PrivateKey.generate("ed25519").public_key
     peer = PeerId.from_public_key(key)
     peerstore = store()
@@ -256,7 +256,12 @@ def test_what_a_peer_said_about_itself_goes_with_its_connection() -> None:
     peerstore.set_protocols(peer, ["/a"])
     assert (peerstore.agent_version(peer), peerstore.protocol_version(peer)) == ("cortexnet/1", "ipfs/0.1.0")
     peerstore.mark_disconnected(peer, 0.0)
-    assert (peerstore.agent_version(peer), peerstore.protocol_version(peer), peerstore.supports(peer, "/a")) == (None, None, None)
+    assert (peerstore.agent_version(peer), peerstore.protocol_version(peer)) == ("cortexnet/1", "ipfs/0.1.0")
+    assert (peerstore.protocols(peer), peerstore.supports(peer, "/a")) == ({"/a"}, None)
+    peerstore.mark_connected(peer)
+    assert peerstore.supports(peer, "/a") is None, "it may run another version by now"
+    peerstore.set_protocols(peer, ["/b"])
+    assert (peerstore.supports(peer, "/a"), peerstore.supports(peer, "/b")) == (False, True)
 
 
 def test_versions_are_cut_at_128_characters() -> None:
@@ -268,7 +273,7 @@ def test_versions_are_cut_at_128_characters() -> None:
     assert (peerstore.agent_version(A), peerstore.protocol_version(A)) == (None, None)
 
 
-def test_a_key_that_the_id_holds_is_always_known_and_a_hashed_one_while_connected() -> None:
+def test_a_key_that_the_id_holds_is_always_known_and_a_hashed_one_as_long_as_its_peer() -> None:
     inlined, hashed = PrivateKey.generate("ed25519").public_key, PrivateKey.generate("ecdsa").public_key
     peerstore = store()
     assert peerstore.public_key(PeerId.from_public_key(inlined)) == inlined
@@ -279,8 +284,17 @@ def test_a_key_that_the_id_holds_is_always_known_and_a_hashed_one_while_connecte
     assert peerstore.public_key(peer) == hashed
     with pytest.raises(ProtocolViolation, match="not that of"):
         peerstore.set_public_key(peer, inlined)
+    peerstore.add_addresses(peer, at(0), 10.0, 0.0)
     peerstore.mark_disconnected(peer, 0.0)
+    assert peerstore.public_key(peer) == hashed
+    peerstore.forget(peer)
     assert peerstore.public_key(peer) is None
+    of_inlined = PeerId.from_public_key(inlined)
+    peerstore.mark_connected(of_inlined)
+    peerstore.set_public_key(of_inlined, inlined)
+    known = peerstore.known(of_inlined, 0.0)
+    assert known is not None
+    assert known.public_key is None, "the id has it"
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(6, 3), (5, 2), (4, 2), (1, 0)])
@@ -323,6 +337,7 @@ class AddressBook(RuleBasedStateMachine):
             peerstore_all_addresses=7,
             peerstore_connected_addresses=5,
             peerstore_protocols=2,
+            peerstore_descriptions=200,
         )
         self.peerstore = Peerstore(limits)
         self.now = 0.0
@@ -390,7 +405,11 @@ class AddressBook(RuleBasedStateMachine):
             addresses = peerstore.addresses(peer, self.now)
             assert len(addresses) <= (5 if peer in self.connected else 3)
             assert all(self.latest[peer, address] > self.now for address in addresses)
-            assert len(peerstore.protocols(peer)) <= (2 if peer in self.connected else 0)
+            assert len(peerstore.protocols(peer)) <= 2
+            assert peer in self.connected or peerstore.supports(peer, "/0") is None
+        told = {peer: peerstore._find(peer).description_size() for peer in known if peer not in self.connected}
+        assert peerstore._descriptions == {peer: size for peer, size in told.items() if size}
+        assert sum(told.values()) == peerstore._descriptions_size <= 200
 
 
 TestAddressBook = AddressBook.TestCase
