@@ -147,7 +147,7 @@ class Mplex:
         if self._body_stream is stream:
             self._body_stream = None
         if not stream.reset:  # else its peer has said all it had to say
-            late = 0 if stream.finished else self._config.unread_limit
+            late = 0 if stream.finished else self._config.late_data
             self._tolerance.expect_late(frames=1 if stream.finished else 2, size=late)
         self._sender.drop(stream)
         self.has_output = self._sender.has_output
@@ -479,6 +479,9 @@ class Mplex:
         self._partial = b""
 
     # --- time --------------------------------------------------------------------------------------------------------------
+
+    def probe(self, patience: float, now: float) -> None:
+        """Nothing: mplex has no pings."""
 
     def next_timeout(self) -> float | None:
         self.timeout_moved = False

@@ -1,4 +1,4 @@
-"""What a hostile peer might send, by name: bytes that break multistream-select, Noise and yamux, or only look as if.
+"""What a hostile peer might send, by name: bytes that break multistream-select, Noise, a muxer, or only look as if.
 
 Each catalogue maps a name (good as the id of a test) to the bytes of a whole connection in one direction. None may make a
 decoder raise anything but a RemoteError, keep it from ending, or make it hold more than its limits; not all are violations.
@@ -182,6 +182,44 @@ def _yamux_floods() -> dict[str, bytes]:
         ),
         "a window of single bytes": opened + (_frame(_DATA, 0, 1, 1) + b"x") * 20_000,
         "a hundred farewells": _frame(_GO_AWAY, 0, 0, 0) * 100,
+    }
+
+
+def hostile_mplex() -> dict[str, bytes]:
+    """What a dialer may send on a fresh mplex session."""
+    opened, data, ended, reset = b"\x08\x011", b"\x0a\x04data", b"\x0c\x00", b"\x0e\x00"
+    return _FOREIGN | {
+        "flag 7": b"\x0f\x00",
+        "half a header": b"\x8a",
+        "a header without its length": b"\x0a",
+        "a header that is not minimal": b"\x8a\x00\x00",
+        "a length that is not minimal": opened + b"\x0a\x84\x00data",
+        "a header of 10 bytes": b"\x80" * 9 + b"\x01\x00",
+        "a header that never ends": b"\xff" * 1_000,
+        "a length that never ends": b"\x0a" + b"\xff" * 1_000,
+        "the last stream number": b"\xf8" + b"\xff" * 7 + b"\x7f\x00",
+        "a body one above the limit announced": opened + b"\x0a\x81\x80\x40",
+        "a body of the limit announced": opened + b"\x0a\x80\x80\x40",
+        "a body of 2^63 - 1 announced": opened + b"\x0a" + b"\xff" * 8 + b"\x7f",
+        "a name of the limit": b"\x08\x80\x80\x40" + bytes(20_000),
+        "a body that was cut": opened + b"\x0a\x7f" + bytes(100),
+        "a stream opened twice": opened * 2,
+        "stream numbers that go down": b"\x48\x00" + opened,
+        "data on a stream nobody opened": data,
+        "data of an acceptor nobody asked": b"\x09\x04data",
+        "an end of a stream nobody opened": ended,
+        "a reset of a stream nobody opened": reset,
+        "data after the end": opened + ended + data,
+        "the end twice": opened + ended * 2,
+        "an end with a body": opened + b"\x0c\x04data",
+        "a reset with a body": opened + b"\x0e\x04data",
+        "data after a reset": opened + reset + data,
+        "a stream opened again after a reset": opened + reset + opened,
+        "ten thousand times empty data": opened + b"\x0a\x00" * 10_000,
+        "ten thousand resets of nothing": reset * 10_000,
+        "ten thousand single bytes": opened + b"\x0a\x01x" * 10_000,
+        "a thousand streams": b"".join(bytes([8 * n & 0x7F | 0x80, 8 * n >> 7, 0]) for n in range(16, 1_016)),
+        "a thousand times opened and reset": (opened + reset) * 1_000,
     }
 
 

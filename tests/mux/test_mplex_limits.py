@@ -36,6 +36,19 @@ def test_four_mebibytes_may_be_unread_and_one_byte_more_costs_the_stream() -> No
     assert session.receive(data(1, bytes(MIB)), data(1, bytes(MIB))) == []  # it was on its way
 
 
+def test_small_reads_are_settled_together() -> None:
+    session = Session()
+    session.receive(opened(1), data(1, bytes(10_000)))
+    charged = session.memory.used
+    session.core.read_exactly(theirs(1), 1_000)
+    assert session.memory.used == charged
+    session.receive(data(1, bytes(100)))
+    assert session.core.read_exactly(theirs(1), 5_000) == bytes(5_000)
+    session.receive(data(1, bytes(10)))
+    session.core.read_exactly(theirs(1), 4_110)
+    assert session.memory.used == 0
+
+
 def test_a_stream_that_is_read_takes_any_amount() -> None:
     session = Session()
     session.receive(opened(1))
@@ -178,7 +191,7 @@ def test_who_makes_us_answer_and_does_not_read_is_cut_off() -> None:
 
 
 def test_what_may_still_come_for_a_stream_that_we_ended_is_free() -> None:
-    session = Session(config=MplexConfig(useless_frames=0, stray_data=0))
+    session = Session(config=MplexConfig(useless_frames=0, stray_data=0, late_data=4 * MIB))
     session.receive(opened(1), opened(2), ended(2))
     session.core.reset(theirs(1))
     session.core.reset(theirs(2))

@@ -106,6 +106,14 @@ def test_a_stream_that_its_peer_reset_behind_the_end_can_be_read() -> None:
     assert session.memory.used == 0
 
 
+def test_a_stream_that_its_peer_reset_can_be_given_up_without_a_word() -> None:
+    session = Session()
+    STATES["they reset, unread"](session)
+    session.core.reset(KEY)
+    assert session.sent() == []
+    assert session.memory.used == 0
+
+
 def test_what_was_queued_goes_when_the_peer_resets() -> None:
     session = Session()
     session.receive(opened(1), data(1, b"abc"), ended(1))
