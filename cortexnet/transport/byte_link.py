@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cortexnet.transport.connection import Connection
 
 _FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works on its share of frames once a callback
-_LAST_SHARES = 16  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
+_LAST_SHARES = 64  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
 _SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer

@@ -214,4 +214,4 @@ async def test_a_flood_of_streams_that_waited_for_its_turn_does_not_hold_the_loo
         connection._accept_stream = accepted.append
         connection.link._io.abort()
         await connection.closed
-        assert 256 <= len(accepted) <= 1_000
+        assert len(accepted) == 256, "as many as a connection may have, and not the 5,000 that came"
