@@ -11,6 +11,7 @@ CHUNK_SIZE = 131_072
 """Bytes one connection takes in at a time."""
 _KEPT_SIZE = 65_537  # of an incomplete record: the longest Noise frame and its length
 _HALF_TURN = 0.0025  # seconds a turn of the loop may spend on what was just read, and again on what was put off
+_HANDSHAKES = 0.0002  # seconds of handshakes, of which one step takes up to half a millisecond, after which a turn has none
 _CARRIED = 0.001  # below this, spent time is carried over: a call to begin a new turn costs more than it is worth
 
 
@@ -20,12 +21,16 @@ class ReadTurns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # The loop itself is not kept: it would keep its own entry in `_turns` alive for ever.
-        self._spent = 0.0
+        self._spent = self._spent_on_handshakes = 0.0
         self._renewing = False
+        self._handshakes: deque[Callable[[], None]] = deque()
+        self._handshakes_rest = False  # this turn, for the last one had its share of them
         self._light: deque[Callable[[], None]] = deque()
         self._heavy: deque[Callable[[], None]] = deque()
         self._buffer: memoryview | None = None
-        if isinstance(loop, BaseSelectorEventLoop):
+        self._outer: memoryview | None = None
+        self._is_shared = isinstance(loop, BaseSelectorEventLoop)
+        if self._is_shared:
             self._buffer = memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE))
 
     def buffer(self) -> memoryview:
@@ -35,6 +40,15 @@ class ReadTurns:
         idle connection costs. Other loops read into it in the background.
         """
         return memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE)) if self._buffer is None else self._buffer
+
+    def outer_buffer(self) -> memoryview:
+        """A buffer for the reads of what is wrapped around connections, such as WebSockets; shared as the other one."""
+        if self._outer is not None:
+            return self._outer
+        buffer = memoryview(bytearray(CHUNK_SIZE))
+        if self._is_shared:
+            self._outer = buffer
+        return buffer
 
     @property
     def is_over(self) -> bool:
@@ -46,6 +60,22 @@ class ReadTurns:
         self._spent += seconds
         if self._spent > _CARRIED:
             self._renew_soon()
+
+    @property
+    def is_over_for_handshakes(self) -> bool:
+        """Whether no more step of a handshake should begin in this turn: keep the chunk, pause, and `defer_handshake`."""
+        return self._spent_on_handshakes >= _HANDSHAKES or self.is_over
+
+    def spend_on_handshake(self, seconds: float) -> None:
+        """Time that went into a step of a handshake."""
+        self._spent_on_handshakes += seconds
+        self._spent += seconds
+        self._renew_soon()
+
+    def defer_handshake(self, resume: Callable[[], None]) -> None:
+        """Call `resume` in a later turn, after the handshakes that came before."""
+        self._handshakes.append(resume)
+        self._renew_soon()
 
     def defer(self, resume: Callable[[], None], *, is_light: bool = False) -> None:
         """Call `resume` in a later turn, after those that came before; it spends time in its turn.
@@ -64,14 +94,19 @@ class ReadTurns:
     def _renew(self) -> None:
         self._renewing = False
         self._spent = 0.0
+        self._handshakes_rest = self._spent_on_handshakes >= _HANDSHAKES and not self._handshakes_rest
+        if not self._handshakes_rest:
+            self._spent_on_handshakes = 0.0
         try:
-            for _ in range(max(len(self._light), len(self._heavy))):
+            for _ in range(max(len(self._light), len(self._heavy), len(self._handshakes))):
                 for waiting in (self._light, self._heavy):
                     if waiting and not self.is_over:
                         waiting.popleft()()
+                if self._handshakes and not self.is_over_for_handshakes:
+                    self._handshakes.popleft()()
         finally:  # an error of one must not stop the others for ever
             self._spent = 0.0
-            if self._light or self._heavy:
+            if self._light or self._heavy or self._handshakes or self._spent_on_handshakes:
                 self._renew_soon()
 
 
