@@ -7,6 +7,7 @@ CortexError
 │   ├── NotRunning        the node is not started, or closed
 │   └── Refuse            raised by a handler to reset its stream with a code of its choice
 ├── StorageFailed         disk full, damaged file (.path)                       → free or repair
+├── ListenFailed          an address can't be listened on (.address .errno)     → free the port, or listen elsewhere
 ├── RemoteError           the peer broke the protocol (.code .offence)          → close, report
 │   ├── ProtocolViolation
 │   ├── HandshakeFailed
@@ -25,6 +26,7 @@ CortexError
 └── DialFailed            every address failed (.attempts)
 """
 
+import errno
 from collections.abc import Sequence
 from typing import Literal
 
@@ -108,6 +110,33 @@ class StorageFailed(CortexError, OSError):
         self.path = path
 
 
+class ListenFailed(CortexError, OSError):
+    """An address can't be listened on, for the system refuses; `errno` is its number (None where it has none).
+
+    `problem` is the address and the reason, `advice` what to do about it; the message has both.
+    """
+
+    def __init__(self, address: object, reason: str, *, number: int | None = None) -> None:
+        self.address = str(address)
+        self.problem = f"can't listen on {self.address}: {reason}"
+        self.advice = _LISTEN_ADVICE.get(number or 0, "listen on another address")
+        super().__init__(f"{self.problem}; {self.advice}")
+        self.errno = number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"errno": self.errno})  # which OSError keeps in a place of its own
+
+
+_LISTEN_ADVICE = {
+    errno.EADDRINUSE: "another program has that port: stop it, or listen on another one; port 0 takes any that is free",
+    errno.EACCES: "the system does not allow it: ports below 1024 often need privileges",
+    errno.EPERM: "the system does not allow it: ports below 1024 often need privileges",
+    errno.EADDRNOTAVAIL: "this machine has no such address: listen on one of its own, or on 0.0.0.0 or :: for all of them",
+    errno.EAFNOSUPPORT: "this system has no such addresses (is IPv6 off?): leave this one out",
+    errno.EMFILE: "the process has too many files open: raise its limit (ulimit -n)",
+}
+
+
 class RemoteError(CortexError):
     """The peer broke the protocol. `code` goes on the wire when its stream is reset, `offence` names the kind."""
 
@@ -129,7 +158,7 @@ class PeerIdMismatch(HandshakeFailed):
     """Somebody else answered than was asked for."""
 
     def __init__(self, expected: object, actual: object) -> None:
-        super().__init__(f"expected peer {expected}, but {actual} answered")
+        super().__init__(f"expected peer {expected}, but {actual} answered: if that is whom you mean, dial it by that id")
         self.expected, self.actual = expected, actual
 
 

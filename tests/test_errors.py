@@ -1,6 +1,7 @@
 """The error tree: messages that say what to do, and errors that survive a copy and a pickle."""
 
 import copy
+import errno
 import pickle
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,7 @@ EXAMPLES: list[CortexError] = [
     errors.NotRunning("not started"),
     errors.Refuse(7, "not today"),
     errors.StorageFailed("the disk is full", path="/var/lib/key"),
+    errors.ListenFailed("/ip4/127.0.0.1/tcp/4001", "address already in use", number=errno.EADDRINUSE),
     errors.ProtocolViolation("a length that is none"),
     errors.HandshakeFailed("no signature"),
     errors.PeerIdMismatch("alice", "mallory"),
@@ -51,6 +53,29 @@ def test_a_copied_error_says_the_same(error: CortexError, again: Callable[[Corte
     error.add_note("while dialing")
     other = again(error)
     assert (type(other), str(other), other.args, repr(vars(other))) == (type(error), str(error), error.args, repr(vars(error)))
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_copied_error_of_the_system_has_its_number(again: Callable[[CortexError], errors.ListenFailed]) -> None:
+    assert again(errors.ListenFailed("/memory/1", "in use", number=errno.EADDRINUSE)).errno == errno.EADDRINUSE
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EADDRINUSE, "port 0 takes any that is free"),
+        (errno.EACCES, "ports below 1024"),
+        (errno.EADDRNOTAVAIL, "on 0.0.0.0 or ::"),
+        (errno.EIO, "listen on another address"),
+        (None, "listen on another address"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_named_with_what_to_do(number: int | None, advice: str) -> None:
+    error = errors.ListenFailed("/ip4/127.0.0.1/tcp/4001", "it is so", number=number)
+    assert str(error) == f"{error.problem}; {error.advice}"
+    assert error.problem == "can't listen on /ip4/127.0.0.1/tcp/4001: it is so"
+    assert advice in error.advice
+    assert (isinstance(error, OSError), error.errno) == (True, number)
 
 
 def test_the_place_of_a_wrong_setting_stands_in_front() -> None:

@@ -13,6 +13,7 @@ from cortexnet.errors import (
     DialFailed,
     HandshakeFailed,
     LimitExceeded,
+    ListenFailed,
     LocalError,
     MessageTooLarge,
     NegotiationFailed,
@@ -70,7 +71,7 @@ def _message(error: BaseException) -> str:
         # asyncio puts "error while attempting to bind on address …" there, which is all one needs.
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror}"
-    return describe(error)
+    return error.problem if isinstance(error, ListenFailed) else describe(error)
 
 
 def _hints(error: BaseException) -> list[str]:
@@ -82,8 +83,10 @@ def advice(error: BaseException) -> str:
     """What to look at or to do; nothing where the message says it all."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     number = cause.errno if isinstance(cause, OSError) else None
+    if isinstance(error, ListenFailed):
+        return error.advice[:1].upper() + error.advice[1:] + "."
     if isinstance(error, PeerIdMismatch):
-        return f"If that is whom you mean, end the address in /p2p/{error.actual}; else do not trust whoever answers there."
+        return f"End the address in /p2p/{error.actual} then; else do not trust whoever answers there."
     if isinstance(error, PeerTimeout):
         return "Is it reachable from here? A firewall that drops packets looks like this; `cortexnet doctor` looks closer."
     if number == errno.ECONNREFUSED:

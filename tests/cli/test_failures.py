@@ -14,6 +14,7 @@ from cortexnet.errors import (
     DialFailed,
     HandshakeFailed,
     LimitExceeded,
+    ListenFailed,
     LocalError,
     NegotiationFailed,
     NotRunning,
@@ -38,6 +39,7 @@ def caused_by(number: int) -> ConnectionClosed:
         (OSError(errno.EADDRINUSE, "in use"), "port 0"),
         (PermissionError(errno.EACCES, "not permitted"), "privileges"),
         (OSError(errno.EADDRNOTAVAIL, "no such address"), "0.0.0.0"),
+        (ListenFailed("/ip4/127.0.0.1/tcp/1", "no", number=errno.EACCES), "The system does not allow it"),
         (PeerTimeout("late"), "firewall"),
         (PeerIdMismatch("Alice", "Mallory"), "/p2p/Mallory"),
         (NegotiationFailed("nothing in common"), "no protocol in common"),
@@ -78,6 +80,14 @@ def test_a_failed_dial_is_shown_with_the_reason_of_each_attempt() -> None:
         "    Nothing listens on that port: does the node run, and is the port the right one?",
         "  /ip4/192.0.2.2/tcp/2: late",
         "    Is it reachable from here? A firewall that drops packets looks like this; `cortexnet doctor` looks closer.",
+    ]
+
+
+def test_an_address_that_cannot_be_listened_on_is_shown_with_the_advice_once() -> None:
+    error = ListenFailed("/ip4/127.0.0.1/tcp/4001", "address already in use", number=errno.EADDRINUSE)
+    assert failures.lines_of(error) == [
+        "can't listen on /ip4/127.0.0.1/tcp/4001: address already in use",
+        "Another program has that port: stop it, or listen on another one; port 0 takes any that is free.",
     ]
 
 
