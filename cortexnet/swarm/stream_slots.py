@@ -57,6 +57,11 @@ class ConnectionStreams:
             (limits.streams_outbound_per_connection, "streams_outbound_per_connection", "outbound streams of the connection"),
         )
 
+    @property
+    def open_count(self) -> int:
+        """All of them, those included whose handler has not ended yet."""
+        return sum(self._counts)
+
     def open_inbound(self) -> "StreamReservation":
         """Count a stream the peer opened; it negotiates. Raises LimitExceeded."""
         limit, value = self._node.limits.streams_inbound, self._node.inbound

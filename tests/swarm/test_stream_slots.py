@@ -104,3 +104,14 @@ def test_leaving_the_block_and_releasing_again_counts_once() -> None:
         assert (node.outbound, node.inbound) == (1, 0)
         stream.release()
     assert (node.outbound, node.inbound) == (0, 0)
+
+
+def test_all_streams_of_a_connection_are_counted_until_they_are_released() -> None:
+    streams = one_connection()
+    held = [
+        make(streams) for make in (ConnectionStreams.open_inbound, ordinary, extended, control, ConnectionStreams.open_outbound)
+    ]
+    assert streams.open_count == 5
+    for stream in held:
+        stream.release()
+    assert streams.open_count == 0
