@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Self, final
@@ -20,6 +21,8 @@ from cortexnet.messaging.messenger import MessageHandler, Messenger
 from cortexnet.messaging.request import Framing, RequestHandler, request, responder
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.running import Blueprint, Running
+from cortexnet.swarm.connection_manager import ConnectionManager
+from cortexnet.swarm.gater import Gater
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
 from cortexnet.swarm.swarm import Observer
@@ -66,6 +69,8 @@ class Node:
         self._on_connected: list[Observer] = []
         self._on_disconnected: list[Observer] = []
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
+        self.gater = Gater(limit=self.config.limits.access_rules, unix_time=time.time)
+        """Who may connect: `deny`, `allow`, `allow_only`, and `gate` for a decision of the application's own."""
         self._blueprint = Blueprint(
             identity=self.identity,
             config=self.config,
@@ -76,6 +81,8 @@ class Node:
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
         )
+            gater=self.gater,
+            manager=self.manager,
         self._messenger = Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
         self._scope: Scope | None = None
         self._running: Running | None = None

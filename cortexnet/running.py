@@ -27,6 +27,8 @@ from cortexnet.transport.connection import Connection
 from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.tcp import TcpTransport
+from cortexnet.transport.log_limit import LogLimit
+from cortexnet.transport.network_watch import NetworkWatch
 from cortexnet.transport.transport import Transport
 from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 
@@ -37,12 +39,15 @@ if TYPE_CHECKING:
     from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
+    from cortexnet.swarm.connection_manager import ConnectionManager
+    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.swarm import Observer
 
 log = logging.getLogger(__name__)
 
 _BOOTSTRAP_RETRY = 60.0  # seconds between tries of bootstrap peers that did not answer
 _INTERFACES_AGE = (
+log.addFilter(LogLimit())
     10.0  # seconds; to ask the system for its interfaces takes a millisecond, and any peer may have us say where we are
 )
 
@@ -60,6 +65,8 @@ class Blueprint:
     resources: "Resources"
     on_connected: "list[Observer]"
     on_disconnected: "list[Observer]"
+    gater: "Gater"
+    manager: "ConnectionManager"
 
 
 @final
@@ -79,7 +86,9 @@ class Running:
             ),
         )
         self._blueprint = blueprint
+            blueprint.gater,
         self._scope = scope
+        blueprint.gater.on_fault = _gate_failed
         self._loop = asyncio.get_running_loop()
         self._addresses: list[Multiaddr] = []
         self._addresses_due = 0.0
@@ -94,6 +103,7 @@ class Running:
             resolve=Resolver(limits).resolve_all,
             acceptor=blueprint.protocols,
             scope=scope,
+            gater=blueprint.gater,
         )
         self.host = Host(self.swarm, blueprint.peerstore)
         self.pinger = Pinger(limits)
@@ -183,6 +193,10 @@ class Running:
         return await self.swarm.dial(PeerId.from_bytes(named), [] if where is None else [where])
 
     async def close(self) -> None:
+def _gate_failed(error: Exception) -> None:
+    log.warning("the gate failed, and refused: %r", error, exc_info=error)
+
+
         self._blueprint.protocols.on_change = None
         await self.swarm.close()
 

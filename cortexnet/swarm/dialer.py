@@ -19,6 +19,7 @@ from cortexnet.swarm.dial_ranking import rank
 if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.multiformats.multiaddr import Multiaddr
+    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.resources import Reservation, Resources
     from cortexnet.transport.connection import Connection
     from cortexnet.transport.transport import Transport
@@ -40,13 +41,18 @@ class Dialer:
         resolve: Resolve,
         own_addresses: Callable[[], Container["Multiaddr"]],
         *,
+        gater: "Gater | None" = None,
         on_stranger: "Callable[[PeerId, Multiaddr], None] | None" = None,
     ) -> None:
-        """`on_stranger` is called with who was expected at an address where somebody else has answered."""
+        """Without `gater` anybody may be dialed.
+
+        `on_stranger` is called with who was expected at an address where somebody else has answered.
+        """
         self._transports = transports
         self._resources = resources
         self._resolve = resolve
         self._own_addresses = own_addresses
+        self._gater = gater
         self._on_stranger = on_stranger
         self._waiting: dict[_Waiting, None] = {}  # for a slot among the dials, in the order of asking
         self.backoff = DialBackoff()
@@ -172,6 +178,8 @@ class Dialer:
     async def _attempt(self, address: "Multiaddr", expected: "PeerId | None") -> "Connection":
         transport = self._transport_for(address)
         assert transport is not None  # `choose` asked
+        if self._gater is not None:
+            self._gater.check_dial(expected, address)
         reservation = await self._reserve(address, expected)
         limits = self._resources.limits
         seconds = limits.dial_timeout_local if address.is_private else limits.dial_timeout

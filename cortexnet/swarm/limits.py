@@ -75,6 +75,9 @@ class Limits:
     rate_table_size: int = 8192
     """Addresses whose rate is remembered; the least recently seen is forgotten first."""
 
+    access_rules: int = 10_000
+    """Of `node.gater`, deny and allow together: a published list of bad networks has some thousands, which take 5 MiB."""
+
     # Streams. One counts until its handler has ended, however long ago the peer gave it up.
     streams_inbound_per_connection: int = 256
     """What go-libp2p and QUIC grant; identify, its push and ping are not counted."""

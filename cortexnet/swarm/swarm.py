@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, DialFailed, LocalError, NotRunning
+from cortexnet.errors import ConnectionClosed, ConnectionCode, DialFailed, LocalError, NotRunning
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.dialer import Dialer, Resolve
 from cortexnet.swarm.peerstore import TEMPORARY_TTL, Peerstore
@@ -16,6 +16,7 @@ from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
+    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.resources import Resources
     from cortexnet.transport.transport import Listener, Transport
     from cortexnet.transport.upgrade import Upgrader
@@ -40,6 +41,7 @@ class Swarm:
         resolve: Resolve,
         acceptor: StreamAcceptor,
         scope: Scope,
+        gater: "Gater | None" = None,
     ) -> None:
         self._own_id = own_id
         self._upgrader = upgrader
@@ -48,7 +50,12 @@ class Swarm:
         self._peerstore = peerstore
         self._acceptor = acceptor
         self._scope = Scope(scope)
-        self._dialer = Dialer(transports, resources, resolve, self._own_addresses, on_stranger=peerstore.remove_address)
+        self._gater = gater
+        if gater is not None:
+            gater.on_narrowed = self._turn_out_denied
+        self._dialer = Dialer(
+            transports, resources, resolve, self._own_addresses, gater=gater, on_stranger=peerstore.remove_address
+        )
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[Connection]] = {}
         self._unclaimed: dict[Connection, None] = {}  # dialed, and not given to a caller yet
@@ -132,6 +139,16 @@ class Swarm:
                     connection.reset_largest_unread()
             if self._resources.memory.used >= used:
                 return  # it is not held by streams
+
+    def _turn_out_denied(self) -> None:
+        """The rules have changed: who may not be connected any more has to go."""
+        for connection in self.connections:
+            self._turn_out_if_denied(connection)
+
+    def _turn_out_if_denied(self, connection: Connection) -> None:
+        denied = None if self._gater is None else self._gater.objection(connection)
+        if denied is not None:
+            connection.turn_out(denied, ConnectionCode.GATED)
 
     @property
     def connections(self) -> list[Connection]:
@@ -226,6 +243,7 @@ class Swarm:
         if connection.peer_id == self._own_id:
             connection.abort()
             raise LocalError(f"{connection.remote_address} is this node itself")
+        self._turn_out_if_denied(connection)  # by a rule that came while other attempts were given up
         if connection.error is not None:
             attempt = (str(connection.remote_address), connection.error)
             raise DialFailed(f"the connection to {connection.peer_id} ended at once:", [attempt])

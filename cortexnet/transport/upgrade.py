@@ -4,20 +4,23 @@ Spec: libp2p specs, connections/, "Upgrading".
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import Protocol, final
 
-from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, PeerTimeout
+from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, Denied, LimitExceeded, PeerTimeout
 from cortexnet.handshake import ByteQueue, Driver, Handshake
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.mux import yamux
 from cortexnet.mux.muxer import MemoryBudget, Muxer
 from cortexnet.security.session import SecureChannel
+from cortexnet.swarm.gater import Gater
 from cortexnet.swarm.rate_limit import ConnectRateLimit
 from cortexnet.swarm.resources import Reservation, Resources
 from cortexnet.transport.byte_link import ByteLink
 from cortexnet.transport.connection import Connection, Endpoints
+from cortexnet.transport.link import Link
 from cortexnet.transport.read_turns import turns_of
 from cortexnet.transport.upgrade_steps import Upgraded, upgrade_inbound, upgrade_outbound
 
@@ -42,31 +45,42 @@ class UpgradeConfig:
     close_timeout: float = 2.0
 
 
+class Pending(Protocol):
+    """What was accepted and has proven nothing yet."""
+
+    def fail(self, error: Exception) -> None:
+        """Give it up; nothing happens where it is over."""
+
+
 @final
 class Upgrader:
     """Makes connections out of the sockets of one node; its transports share it."""
 
-    def __init__(self, channels: Sequence[SecureChannel], resources: Resources, config: UpgradeConfig) -> None:
-        """`channels` in order of preference."""
+    def __init__(
+        self, channels: Sequence[SecureChannel], resources: Resources, config: UpgradeConfig, gater: Gater | None = None
+    ) -> None:
+        """`channels` in order of preference; without `gater` everybody may connect."""
         self.channels = channels
         self.resources = resources
         self.config = config
+        self.gater = gater or Gater(limit=resources.limits.access_rules, unix_time=time.time)
         self._rate = ConnectRateLimit(resources.limits)
-        self._pending: dict[Reservation, Upgrade] = {}  # accepted, nothing proven yet
+        self._pending: dict[Reservation, Pending] = {}  # accepted, nothing proven yet
 
-    def admit(self, upgrade: "Upgrade", ip: str | None) -> Reservation:
-        """Count an accepted socket. Where there is no room, the oldest that has not proven anything goes.
+    def admit(self, upgrade: Pending, ip: str | None, *, is_rated: bool = True, has_socket: bool = True) -> Reservation:
+        """Count what was accepted. Where there is no room, the oldest that has not proven anything goes.
 
-        Raises LimitExceeded.
+        Not rated is what somebody else may have begun under that address. Raises LimitExceeded.
         """
         resources = self.resources
-        self._rate.admit(ip, asyncio.get_running_loop().time())
+        if is_rated:
+            self._rate.admit(ip, asyncio.get_running_loop().time())
         oldest = resources.oldest_to_evict(ip)
         if oldest is not None:
             limit = resources.limits.unauthenticated
             setting = "limits.unauthenticated"
             self._pending[oldest].fail(LimitExceeded("sockets without handshake", limit=limit, value=limit + 1, setting=setting))
-        reservation = resources.admit_inbound(ip)
+        reservation = resources.admit_inbound(ip, has_socket=has_socket)
         self._pending[reservation] = upgrade
         return reservation
 
@@ -82,18 +96,32 @@ class Upgrader:
     def connection(
         self, io: asyncio.Transport, upgraded: Upgraded, undecrypted: bytes, endpoints: Endpoints, reservation: Reservation
     ) -> tuple[ByteLink, Connection]:
-        """The connection on top of what the handshakes led to, and its link. Raises LimitExceeded."""
-        reservation.authenticated(upgraded.session.remote_peer)
-        config = self.config
-        mux = config.muxers[upgraded.muxer](endpoints.direction == "outbound", reservation.memory)
+        """The connection on top of what the handshakes led to, and its link. Raises LimitExceeded, Denied."""
+        self.admit_peer(upgraded.session.remote_peer, endpoints, reservation)
+        mux = self.muxer(upgraded, endpoints.direction == "outbound", reservation)
         link = ByteLink(io, session=upgraded.session, mux=mux, leftover=upgraded.leftover, undecrypted=undecrypted)
-        return link, Connection(
+        return link, self.over(link, endpoints, reservation)
+
+    def admit_peer(self, peer: PeerId, endpoints: Endpoints, reservation: Reservation) -> None:
+        """The handshake has shown who it is. Raises LimitExceeded, Denied."""
+        self.gater.check_secured(peer, endpoints.remote, endpoints.direction)
+        reservation.authenticated(peer)
+
+    def over(self, link: Link, endpoints: Endpoints, reservation: Reservation) -> Connection:
+        """The connection over a link whose peer was admitted. Raises Denied."""
+        connection = Connection(
             link,
             endpoints=endpoints,
             reservation=reservation,
-            negotiation_timeout=config.negotiation_timeout,
-            close_timeout=config.close_timeout,
+            negotiation_timeout=self.config.negotiation_timeout,
+            close_timeout=self.config.close_timeout,
         )
+        self.gater.check_upgraded(connection)
+        return connection
+
+    def muxer(self, upgraded: Upgraded, initiator: bool, reservation: Reservation) -> Muxer:
+        """A fresh muxer of the kind that was agreed on."""
+        return self.config.muxers[upgraded.muxer](initiator, reservation.memory)
 
 
 Outcome = Connection | Exception
@@ -128,6 +156,7 @@ class Upgrade(asyncio.BufferedProtocol):
         self._driver: Driver[Upgraded] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._io: asyncio.Transport | None = None
+        self._refusal: LimitExceeded | None = None  # said to the peer, which is given a moment to read it
         self._over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -139,14 +168,27 @@ class Upgrade(asyncio.BufferedProtocol):
         elif self._reservation is not None:
             self._run(upgrade_outbound(upgrader.channels, config.muxers, self._expected), self._reservation)
         else:
-            peer = transport.get_extra_info("peername")
-            try:
-                self._reservation = upgrader.admit(self, str(peer[0]) if isinstance(peer, tuple) else None)
-            except LimitExceeded as error:
-                self.fail(error)
-                return
-            self._timer = self._loop.call_later(config.inbound_timeout, self._timed_out)
-            self._run(upgrade_inbound(upgrader.channels, config.muxers), self._reservation)
+            self._accepted(transport)
+
+    def _accepted(self, io: asyncio.Transport) -> None:
+        upgrader, config = self._upgrader, self._upgrader.config
+        peer = io.get_extra_info("peername")
+        if peer is None:
+            self.fail(ConnectionClosed("closed before it was accepted", by="remote"))
+            return
+        try:
+            if upgrader.gater.is_active:
+                upgrader.gater.check_accept(self._endpoints(io).remote)
+            self._reservation = upgrader.admit(self, str(peer[0]) if isinstance(peer, tuple) else None)
+        except LimitExceeded as error:
+            self.fail(error)
+            return
+        self._timer = self._loop.call_later(config.inbound_timeout, self._timed_out)
+        self._run(upgrade_inbound(upgrader.channels, config.muxers), self._reservation)
+
+    def moved(self, transport: asyncio.Transport) -> None:
+        """The bytes come and go through `transport` from now on: what is spoken on the socket was not known before."""
+        self._io = transport
 
     def _run(self, handshake: Handshake[Upgraded], reservation: Reservation) -> None:
         self._driver = Driver(handshake, self._received.take, buffer_limit=reservation.memory.limit)
@@ -159,14 +201,14 @@ class Upgrade(asyncio.BufferedProtocol):
         if self._driver is None or self._io is None or self._over:
             return
         self._received.append(self._buffer[:nbytes])
-        if self._turns.is_over:
+        if self._turns.is_over_for_handshakes:
             self._io.pause_reading()
-            self._turns.defer(self._resume)
+            self._turns.defer_handshake(self._resume)
         else:
             self._advance(self._driver)
 
     def _resume(self) -> None:
-        """Handshakes have their turns too: one takes up to a millisecond."""
+        """It is this handshake's turn."""
         if self._driver is not None and not self._over:
             self._advance(self._driver)
         if self._io is not None and not self._over:
@@ -176,7 +218,7 @@ class Upgrade(asyncio.BufferedProtocol):
         assert self._io is not None  # set before anything runs
         begin = self._loop.time()
         driver.advance()
-        self._turns.spend(self._loop.time() - begin)
+        self._turns.spend_on_handshake(self._loop.time() - begin)
         data = driver.data_to_send()
         if data:
             self._io.write(data)
@@ -188,16 +230,37 @@ class Upgrade(asyncio.BufferedProtocol):
     def _succeed(self, io: asyncio.Transport, upgraded: Upgraded) -> None:
         assert self._reservation is not None  # set before anything runs
         io.pause_reading()
+        endpoints = self._endpoints(io)
         try:
-            link, connection = self._upgrader.connection(
-                io, upgraded, self._received.take_all(), self._endpoints(io), self._reservation
-            )
+            link, connection = self._upgrader.connection(io, upgraded, self._received.take_all(), endpoints, self._reservation)
         except LimitExceeded as error:
-            self.fail(error)
+            mux = self._upgrader.muxer(upgraded, endpoints.direction == "outbound", self._reservation)
+            mux.close(ConnectionCode.GATED if isinstance(error, Denied) else ConnectionCode.LIMIT_EXCEEDED)
+            io.write(upgraded.session.encrypt(mux.data_to_send()))
+            self._refuse(io, error, lingering=endpoints.direction == "inbound")
             return
         self._settle()
         io.set_protocol(link)
         self._finished(connection)
+
+    def _refuse(self, io: asyncio.Transport, error: LimitExceeded, *, lingering: bool) -> None:
+        """The peer is told why. Who dialed us has most likely sent more already, and may be told in vain if the socket closes
+        with that unread: it is read, and dropped, until the peer closes too.
+        """
+        self._refusal = error
+        self._driver = None
+        if not lingering or not io.can_write_eof():
+            self.fail(error)
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._upgrader.config.close_timeout, io.abort)
+        try:
+            io.write_eof()
+        except OSError:  # the peer has reset it
+            self.fail(error)
+        else:
+            io.resume_reading()
 
     def fail(self, error: Exception) -> None:
         """Close the socket and report; nothing happens where the upgrade is over."""
@@ -205,10 +268,11 @@ class Upgrade(asyncio.BufferedProtocol):
             return
         self._settle()
         if self._io is not None:
-            self._io.abort() if isinstance(error, LimitExceeded) or self._io.get_write_buffer_size() else self._io.close()
+            at_once = error is not self._refusal and (self._refusal is not None or isinstance(error, LimitExceeded))
+            self._io.abort() if at_once or self._io.get_write_buffer_size() else self._io.close()
         if self._reservation is not None:
             self._reservation.release()
-        self._finished(error)
+        self._finished(self._refusal or error)
 
     def _settle(self) -> None:
         self._over = True
@@ -226,7 +290,8 @@ class Upgrade(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         reason = f": {error}" if error is not None else ""
         self._io = None
-        self.fail(ConnectionClosed(f"closed during the handshake{reason}", by="remote"))
+        closed = ConnectionClosed(f"closed during the handshake{reason}", by="remote")
+        self.fail(error if isinstance(error, CortexError) else closed)
 
 
 async def dial_over(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cortexnet.errors import (
     ConnectionClosed,
+    ConnectionCode,
     HandshakeFailed,
     LimitExceeded,
     MessageTooLarge,
@@ -273,7 +274,7 @@ async def test_one_address_has_its_share_of_them_where_loopback_is_limited() -> 
         await sockets.close()
 
 
-async def test_more_connections_of_one_peer_than_allowed_are_closed() -> None:
+async def test_more_connections_of_one_peer_than_allowed_are_closed_with_the_reason() -> None:
     async with network() as net:
         alice, bob = net.station(), net.station(Limits(connections_per_peer=1))
         await net.connect(alice, bob)
@@ -281,7 +282,7 @@ async def test_more_connections_of_one_peer_than_allowed_are_closed() -> None:
         connection = await alice.transport.dial(listener.address, bob.peer_id, alice.resources.admit_dial(None, None))
         alice.started(connection)
         await connection.closed
-        assert connection.error.by == "network"
+        assert (connection.error.by, connection.error.code) == ("remote", ConnectionCode.LIMIT_EXCEEDED)
         assert bob.accepted.empty()
         assert counts(bob)["connections"] == 1
         listener.close()
@@ -348,15 +349,15 @@ async def test_handshakes_wait_for_their_turn_of_the_loop() -> None:
 class NoTimeLeft:
     """Others have used up the time of the turn."""
 
-    is_over = True
+    is_over_for_handshakes = True
 
     def __init__(self) -> None:
         self.deferred: list[Callable[[], None]] = []
 
-    def spend(self, seconds: float) -> None:
+    def spend_on_handshake(self, seconds: float) -> None:
         pass
 
-    def defer(self, resume: Callable[[], None]) -> None:
+    def defer_handshake(self, resume: Callable[[], None]) -> None:
         self.deferred.append(resume)
 
     def resume(self) -> None:
