@@ -21,7 +21,6 @@ from cortexnet.messaging.messenger import MessageHandler, Messenger
 from cortexnet.messaging.request import Framing, RequestHandler, request, responder
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.running import Blueprint, Running
-from cortexnet.swarm.connection_manager import ConnectionManager
 from cortexnet.swarm.gater import Gater
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
@@ -82,7 +81,6 @@ class Node:
             on_disconnected=self._on_disconnected,
         )
             gater=self.gater,
-            manager=self.manager,
         self._messenger = Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
         self._scope: Scope | None = None
         self._running: Running | None = None

@@ -28,7 +28,6 @@ from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.tcp import TcpTransport
 from cortexnet.transport.log_limit import LogLimit
-from cortexnet.transport.network_watch import NetworkWatch
 from cortexnet.transport.transport import Transport
 from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
-    from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.swarm import Observer
 
@@ -66,7 +64,6 @@ class Blueprint:
     on_connected: "list[Observer]"
     on_disconnected: "list[Observer]"
     gater: "Gater"
-    manager: "ConnectionManager"
 
 
 @final
