@@ -29,6 +29,8 @@ class Scenario:
             wanted = options.get("key_type", "ed25519")
             if isinstance(kinds, list) and wanted not in kinds:
                 return f"{abilities.get('implementation')} has no {wanted} keys"
+            if options.get("early_muxer") is False and abilities.get("early_muxer_off") is False:
+                return f"{abilities.get('implementation')} cannot keep silent about muxers in the handshake"
         return None
 
 
