@@ -67,9 +67,9 @@ class Node:
         self._protocols = Protocols()
         self._on_connected: list[Observer] = []
         self._on_disconnected: list[Observer] = []
-        self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
         self.gater = Gater(limit=self.config.limits.access_rules, unix_time=time.time)
         """Who may connect: `deny`, `allow`, `allow_only`, and `gate` for a decision of the application's own."""
+        self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
         self._blueprint = Blueprint(
             identity=self.identity,
             config=self.config,
@@ -77,10 +77,10 @@ class Node:
             protocols=self._protocols,
             peerstore=Peerstore(self.config.limits),
             resources=self._resources,
+            gater=self.gater,
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
         )
-            gater=self.gater,
         self._messenger = Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
         self._scope: Scope | None = None
         self._running: Running | None = None

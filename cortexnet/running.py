@@ -25,9 +25,9 @@ from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.interfaces import specific_addresses
+from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.tcp import TcpTransport
-from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.transport import Transport
 from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from cortexnet.host.host import Protocols
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
+    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
-    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.swarm import Observer
 
 log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
 
 _BOOTSTRAP_RETRY = 60.0  # seconds between tries of bootstrap peers that did not answer
 _INTERFACES_AGE = (
-log.addFilter(LogLimit())
     10.0  # seconds; to ask the system for its interfaces takes a millisecond, and any peer may have us say where we are
 )
 
@@ -61,9 +61,9 @@ class Blueprint:
     protocols: "Protocols"
     peerstore: "Peerstore"
     resources: "Resources"
+    gater: "Gater"
     on_connected: "list[Observer]"
     on_disconnected: "list[Observer]"
-    gater: "Gater"
 
 
 @final
@@ -81,11 +81,11 @@ class Running:
                 negotiation_timeout=limits.negotiation_timeout,
                 close_timeout=limits.connection_close_timeout,
             ),
-        )
-        self._blueprint = blueprint
             blueprint.gater,
-        self._scope = scope
+        )
         blueprint.gater.on_fault = _gate_failed
+        self._blueprint = blueprint
+        self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._addresses: list[Multiaddr] = []
         self._addresses_due = 0.0
@@ -190,16 +190,16 @@ class Running:
         return await self.swarm.dial(PeerId.from_bytes(named), [] if where is None else [where])
 
     async def close(self) -> None:
-def _gate_failed(error: Exception) -> None:
-    log.warning("the gate failed, and refused: %r", error, exc_info=error)
-
-
         self._blueprint.protocols.on_change = None
         await self.swarm.close()
 
     def abort(self) -> None:
         """Close all sockets, now."""
         self.swarm.abort()
+
+
+def _gate_failed(error: Exception) -> None:
+    log.warning("the gate failed, and refused: %r", error, exc_info=error)
 
 
 def _channels(config: Config, key: "PrivateKey") -> list[SecureChannel]:

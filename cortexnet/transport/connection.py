@@ -365,6 +365,12 @@ class Connection:
         self.mux.close(code)
         self.fail(ConnectionClosed(by="local", code=code), lingering=True)
 
+    def turn_out(self, error: CortexError, code: int) -> None:
+        """End it for a reason of ours: the peer is told `code`, and given a moment to read it."""
+        if self.error is None:
+            self.mux.close(code)
+            self.fail(error, lingering=True)
+
     def abort(self) -> None:
         """Close the socket now; nothing queued is sent."""
         self.link.abort()
@@ -381,12 +387,6 @@ class Connection:
             self._timer.cancel()
         self.link.end(lingering=lingering)
         self._timer = self.loop.call_later(self._close_timeout, self.link.abort)  # for a peer that does not read the rest
-    def turn_out(self, error: CortexError, code: int) -> None:
-        """End it for a reason of ours: the peer is told `code`, and given a moment to read it."""
-        if self.error is None:
-            self.mux.close(code)
-            self.fail(error, lingering=True)
-
         for stream in list(self._streams.values()):
             stream.connection_failed(ended)
         self._streams.clear()
