@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from cortexnet.errors import ConnectionClosed as ConnectionClosed
     from cortexnet.errors import ConnectionCode as ConnectionCode
     from cortexnet.errors import CortexError as CortexError
+    from cortexnet.errors import Denied as Denied
     from cortexnet.errors import DialFailed as DialFailed
     from cortexnet.errors import Ended as Ended
     from cortexnet.errors import EndOfStream as EndOfStream
     from cortexnet.errors import HandshakeFailed as HandshakeFailed
     from cortexnet.errors import LimitExceeded as LimitExceeded
+    from cortexnet.errors import ListenFailed as ListenFailed
     from cortexnet.errors import LocalError as LocalError
     from cortexnet.errors import MessageTooLarge as MessageTooLarge
     from cortexnet.errors import NegotiationFailed as NegotiationFailed
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from cortexnet.multiformats.cid import Cid as Cid
     from cortexnet.multiformats.multiaddr import Multiaddr as Multiaddr
     from cortexnet.node import Node as Node
+    from cortexnet.swarm.access_rules import Rule as Rule
+    from cortexnet.swarm.gater import Gate as Gate
+    from cortexnet.swarm.gater import GatedConnection as GatedConnection
     from cortexnet.swarm.limits import Limits as Limits
     from cortexnet.transport.connection import Connection as Connection
     from cortexnet.transport.stream import Stream as Stream
@@ -55,10 +60,10 @@ if TYPE_CHECKING:
 _PLACES = {
     "cortexnet.config": ("Config",),
     "cortexnet.errors": (
-        "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "DialFailed", "EndOfStream", "Ended",
-        "HandshakeFailed", "LimitExceeded", "LocalError", "MessageTooLarge", "NegotiationFailed", "NotRunning", "PeerIdMismatch",
-        "PeerTimeout", "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "StorageFailed", "StreamClosed",
-        "StreamCode", "StreamReset",
+        "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "Denied", "DialFailed", "EndOfStream",
+        "Ended", "HandshakeFailed", "LimitExceeded", "ListenFailed", "LocalError", "MessageTooLarge", "NegotiationFailed",
+        "NotRunning", "PeerIdMismatch", "PeerTimeout", "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed",
+        "StorageFailed", "StreamClosed", "StreamCode", "StreamReset",
     ),
     "cortexnet.host.identify": ("PeerInfo",),
     "cortexnet.host.perf": ("PerfResult",),
@@ -70,6 +75,8 @@ _PLACES = {
     "cortexnet.multiformats.cid": ("Cid",),
     "cortexnet.multiformats.multiaddr": ("Multiaddr",),
     "cortexnet.node": ("Node",),
+    "cortexnet.swarm.access_rules": ("Rule",),
+    "cortexnet.swarm.gater": ("Gate", "GatedConnection"),
     "cortexnet.swarm.limits": ("Limits",),
     "cortexnet.transport.connection": ("Connection",),
     "cortexnet.transport.stream": ("Stream",),

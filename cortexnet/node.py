@@ -44,7 +44,8 @@ class Node:
             print(node.peer_id, *node.addresses)
 
     Nothing happens before `async with`; leaving it closes everything. A node is started once.
-    Entering raises OSError where an address can't be bound, LocalError where no enabled transport listens on it, LimitExceeded.
+    Entering raises ListenFailed (an OSError) where an address can't be bound, LocalError where no enabled transport listens on
+    it, LimitExceeded.
     Leaving raises what a task of the node itself has failed of, if one has: that is a bug of ours.
     """
 
@@ -151,9 +152,13 @@ class Node:
 
     @property
     def _run(self) -> "Running":
-        if self._running is None or self._fault is not None:
-            raise NotRunning("the node is not running: use it inside `async with node`")
-        return self._running
+        if self._running is not None and self._fault is None:
+            return self._running
+        if self._fault is not None:
+            raise NotRunning("the node has failed: leave its `async with`, which raises what of")
+        if self._scope is not None:
+            raise NotRunning("the node is closed; a node is started once: make a new one")
+        raise NotRunning("the node is not running: use it inside `async with node`")
 
     def _own(self, address: AnyAddress) -> Multiaddr:
         """An address of this node, without the /p2p/… that `addresses` has."""
@@ -241,9 +246,11 @@ class Node:
     async def dial(self, target: AnyAddress | PeerId | Sequence[AnyAddress]) -> PeerId:
         """Connect to a peer, if that is not done yet: by address, by several addresses of one peer, or by id if one is known.
 
-        An address without /p2p/… accepts whoever answers there: compare the peer id that is returned.
-        Raises DialFailed, which says of each attempt why; LocalError; ProtocolViolation for what is no address.
-        Cancelled: nothing of the dial is left, unless others wait for it.
+        An address without /p2p/… accepts whoever answers there: compare the peer id that is returned. Of several addresses, those
+        known of the peer included, the best is tried first and the next ones soon after, QUIC before TCP, IPv6 before IPv4, relays
+        last; the first connection wins. An address that failed is left alone for 5 s to 5 minutes.
+        Raises DialFailed, which says of each attempt why; LocalError, also for this node itself; ProtocolViolation for what is no
+        address; NotRunning. Cancelled: nothing of the dial is left, unless others wait for it.
         """
         swarm = self._run.swarm
         peer, addresses = _target(target)

@@ -59,6 +59,10 @@ class DialBackoff:
         """A connection to the peer exists, whoever made it."""
         self._peers.pop(peer, None)
 
+    def clear(self) -> None:
+        """The network is another one: what failed may work now."""
+        self._peers.clear()
+
     def _forget_oldest(self, now: float) -> None:
         # Two a call: the cost of one stays constant, and the table shrinks faster than it grows.
         for _ in range(2):

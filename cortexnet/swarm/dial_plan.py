@@ -182,7 +182,9 @@ class DialPlan:
     def failure(self) -> DialFailed:
         """The error of a plan whose attempts have all failed."""
         who = "a connection" if self._peer is None else f"a connection to {self._peer}"
-        return DialFailed(f"{who} could not be made{':' if self.attempts else ', for no address is known'}", self.attempts)
+        if not self.attempts:
+            return DialFailed(f"{who} could not be made, for no address is known: dial one, or find the peer first")
+        return DialFailed(f"{who} could not be made:", self.attempts)
 
     def _end(self, address: Multiaddr) -> None:
         if address not in self._in_flight:

@@ -196,7 +196,7 @@ class Dialer:
         except CortexError:
             raise
         except OSError as error:
-            raise ConnectionClosed(_reason(error), by="network") from error
+            raise ConnectionClosed(reason_of(error), by="network") from error
         finally:
             self.black_holes.on_result(address, success=success)
             self._give_slots()
@@ -279,6 +279,6 @@ async def _give_up(attempts: Iterable["asyncio.Task[Connection]"], names: "async
         raise asyncio.CancelledError
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     """What the system says, without asyncio's words around it."""
     return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)

@@ -6,10 +6,20 @@ import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, ConnectionCode, DialFailed, LocalError, NotRunning
+from cortexnet.errors import (
+    ConnectionClosed,
+    ConnectionCode,
+    CortexError,
+    DialFailed,
+    ListenFailed,
+    LocalError,
+    NotRunning,
+)
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.dialer import Dialer, Resolve
+from cortexnet.swarm import duplicates
+from cortexnet.swarm.dialer import Dialer, Resolve, reason_of
 from cortexnet.swarm.peerstore import TEMPORARY_TTL, Peerstore
+from cortexnet.swarm.pruner import Pruner
 from cortexnet.swarm.shared_dial import SharedDial
 from cortexnet.transport.connection import Connection, StreamAcceptor
 from cortexnet.transport.scope import Scope
@@ -24,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Observer = Callable[[Connection], None]
+_DialKey = tuple["PeerId", bool] | Multiaddr
+"""The peer, and whether it is to be a direct connection; or the address of whoever answers there."""
 
 
 @final
@@ -59,7 +71,8 @@ class Swarm:
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[Connection]] = {}
         self._unclaimed: dict[Connection, None] = {}  # dialed, and not given to a caller yet
-        self._dials: dict[PeerId | Multiaddr, SharedDial] = {}
+        self._dials: dict[_DialKey, SharedDial] = {}
+        self._pruner = Pruner(self._scope, self._superfluous)
         self._closing = False
         self.on_connected: list[Observer] = []
         """Called with each new connection, before its first stream."""
@@ -71,13 +84,18 @@ class Swarm:
     async def listen(self, address: Multiaddr) -> Multiaddr:
         """Accept connections at the address; the one that was bound, its port a real one.
 
-        Raises LocalError where no transport can, OSError where the system refuses, LimitExceeded, NotRunning.
+        Raises LocalError where no transport can, ListenFailed where the system refuses, LimitExceeded, NotRunning.
         """
         self._check_running()
         transport = next((transport for transport in self._transports if transport.can_listen(address)), None)
         if transport is None:
-            raise LocalError(f"no enabled transport can listen on {address}")
-        listener = await transport.listen(address, self._accept)
+            raise LocalError(f"no enabled transport can listen on {address}: see Config.transports, or use another address")
+        try:
+            listener = await transport.listen(address, self._accept)
+        except CortexError:
+            raise
+        except OSError as error:
+            raise ListenFailed(address, reason_of(error), number=error.errno) from error
         if self._closing:
             listener.close()
             raise NotRunning("the node is closing")
@@ -116,12 +134,14 @@ class Swarm:
         finally:
             if not started:  # the bug of an observer costs its connection, which nobody would read from
                 connection.abort()
+        self._pruner.look(peer)
 
     def _lost(self, connection: Connection) -> None:
         peer = connection.peer_id
         connections = self._connections[peer]
         connections.remove(connection)
         self._unclaimed.pop(connection, None)
+        self._pruner.forget(connection)
         if not connections:
             del self._connections[peer]
             self._peerstore.mark_disconnected(peer, asyncio.get_running_loop().time())
@@ -161,13 +181,17 @@ class Swarm:
         return list(self._connections)
 
     def connection_to(self, peer: "PeerId") -> Connection | None:
-        """The best connection to a peer: direct before relayed, then the one with most streams, then the newest."""
-        candidates = [connection for connection in self._connections.get(peer, ()) if connection.is_open]
-        if len(candidates) == 1:
-            return candidates[0]
-        ranked = enumerate(candidates)
-        best = max(ranked, key=lambda item: (not item[1].is_relayed, item[1].stream_count, item[0]), default=None)
-        return None if best is None else best[1]
+        """The best connection to a peer: one that stays (see `duplicates`), with most streams, and of those the newest."""
+        return duplicates.best(self._open_to(peer), is_smaller=self._is_smaller(peer))
+
+    def _superfluous(self, peer: "PeerId") -> list[Connection]:
+        return duplicates.superfluous(self._open_to(peer), is_smaller=self._is_smaller(peer))
+
+    def _open_to(self, peer: "PeerId") -> list[Connection]:
+        return [connection for connection in self._connections.get(peer, ()) if connection.is_open]
+
+    def _is_smaller(self, peer: "PeerId") -> bool:
+        return bytes(self._own_id) < bytes(peer)
 
     async def disconnect(self, peer: "PeerId") -> None:
         """Close all connections to a peer, one after the other. Cancelled: they are aborted.
@@ -184,23 +208,24 @@ class Swarm:
 
     # --- dialing -----------------------------------------------------------------------------------------------------------
 
-    async def dial(self, peer: "PeerId", addresses: Iterable[Multiaddr] = ()) -> Connection:
+    async def dial(self, peer: "PeerId", addresses: Iterable[Multiaddr] = (), *, direct: bool = False) -> Connection:
         """A connection to the peer: the one there is, or a new one, at the addresses given and the known ones.
 
-        Dials of one peer at the same time are one. Raises DialFailed, LocalError for our own id, NotRunning.
+        `direct` wants one that leads through no relay; a relayed one that there is goes on, and is closed when it is not used
+        any more. Dials of one peer at the same time are one. Raises DialFailed, LocalError for our own id, NotRunning.
         Cancelled: where nobody else waits for the dial, nothing of it is left.
         """
         self._check_running()
         if peer == self._own_id:
-            raise LocalError("that is our own peer id: a node does not dial itself")
+            raise LocalError("that is our own peer id: a node does not dial itself; to try things out, start a second one")
         given = [_without_peer(address, peer) for address in addresses]
         while True:
             existing = self.connection_to(peer)
-            if existing is not None:
+            if existing is not None and not (direct and existing.is_relayed):
                 return self._claim(existing)
-            shared = self._dials.get(peer)
+            shared = self._dials.get((peer, direct))
             if shared is None:
-                return self._claim(await self._begin_dial(peer, given).join())
+                return self._claim(await self._begin_dial(peer, given, direct=direct).join())
             try:
                 return self._claim(await shared.join())
             except DialFailed:
@@ -217,32 +242,48 @@ class Swarm:
         shared = self._dials.get(address) or self._share_dial(address, None, [address], private_names=[address])
         return self._claim(await shared.join())
 
-    def _begin_dial(self, peer: "PeerId", given: list[Multiaddr]) -> SharedDial:
+    def forgive(self, peer: "PeerId | None" = None) -> None:
+        """Forget failed dials: addresses of this peer, or of all, may be tried at once."""
+        if peer is None:
+            self._dialer.backoff.clear()
+        else:
+            self._dialer.backoff.on_success(peer)
+
+    def _begin_dial(self, peer: "PeerId", given: list[Multiaddr], *, direct: bool) -> SharedDial:
         now = asyncio.get_running_loop().time()
         self._peerstore.add_addresses(peer, given, TEMPORARY_TTL, now, is_near=True)
         addresses = list(dict.fromkeys([*given, *self._peerstore.addresses(peer, now)]))
-        return self._share_dial(peer, peer, addresses, private_names=self._peerstore.private_names(peer).union(given))
+        private_names = self._peerstore.private_names(peer).union(given)
+        return self._share_dial((peer, direct), peer, addresses, private_names=private_names, direct=direct)
 
     def _share_dial(
-        self, key: "PeerId | Multiaddr", peer: "PeerId | None", addresses: list[Multiaddr], *, private_names: Container[Multiaddr]
+        self,
+        key: _DialKey,
+        peer: "PeerId | None",
+        addresses: list[Multiaddr],
+        *,
+        private_names: Container[Multiaddr],
+        direct: bool = False,
     ) -> SharedDial:
         def end(ended: SharedDial) -> None:
             if self._dials.get(key) is ended:
                 del self._dials[key]
 
-        dial = functools.partial(self._dial, peer, addresses, private_names)
+        dial = functools.partial(self._dial, peer, addresses, private_names, direct=direct)
         shared = SharedDial(self._scope, addresses, dial, on_end=end, discard=self._discard)
         self._dials[key] = shared
         return shared
 
-    async def _dial(self, peer: "PeerId | None", addresses: list[Multiaddr], private_names: Container[Multiaddr]) -> Connection:
-        connection = await self._dialer.dial(peer, addresses, private_names=private_names)
+    async def _dial(
+        self, peer: "PeerId | None", addresses: list[Multiaddr], private_names: Container[Multiaddr], *, direct: bool
+    ) -> Connection:
+        connection = await self._dialer.dial(peer, addresses, private_names=private_names, direct=direct)
         if self._closing:
             connection.abort()
             raise NotRunning("the node is closing")
         if connection.peer_id == self._own_id:
             connection.abort()
-            raise LocalError(f"{connection.remote_address} is this node itself")
+            raise LocalError(f"{connection.remote_address} is this node itself: dial an address of another one")
         self._turn_out_if_denied(connection)  # by a rule that came while other attempts were given up
         if connection.error is not None:
             attempt = (str(connection.remote_address), connection.error)
@@ -263,7 +304,7 @@ class Swarm:
 
     def _check_running(self) -> None:
         if self._closing:
-            raise NotRunning("the node is closed")
+            raise NotRunning("the node is closed; a node is started once: make a new one")
 
     # --- the end -----------------------------------------------------------------------------------------------------------
 
@@ -292,6 +333,7 @@ class Swarm:
 
     def _stop(self) -> None:
         self._closing = True
+        self._pruner.stop()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()

@@ -25,6 +25,7 @@ from cortexnet.mux.muxer import (
     StreamWritable,
     StreamWriteStopped,
 )
+from cortexnet.swarm.limits import CONTROL_PROTOCOLS
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.handlers import Handlers
 from cortexnet.transport.handlers import StreamAcceptor as StreamAcceptor
@@ -82,6 +83,8 @@ class Connection:
         self.on_lost: Callable[[Connection], None] | None = None
         self.on_overload: Callable[[], None] | None = None
         """Called where all connections together hold more memory than the node may."""
+        self.last_used = float("-inf")
+        """When the last stream ended that was none of identify or ping, in the loop's time; -inf before the first."""
         self._streams: dict[int, Stream] = {}
         self._handlers: Handlers | None = None
         self._openers = Turnstile(self._can_open)
@@ -139,7 +142,7 @@ class Connection:
     @property
     def is_relayed(self) -> bool:
         """Whether it runs through a relay."""
-        return False
+        return self.endpoints.remote.is_relayed
 
     @property
     def is_open(self) -> bool:
@@ -335,6 +338,8 @@ class Connection:
         Cancelled: the connection is aborted.
         """
         try:
+            if stream.protocol not in CONTROL_PROTOCOLS:
+                self.last_used = self.loop.time()
             async with asyncio.timeout(self._close_timeout):
                 if self._handlers is not None:
                     self._handlers.cancel()

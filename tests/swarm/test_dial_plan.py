@@ -247,7 +247,7 @@ def test_the_failure_lists_every_attempt_and_every_refusal() -> None:
 def test_a_plan_without_addresses_is_over_and_says_why() -> None:
     plan = DialPlan([], 0.0)
     assert plan.is_over
-    assert str(plan.failure()) == "a connection could not be made, for no address is known"
+    assert str(plan.failure()) == "a connection could not be made, for no address is known: dial one, or find the peer first"
 
 
 def test_the_end_of_an_attempt_that_was_not_started_is_the_callers_fault() -> None:

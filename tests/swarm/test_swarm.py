@@ -1,14 +1,11 @@
 """The swarm: listeners, connections, dials that are shared, relief of memory, and the end of it all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 
 import pytest
 
 from cortexnet.errors import (
     ConnectionClosed,
-    CortexError,
     DialFailed,
     LocalError,
     NotRunning,
@@ -16,98 +13,12 @@ from cortexnet.errors import (
     StreamCode,
     StreamReset,
 )
-from cortexnet.host.host import Protocols
-from cortexnet.identity.identity import Identity
-from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.peerstore import Peerstore
-from cortexnet.swarm.resources import Resources
-from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection
-from cortexnet.transport.in_memory import InMemoryTransport
-from cortexnet.transport.memory import MemoryNetwork
-from cortexnet.transport.memory_wire import LinkConditions
-from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
-from cortexnet.transport.tcp import TcpTransport
-from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
+from tests.support.homes import Home, homes
 from tests.support.pairs import settle
-
-
-async def echo(stream: Stream) -> None:
-    async for chunk in stream:
-        await stream.write(chunk)
-
-
-async def hang(stream: Stream) -> None:
-    await asyncio.Event().wait()
-
-
-class Home:
-    """A swarm, and what a node puts around it."""
-
-    def __init__(self, network: MemoryNetwork, limits: Limits | None = None, identity: Identity | None = None) -> None:
-        limits = limits or Limits()
-        self.identity = identity or Identity.generate()
-        self.peer_id = self.identity.peer_id
-        self.resources = Resources(limits)
-        self.peerstore = Peerstore(limits)
-        self.protocols = Protocols()
-        self.protocols.handle("/echo", echo)
-        self.protocols.handle("/hang", hang)
-        self.scope = Scope()
-        self.log: list[str] = []
-        self.names: dict[Multiaddr, list[Multiaddr] | CortexError] = {}
-        channel = NoiseChannel(NoiseKeys.create(self.identity.private_key, ["/yamux/1.0.0"]))
-        upgrader = Upgrader([channel], self.resources, UpgradeConfig())
-        self.upgrader = upgrader
-        self.swarm = Swarm(
-            self.peer_id,
-            upgrader=upgrader,
-            transports=[InMemoryTransport(upgrader, network), TcpTransport(upgrader)],
-            resources=self.resources,
-            peerstore=self.peerstore,
-            resolve=self.resolve,
-            acceptor=self.protocols,
-            scope=self.scope,
-        )
-        self.swarm.on_connected.append(lambda connection: self.log.append("connected"))
-        self.swarm.on_disconnected.append(lambda connection: self.log.append("disconnected"))
-
-    async def resolve(
-        self, addresses: Iterable[Multiaddr], expected: PeerId | None
-    ) -> dict[Multiaddr, list[Multiaddr] | CortexError]:
-        return {address: self.names[address] for address in addresses}
-
-    async def listen(self, place: str = "/memory/0") -> Multiaddr:
-        return await self.swarm.listen(Multiaddr.parse(place))
-
-    @property
-    def held(self) -> dict[str, int]:
-        return {name: count for name, count in self.resources.snapshot().items() if count}
-
-    async def close(self) -> None:
-        await self.swarm.close()
-        await self.scope.close()
-
-
-@asynccontextmanager
-async def homes(count: int, limits: Limits | None = None, *, latency: float = 0.0) -> AsyncIterator[tuple[Home, ...]]:
-    """Swarms on one memory network; at the end nothing may be left of any."""
-    network = MemoryNetwork(conditions=LinkConditions(latency=latency))
-    made = tuple(Home(network, limits) for _ in range(count))
-    yield made
-    for home in made:
-        await home.close()
-        assert home.held == {}
-        assert (home.swarm.connections, home.swarm._dials, home.swarm._unclaimed) == ([], {}, {})
-        assert len(home.scope) == 0
-        assert home.log.count("connected") == home.log.count("disconnected")
-    await settle()
-    assert network.links == ()
-
 
 # --- listening
 
@@ -157,17 +68,21 @@ async def test_a_dial_connects_both_sides() -> None:
         await alice.swarm.disconnect(alice.peer_id)
 
 
-async def test_of_several_connections_the_busiest_is_used_then_the_newest() -> None:
+async def test_of_several_connections_who_dialed_uses_the_newest_the_other_side_the_busiest_before_that() -> None:
     async with homes(2) as (alice, bob):
         address = await bob.listen()
         first = await alice.swarm.dial_unknown(address)
         second = await alice.swarm.dial_unknown(address)
+        await settle()
+        bobs_first, bobs_second = bob.swarm.connections
         assert alice.swarm.connection_to(bob.peer_id) is second
-        await first.open_stream(["/hang"])
+        assert bob.swarm.connection_to(alice.peer_id) is bobs_second
+        await bobs_first.open_stream(["/hang"])
+        assert alice.swarm.connection_to(bob.peer_id) is second
+        assert bob.swarm.connection_to(alice.peer_id) is bobs_first
+        second.abort()
         assert alice.swarm.connection_to(bob.peer_id) is first
         first.abort()
-        assert alice.swarm.connection_to(bob.peer_id) is second
-        second.abort()
         assert alice.swarm.connection_to(bob.peer_id) is None
         assert len(alice.swarm.connections) == 2
         await settle()
