@@ -14,6 +14,7 @@ from cortexnet.mux.mplex_config import MplexConfig
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.security import noise
 from cortexnet.swarm.limits import Limits
+from cortexnet.transport.websocket_config import WebSocketConfig
 from cortexnet.version import VERSION
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _SECURITY = (noise.NAME.removeprefix("/"),)
 _MUXERS = (yamux.NAME, MPLEX)
-_TRANSPORTS = ("tcp", "memory")
+_TRANSPORTS = ("tcp", "ws", "memory")
 
 
 @final
@@ -34,7 +35,7 @@ class Config:
     """
 
     transports: Sequence[str] = ("tcp",)
-    """What is spoken below: "tcp", "memory" (needs `memory_network`)."""
+    """What is spoken below: "tcp", "ws" (WebSocket, also with TLS: `/ws` and `/wss`), "memory" (needs `memory_network`)."""
     security: Sequence[str] = _SECURITY
     """Secure channels in order of preference."""
     muxers: Sequence[str] = (yamux.NAME,)
@@ -54,6 +55,8 @@ class Config:
     """Answer /perf/1.0.0. Off, since anybody could make this node send at full speed."""
     announce: Sequence[str] = ()
     """Addresses to tell peers instead of the ones listened on: behind a load balancer or a port that was forwarded by hand."""
+    websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
+    """The certificate to listen on `/wss` with, and whose certificates are believed when dialing."""
     memory_network: "MemoryNetwork | None" = None
     """Where `/memory/N` addresses lead."""
 

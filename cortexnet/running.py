@@ -28,6 +28,7 @@ from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.tcp import TcpTransport
+from cortexnet.transport.tcp_port import TcpPorts
 from cortexnet.transport.transport import Transport
 from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 
@@ -226,9 +227,14 @@ _MUXERS: "dict[str, Callable[[Limits], MuxerFactory]]" = {yamux.NAME: _yamux, MP
 
 def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:
     transports: list[Transport] = []
+    ports = TcpPorts(upgrader)
     for name in config.transports:
         if name == "tcp":
-            transports.append(TcpTransport(upgrader))
+            transports.append(TcpTransport(upgrader, ports))
+        elif name == "ws":
+            from cortexnet.transport.websocket import WebSocketTransport  # 35 ms of a start without
+
+            transports.append(WebSocketTransport(upgrader, config.websocket, ports))
         elif config.memory_network is not None:
             from cortexnet.transport.in_memory import InMemoryTransport  # only simulations need it: 2 ms of every start less
 

@@ -13,6 +13,7 @@ from typing import final
 from cortexnet.errors import DialFailed, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.multiformats.multiaddr_websocket import canonical
 from cortexnet.swarm.dial_backoff import DialBackoff
 from cortexnet.swarm.dial_ranking import PUBLIC_STEP, ScheduledDial, rank, without_worse
 
@@ -48,7 +49,7 @@ def choose(
     chosen: dict[Multiaddr, None] = {}
     refused: dict[str, BaseException] = {}
     for whole in addresses:
-        address, named = whole.split_peer()
+        address, named = canonical(whole).split_peer()
         if address is None:
             objection = "says who, but not where"
         elif named is not None and (expected is None or named != bytes(expected)):

@@ -11,14 +11,11 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
+from cortexnet.transport.tcp_port import Service, TcpPort, TcpPorts
 from cortexnet.transport.transport import Accept, Listener
-from cortexnet.transport.upgrade import Outcome, Upgrade, Upgrader, dial_over
+from cortexnet.transport.upgrade import Upgrade, Upgrader, dial_over
 
 _IP4, _IP6, _TCP = b"\x04", b"\x29", b"\x06"  # the codes of the components
-BACKLOG = 512
-"""Sockets the system keeps for us to accept."""
-ACCEPTED_AT_ONCE = 8
-"""Of those, how many a turn of the loop accepts: asyncio would take all 512, some 100 ms of work."""
 
 
 @final
@@ -27,8 +24,10 @@ class TcpTransport:
 
     name = "tcp"
 
-    def __init__(self, upgrader: Upgrader) -> None:
+    def __init__(self, upgrader: Upgrader, ports: TcpPorts | None = None) -> None:
+        """`ports` are shared with the other transports over TCP."""
         self._upgrader = upgrader
+        self._ports = ports or TcpPorts(upgrader)
 
     def can_dial(self, address: Multiaddr) -> bool:
         names = [component.protocol for component in address.components]
@@ -40,63 +39,32 @@ class TcpTransport:
         loop = asyncio.get_running_loop()
 
         async def create(factory: Callable[[], Upgrade]) -> None:
-            io, _ = await loop.create_connection(factory, *_host_and_port(address))
+            io, _ = await loop.create_connection(factory, *host_and_port(address))
             del io  # the protocol has it
 
         return await dial_over(create, self._upgrader, functools.partial(_dialed, address), reservation, expected)
 
     async def listen(self, address: Multiaddr, accept: Accept) -> Listener:
-        host, port = _host_and_port(address)
-        loop = asyncio.get_running_loop()
-
-        def finished(outcome: Outcome) -> None:
-            if isinstance(outcome, Connection):
-                accept(outcome)
-
-        def factory() -> Upgrade:
-            return Upgrade(self._upgrader, _accepted, finished)
-
-        reservation = self._upgrader.resources.admit_listener()
-        try:
-            server = await loop.create_server(factory, host, port, backlog=ACCEPTED_AT_ONCE, start_serving=False)
-        except BaseException:
-            reservation.release()
-            raise
-        listener = TcpListener(server, reservation, address)
-        try:
-            await server.start_serving()  # create_server, cancelled at this, would leave it serving for ever
-            _keep_more_waiting(server)
-        except BaseException:
-            listener.close()
-            raise
-        return listener
+        service = Service("tcp", _accepted, accept)
+        return TcpListener(await self._ports.listen(*host_and_port(address), service), service, address)
 
 
 @final
 class TcpListener:
-    """A listening socket."""
+    """A port that serves raw TCP."""
 
-    def __init__(self, server: asyncio.Server, reservation: Reservation, asked: Multiaddr) -> None:
-        self._server = server
-        self._reservation = reservation
-        bound: tuple[str, int] = server.sockets[0].getsockname()[:2]
-        prefix = "".join(f"/{part.protocol}/{part.value}" for part in asked.components[:-1])
-        self.address = Multiaddr.parse(f"{prefix}/tcp/{bound[1]}")
+    def __init__(self, port: TcpPort, service: Service, asked: Multiaddr) -> None:
+        self._port = port
+        self._service = service
+        self.address = port.address_of(asked)
 
     def close(self) -> None:
         """Stop accepting."""
-        self._server.close()
-        self._reservation.release()
+        self._port.remove(self._service)
 
 
-def _keep_more_waiting(server: asyncio.Server) -> None:
-    """To asyncio, what the system keeps and what is accepted at once are one number."""
-    for listening in server.sockets:
-        with listening.dup() as same:
-            same.listen(BACKLOG)
-
-
-def _host_and_port(address: Multiaddr) -> tuple[str, int]:
+def host_and_port(address: Multiaddr) -> tuple[str, int]:
+    """What the system calls an address. Raises LocalError for what is no TCP address."""
     host, port, zone = "", 0, ""
     for component in address.components:
         if component.protocol in ("ip4", "ip6"):

@@ -6,7 +6,12 @@ from typing import final
 
 from interop.harness.process import Answer
 
-LISTEN = {"tcp": "/ip4/127.0.0.1/tcp/0", "ws": "/ip4/127.0.0.1/tcp/0/ws", "quic-v1": "/ip4/127.0.0.1/udp/0/quic-v1"}
+LISTEN = {
+    "tcp": "/ip4/127.0.0.1/tcp/0",
+    "ws": "/ip4/127.0.0.1/tcp/0/ws",
+    "wss": "/ip4/127.0.0.1/tcp/0/tls/ws",  # each peer makes a certificate of its own, and believes any
+    "quic-v1": "/ip4/127.0.0.1/udp/0/quic-v1",
+}
 BUILT_IN = {"quic-v1"}  # transports that bring their own secure channel and muxer
 
 

@@ -32,13 +32,17 @@ SHELLS = {
     "cortexnet.transport.memory",
     "cortexnet.transport.memory_link",
     "cortexnet.transport.memory_wire",
+    "cortexnet.transport.outer_tls",
     "cortexnet.transport.read_turns",
     "cortexnet.transport.scope",
     "cortexnet.transport.stream",
     "cortexnet.transport.tcp",
+    "cortexnet.transport.tcp_port",
     "cortexnet.transport.transport",
     "cortexnet.transport.turnstile",
     "cortexnet.transport.upgrade",
+    "cortexnet.transport.websocket",
+    "cortexnet.transport.websocket_io",
 }
 SHELL_FOLDERS = ("cortexnet.cli",)
 TESTING = "cortexnet.testing"  # shipped to users; above everything, imported by nothing

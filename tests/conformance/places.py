@@ -31,12 +31,14 @@ def _memory(conditions: LinkConditions) -> Place:
     return place
 
 
-def _tcp() -> AbstractAsyncContextManager[Net]:
-    return network(tcp=True)
+def _sockets(over: str) -> Place:
+    return lambda: network(over=over)
 
 
 PLACES: dict[str, Place] = {
-    "tcp": _tcp,
+    "tcp": _sockets("tcp"),
+    "ws": _sockets("ws"),
+    "wss": _sockets("wss"),
     "memory": _memory(LinkConditions()),
     "memory with latency": _memory(LinkConditions(latency=0.05)),
     "memory in small pieces": _memory(LinkConditions(piece_size=lambda random: random.randint(1, 900))),

@@ -20,8 +20,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 async def listen(net: Net, station: Station):
-    where = "/ip4/127.0.0.1/tcp/0" if net.memory is None else "/memory/0"
-    return await station.transport.listen(Multiaddr.parse(where), station.accepted.put_nowait)
+    return await station.transport.listen(net.place, station.accepted.put_nowait)
 
 
 def reserve(station: Station, address: Multiaddr):
@@ -40,7 +39,7 @@ async def test_both_ends_know_each_other_and_where_they_are(place: Place) -> Non
         assert (ours.direction, theirs.direction) == ("outbound", "inbound")
         assert ours.remote_address == theirs.local_address
         assert ours.local_address == theirs.remote_address
-        assert ours.transport == theirs.transport == alice.transport.name
+        assert ours.transport == theirs.transport == (net.over if net.memory is None else "memory")
         for station in (alice, bob):
             held = counts(station)
             assert (held["connections"], held.get("unauthenticated"), held.get("dials")) == (1, None, None)

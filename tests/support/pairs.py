@@ -28,14 +28,25 @@ from cortexnet.transport.memory_wire import LinkConditions
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 from cortexnet.transport.tcp import TcpTransport
+from cortexnet.transport.transport import Transport
 from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
+from cortexnet.transport.websocket import WebSocketTransport
+from tests.support.tls_hosts import websocket_config
+
+
+PLACES = {"tcp": "/ip4/127.0.0.1/tcp/0", "ws": "/ip4/127.0.0.1/tcp/0/ws", "wss": "/ip4/127.0.0.1/tcp/0/tls/ws"}
+"""Where to listen, by transport."""
+
+
+def _transport(over: str, upgrader: Upgrader) -> Transport:
+    return TcpTransport(upgrader) if over == "tcp" else WebSocketTransport(upgrader, websocket_config())
 
 
 @final
 class Station:
     """What stands below a host: an identity, its connections, its handlers, its address book."""
 
-    def __init__(self, memory: MemoryNetwork | None, limits: Limits, identity: Identity) -> None:
+    def __init__(self, memory: MemoryNetwork | None, limits: Limits, identity: Identity, over: str = "tcp") -> None:
         self.identity = identity
         self.limits = limits
         self.resources = Resources(limits)
@@ -48,7 +59,7 @@ class Station:
         self._handlers: dict[str, tuple[StreamHandler, bool]] = {}
         keys = NoiseKeys.create(identity.private_key, ["/yamux/1.0.0"])
         upgrader = Upgrader([NoiseChannel(keys)], self.resources, UpgradeConfig(close_timeout=limits.connection_close_timeout))
-        self.transport = TcpTransport(upgrader) if memory is None else InMemoryTransport(upgrader, memory)
+        self.transport = _transport(over, upgrader) if memory is None else InMemoryTransport(upgrader, memory)
 
     @property
     def peer_id(self) -> PeerId:
@@ -107,21 +118,26 @@ class Station:
 class Net:
     """The stations of one test and what connects them."""
 
-    def __init__(self, memory: MemoryNetwork | None) -> None:
+    def __init__(self, memory: MemoryNetwork | None, over: str = "tcp") -> None:
         self.memory = memory
+        self.over = over
         self.stations: list[Station] = []
 
     def station(self, limits: Limits | None = None, identity: Identity | None = None) -> Station:
-        station = Station(self.memory, limits or Limits(), identity or Identity.generate())
+        station = Station(self.memory, limits or Limits(), identity or Identity.generate(), self.over)
         self.stations.append(station)
         return station
+
+    @property
+    def place(self) -> Multiaddr:
+        """Where to listen."""
+        return Multiaddr.parse(PLACES[self.over] if self.memory is None else "/memory/0")
 
     async def connect(
         self, dialer: Station, listener: Station, *, dialer_at: str | None = None, listener_at: str | None = None
     ) -> tuple[Connection, Connection]:
         """Both ends of a new connection, started; `dialer_at` and `listener_at` are the addresses it pretends to run between."""
-        place = Multiaddr.parse("/ip4/127.0.0.1/tcp/0" if self.memory is None else "/memory/0")
-        listening = await listener.transport.listen(place, listener.accepted.put_nowait)
+        listening = await listener.transport.listen(self.place, listener.accepted.put_nowait)
         address = listening.address
         reservation = dialer.resources.admit_dial(listener.peer_id, address.value_of("ip4"))
         ours = await dialer.transport.dial(address, listener.peer_id, reservation)
@@ -138,9 +154,9 @@ class Net:
 
 
 @asynccontextmanager
-async def network(*, latency: float = 0.0, tcp: bool = False) -> AsyncIterator[Net]:
-    """Stations that can be connected, over links with `latency` seconds one way, or over TCP."""
-    net = Net(None if tcp else MemoryNetwork(conditions=LinkConditions(latency=latency)))
+async def network(*, latency: float = 0.0, tcp: bool = False, over: str = "") -> AsyncIterator[Net]:
+    """Stations that can be connected, over links with `latency` seconds one way, or over TCP, or what `over` says."""
+    net = Net(None if tcp or over else MemoryNetwork(conditions=LinkConditions(latency=latency)), over or "tcp")
     before = asyncio.all_tasks()
     try:
         yield net

@@ -10,7 +10,8 @@ import pytest
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.limits import Limits
-from cortexnet.transport.tcp import ACCEPTED_AT_ONCE, socket_address
+from cortexnet.transport.tcp import socket_address
+from cortexnet.transport.tcp_port import ACCEPTED_AT_ONCE
 from tests.support.hosted import counts
 from tests.support.pairs import Station, network, settle
 

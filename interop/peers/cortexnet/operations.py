@@ -4,10 +4,15 @@ import platform
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import cortexnet
 from cortexnet import Config, Connection, Identity, Limits, Node
+from cortexnet.testing.host_certificates import make_host_certificate
+from cortexnet.transport.outer_tls import server_context
+from cortexnet.transport.websocket_config import WebSocketConfig
 from interop.peers.cortexnet import measures, served
 from interop.peers.cortexnet.failures import BadRequest
 from interop.peers.cortexnet.held import Answer, HeldStreams, Request
@@ -28,6 +33,9 @@ class Peer:
         self._open = AsyncExitStack()
         self._idle: list[Node] = []
         self._held = HeldStreams()
+        with TemporaryDirectory() as folder:
+            host = make_host_certificate(Path(folder))
+            self._websocket = WebSocketConfig(server_context=server_context(host), verify=False)
         held = self._held
         self._operations: dict[str, Operation] = {
             "describe": self.describe,
@@ -89,7 +97,7 @@ class Peer:
             "implementation": "cortexnet",
             "version": cortexnet.__version__,
             "runtime": f"{platform.python_implementation()} {platform.python_version()}",
-            "transports": ["tcp"],
+            "transports": ["tcp", "ws", "wss"],
             "security": ["noise"],
             "muxers": ["/yamux/1.0.0"],
             "key_types": list(KEY_TYPES),
@@ -109,6 +117,8 @@ class Peer:
 
     def _make(self, request: Request, listen: Any) -> Node:
         config = Config(
+            transports=["tcp", "ws"],
+            websocket=self._websocket,
             security=list(request.get("security") or ("noise",)),
             muxers=list(request.get("muxers") or ("/yamux/1.0.0",)),
             early_muxer=request.get("early_muxer", True),

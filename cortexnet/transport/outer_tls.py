@@ -1,0 +1,123 @@
+"""The TLS around a WebSocket, by Python's `ssl` module over bytes in memory. A shell only in that it reads files.
+
+asyncio's own TLS would not do: it tells of a socket after the handshake only, so that nobody would count silent ones; it can't
+begin with bytes that were read before, and it keeps 256 KiB for each connection.
+"""
+
+import ssl
+from contextlib import suppress
+from typing import final
+
+from cortexnet.errors import ConfigInvalid, HandshakeFailed, RemoteError
+from cortexnet.transport.websocket_config import WebSocketConfig
+
+_RECORD = 16_384  # bytes of a record at most
+_HTTP = ["http/1.1"]  # WebSocket over HTTP/2 is another protocol
+
+
+@final
+class OuterTls:
+    """One end of a TLS connection. Bytes of the socket in, bytes of HTTP out, and the other way round."""
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None) -> None:
+        """`server_name` is what the server's certificate must be for: a name or an IP address."""
+        self.error: RemoteError | None = None
+        """Why it can't go on; the alert for the peer is still in `data_to_send`."""
+        self.is_open = False
+        """The handshake is over."""
+        self.has_ended = False
+        """The peer sends no more."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name)
+
+    def receive(self, data: bytes | memoryview) -> bytes:
+        """What these bytes say. Never raises: see `error`. The first call, with nothing, begins the handshake."""
+        pieces: list[bytes] = []
+        self._incoming.write(data)
+        try:
+            if not self.is_open:
+                self._tls.do_handshake()
+                self.is_open = True
+            while not self.has_ended:
+                pieces.append(self._tls.read(_RECORD))
+                self.has_ended = not pieces[-1]
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLCertVerificationError as error:
+            self.error = HandshakeFailed(f"the certificate of the WebSocket's host is not accepted: {error.verify_message}")
+        except ssl.SSLError as error:
+            self.error = HandshakeFailed(f"TLS of the WebSocket failed: {error.reason or error}")
+        return b"".join(pieces)
+
+    def send(self, data: bytes) -> None:
+        """Encrypt; only once the handshake is over."""
+        if data and self.error is None:
+            self._tls.write(data)
+
+    def close(self) -> None:
+        """Say that nothing more comes."""
+        with suppress(ssl.SSLError):  # it has written its alert, and waits for the peer's; or there was no handshake
+            self._tls.unwrap()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait in `data_to_send`."""
+        return self._outgoing.pending
+
+    def data_to_send(self) -> bytes:
+        """Bytes for the socket."""
+        return self._outgoing.read()
+
+
+def server_context(config: WebSocketConfig) -> ssl.SSLContext:
+    """What to listen with. Raises ConfigInvalid, which says which file is at fault."""
+    if config.server_context is not None:
+        return config.server_context
+    if config.certificate is None:
+        raise ConfigInvalid(
+            "is needed to listen on /wss and /tls/ws: a file with a certificate (PEM)", key="websocket.certificate"
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(_HTTP)
+    key = config.private_key or config.certificate
+    _check_file(config.certificate, "websocket.certificate")
+    _check_file(key, "websocket.private_key")
+    try:
+        context.load_cert_chain(config.certificate, key, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        message = f"{config.certificate} and {key} are no certificate and its private key (PEM, without password): {error}"
+        raise ConfigInvalid(message, key="websocket.certificate") from None
+    return context
+
+
+def client_context(config: WebSocketConfig) -> ssl.SSLContext:
+    """What to dial with. Raises ConfigInvalid, which says which file is at fault."""
+    if config.client_context is not None:
+        return config.client_context
+    if config.trusted is not None:
+        _check_file(config.trusted, "websocket.trusted")
+    try:
+        context = ssl.create_default_context(cafile=config.trusted)
+    except ssl.SSLError as error:
+        message = f"{config.trusted} has no certificates of authorities (PEM): {error}"
+        raise ConfigInvalid(message, key="websocket.trusted") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(_HTTP)
+    if not config.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _check_file(path: str, key: str) -> None:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise ConfigInvalid(f"{path} can't be read: {error.strerror}", key=key) from None
+
+
+def _no_password() -> str:
+    """Asked for where a key is encrypted; without it OpenSSL would ask at the terminal."""
+    return ""

@@ -1,0 +1,191 @@
+"""WebSocket frames: the payload of messages as a stream of bytes, in and out. Two cores.
+
+Messages mean nothing here: payload is given up as it comes, however long a message says it is, so none is ever collected. The
+library that makes the HTTP handshake collects whole frames, and copies each byte four times; of it only the mask is used here.
+
+Spec: RFC 6455, sections 5 and 7.4; libp2p specs, websockets/.
+"""
+
+from collections.abc import Callable
+from typing import final
+
+from websockets.frames import apply_mask  # type: ignore[attr-defined]  # in C where it can be
+
+from cortexnet.errors import ProtocolViolation
+from cortexnet.mux.allowance import Allowance
+
+FRAMES_AT_ONCE = 1_000
+"""Frames that one call of `receive` looks at: some 2 ms of work."""
+MESSAGE_SIZE = 262_144
+"""Bytes of one message at most; Python's `websockets` refuses more than a mebibyte, other stacks more than that."""
+NORMAL, NO_CODE, VIOLATION = 1000, 1005, 1002
+_INTERVAL = 10.0  # seconds in which a peer has its allowance of frames that carry nothing
+_CONTROL_LIMIT = 125
+_CONT, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+_FIN, _RESERVED, _OPCODE = 0x80, 0x70, 0x0F
+_MASKED = 0x80
+
+
+@final
+class FrameReader:
+    """Takes what came from the peer and gives the payload; a core.
+
+    `is_server`: the peer is a client, and has to mask. Text is payload as well, as go-libp2p and rust-libp2p have it.
+    """
+
+    def __init__(self, *, is_server: bool, useless_frames: int) -> None:
+        self.error: ProtocolViolation | None = None
+        """What the peer did wrong; nothing is read after it."""
+        self.close_code: int | None = None
+        """The code of its close frame, 1005 for none; nothing is read after it."""
+        self.ping: bytes | None = None
+        """The last ping that is to be answered."""
+        self.has_backlog = False
+        """There was more than one call looks at: call `receive(b"")`."""
+        self._is_server = is_server
+        self._useless = Allowance(useless_frames, _INTERVAL)  # pings, pongs and empty frames in an interval
+        self._rest = b""  # a head or a control frame that has not come whole
+        self._left = 0  # bytes of the frame's payload yet to come
+        self._mask = b""
+        self._is_within = False  # a message whose last frame has not come
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is read."""
+        return self.error is not None or self.close_code is not None
+
+    def receive(self, data: bytes | memoryview, now: float) -> list[bytes | memoryview]:
+        """The payload in these bytes, in order. Pieces may be views of `data`. Never raises: see `error`."""
+        view = memoryview(self._rest + bytes(data) if self._rest else data)
+        self._rest = b""
+        pieces: list[bytes | memoryview] = []
+        position, size, frames = 0, len(view), 0
+        while position < size and not self.is_over:
+            if self._left:
+                piece = view[position : position + self._left]
+                pieces.append(self._unmasked(piece))
+                position += len(piece)
+                self._left -= len(piece)
+                continue
+            frames += 1
+            start = self._begin(view[position : position + 14 + _CONTROL_LIMIT], now) if frames <= FRAMES_AT_ONCE else 0
+            if not start:
+                self._rest = bytes(view[position:])
+                break
+            position += start
+        self.has_backlog = frames > FRAMES_AT_ONCE
+        return pieces
+
+    def _unmasked(self, piece: memoryview) -> bytes | memoryview:
+        if not self._is_server:
+            return piece
+        plain = apply_mask(piece, self._mask)
+        turned = len(piece) % 4
+        self._mask = self._mask[turned:] + self._mask[:turned]
+        return plain
+
+    def _begin(self, view: memoryview, now: float) -> int:
+        """Take in the head of a frame, and the whole frame where it is a control frame; its size, or 0 where it has not come."""
+        if len(view) < 2:
+            return 0
+        first, second = view[0], view[1]
+        opcode, length, start = first & _OPCODE, second & 0x7F, 2
+        objection = self._objection(first, second)
+        if objection:
+            return self._fail(objection)
+        if length > _CONTROL_LIMIT:
+            start += 2 if length == 126 else 8
+            if len(view) < start:
+                return 0
+            length = int.from_bytes(view[2:start], "big")
+            if length >> 63:
+                return self._fail("says it is longer than 2^63 bytes")
+        if self._is_server:
+            start += 4
+        is_control = opcode >= _CLOSE
+        if len(view) < start + (length if is_control else 0):
+            return 0
+        self._mask = bytes(view[start - 4 : start])
+        is_useless = opcode in (_PING, _PONG) or (not length and opcode != _CLOSE)
+        if is_useless and not self._useless.spend(1, now):
+            return self._fail("is one too many without payload")
+        if is_control:
+            self._control(opcode, bytes(self._unmasked(view[start : start + length])))
+            return start + length
+        self._is_within = not first & _FIN
+        self._left = length
+        return start
+
+    def _objection(self, first: int, second: int) -> str:
+        """What is wrong with the first two bytes of a frame."""
+        opcode = first & _OPCODE
+        if first & _RESERVED:
+            return "uses an extension that was not agreed on"
+        if bool(second & _MASKED) is not self._is_server:
+            return "is not masked, as a client's must be" if self._is_server else "is masked, as a server's must not be"
+        if opcode in (_CLOSE, _PING, _PONG):
+            is_short = second & 0x7F <= _CONTROL_LIMIT
+            return "" if first & _FIN and is_short else "is a control frame, but long or not whole"
+        if opcode not in (_CONT, _TEXT, _BINARY):
+            return f"is of no known kind ({opcode})"
+        if (opcode == _CONT) is not self._is_within:
+            return "begins a message within another" if self._is_within else "continues no message"
+        return ""
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == _PING:
+            self.ping = payload
+        elif opcode == _CLOSE and len(payload) == 1:
+            self._fail("closes with half a code")
+        elif opcode == _CLOSE:
+            self.close_code = int.from_bytes(payload[:2], "big") if payload else NO_CODE
+
+    def _fail(self, objection: str) -> int:
+        self.error = ProtocolViolation(f"a WebSocket frame {objection}")
+        return 0
+
+
+@final
+class FrameWriter:
+    """Makes frames; a core. A client has `mask_key`, which draws four bytes nobody can foresee for each."""
+
+    def __init__(self, mask_key: Callable[[], bytes] | None) -> None:
+        self._mask_key = mask_key
+
+    def message(self, data: bytes | bytearray | memoryview) -> list[bytes | bytearray | memoryview]:
+        """Binary messages with this payload: their heads and their payloads in turn. None for no bytes."""
+        parts: list[bytes | bytearray | memoryview] = []
+        if len(data) <= MESSAGE_SIZE:
+            self._frame(parts, _BINARY, data)
+            return parts if data else []
+        view = memoryview(data)
+        for start in range(0, len(view), MESSAGE_SIZE):
+            self._frame(parts, _BINARY, view[start : start + MESSAGE_SIZE])
+        return parts
+
+    def pong(self, payload: bytes) -> bytes:
+        """The answer to a ping."""
+        return self._control(_PONG, payload)
+
+    def close(self, code: int) -> bytes:
+        """The last frame of a side."""
+        return self._control(_CLOSE, code.to_bytes(2, "big"))
+
+    def _control(self, opcode: int, payload: bytes) -> bytes:
+        parts: list[bytes | bytearray | memoryview] = []
+        self._frame(parts, opcode, payload)
+        return b"".join(parts)
+
+    def _frame(self, parts: list[bytes | bytearray | memoryview], opcode: int, data: bytes | bytearray | memoryview) -> None:
+        length, masked = len(data), 0 if self._mask_key is None else _MASKED
+        if length <= _CONTROL_LIMIT:
+            head = bytes((_FIN | opcode, masked | length))
+        elif length < 65_536:
+            head = bytes((_FIN | opcode, masked | 126)) + length.to_bytes(2, "big")
+        else:
+            head = bytes((_FIN | opcode, masked | 127)) + length.to_bytes(8, "big")
+        if self._mask_key is None:
+            parts += (head, data)
+        else:
+            key = self._mask_key()
+            parts += (head + key, apply_mask(data, key))
