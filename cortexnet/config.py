@@ -13,6 +13,7 @@ from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.mux.mplex_config import MplexConfig
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.security import noise
+from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.websocket_config import WebSocketConfig
 from cortexnet.version import VERSION
@@ -46,6 +47,8 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     """Every bound of connections, streams, memory and times."""
     agent_version: str = f"cortexnet/{VERSION} {sys.implementation.name}/{'.'.join(map(str, sys.version_info[:3]))}"
+    manager: ConnectionManagerConfig = field(default_factory=ConnectionManagerConfig)
+    """When connections are trimmed, and how those that must stay are kept."""
     """What identify tells peers about this software; for people, never for decisions."""
     protocol_version: str = ""
     """What identify tells peers about the network this node belongs to."""
@@ -72,6 +75,7 @@ class Config:
             if not _is_text(text):
                 raise ConfigInvalid(f"must be a text, but is {text!r}", key=key)
         if "memory" in self.transports and self.memory_network is None:
+        self.manager.watermarks(self.limits)
             raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
 
 

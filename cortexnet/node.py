@@ -21,6 +21,7 @@ from cortexnet.messaging.messenger import MessageHandler, Messenger
 from cortexnet.messaging.request import Framing, RequestHandler, request, responder
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.running import Blueprint, Running
+from cortexnet.swarm.connection_manager import ConnectionManager
 from cortexnet.swarm.gater import Gater
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
@@ -71,6 +72,8 @@ class Node:
         self.gater = Gater(limit=self.config.limits.access_rules, unix_time=time.time)
         """Who may connect: `deny`, `allow`, `allow_only`, and `gate` for a decision of the application's own."""
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
+        self.manager = ConnectionManager(self.peer_id, self.config.manager, self.config.limits)
+        """What connections are worth, and who must stay connected; also before the start."""
         self._blueprint = Blueprint(
             identity=self.identity,
             config=self.config,
@@ -79,6 +82,7 @@ class Node:
             peerstore=Peerstore(self.config.limits),
             resources=self._resources,
             gater=self.gater,
+            manager=self.manager,
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
         )
@@ -148,7 +152,7 @@ class Node:
 
     async def ready(self) -> None:
         """Wait until each bootstrap peer was tried once: whoever could be reached is connected and identified."""
-        await self._run.bootstrapped.wait()
+        await self._run.upkeep.all_tried.wait()
 
     @property
     def _run(self) -> "Running":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from cortexnet.config import Config, mplex_config, yamux_config
-from cortexnet.errors import CortexError, NotRunning
+from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation
 from cortexnet.host import perf
 from cortexnet.host.host import Host
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
@@ -15,18 +15,19 @@ from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
 from cortexnet.host.identify import Identify
 from cortexnet.host.ping import PROTOCOL as PING
 from cortexnet.host.ping import Pinger, serve_ping
-from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
 from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.resolver import Resolver
+from cortexnet.swarm.manager_events import NetworkChanged
 from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
+from cortexnet.transport.network_watch import NetworkWatch
 from cortexnet.transport.tcp import TcpTransport
 from cortexnet.transport.tcp_port import TcpPorts
 from cortexnet.transport.transport import Transport
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
     from cortexnet.swarm.gater import Gater
+    from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
 
-_BOOTSTRAP_RETRY = 60.0  # seconds between tries of bootstrap peers that did not answer
 _INTERFACES_AGE = (
     10.0  # seconds; to ask the system for its interfaces takes a millisecond, and any peer may have us say where we are
 )
@@ -64,6 +65,7 @@ class Blueprint:
     resources: "Resources"
     gater: "Gater"
     on_connected: "list[Observer]"
+    manager: "ConnectionManager"
     on_disconnected: "list[Observer]"
 
 
@@ -90,8 +92,6 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self._addresses: list[Multiaddr] = []
         self._addresses_due = 0.0
-        self._bootstrap_done: dict[Multiaddr, None] = {}
-        self.bootstrapped = asyncio.Event()
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
@@ -114,10 +114,11 @@ class Running:
             peerstore=blueprint.peerstore,
         )
         self.swarm.on_connected = blueprint.on_connected
+        self.upkeep = blueprint.manager.start(self.swarm, scope, self.identify.identified)
         self.swarm.on_disconnected = blueprint.on_disconnected
         # In front: where an observer of the application raises, ours have been called already.
-        self.swarm.on_connected.insert(0, self._connected)
-        self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected]
+        self.swarm.on_connected[:0] = [self.upkeep.connected, self._connected]
+        self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected, self.upkeep.disconnected]
         self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
         if config.perf:
             self._builtin[perf.PROTOCOL] = perf.serve_perf
@@ -146,9 +147,12 @@ class Running:
             self._addresses_due = 0.0
         protocols.on_change = self._protocols_changed
         for address in bootstrap:
-            self._scope.spawn(self._keep_bootstrapping(address, len(bootstrap)), name=f"bootstrap {address}")
-        if not bootstrap:
-            self.bootstrapped.set()
+            self._keep_bootstrap(address)
+        self.upkeep.start()
+        interval = self._blueprint.config.manager.watch_interval
+        if interval and set(self._blueprint.config.transports) != {"memory"}:
+            watch = NetworkWatch(self._network_changed, interval=interval)
+            self._scope.spawn(watch.run(), name="network watch")
 
     def _protocols_changed(self) -> None:
         if not self._scope.is_closed:
@@ -166,33 +170,21 @@ class Running:
             log.warning("identify of %s failed: %r", connection.peer_id, error, exc_info=True)
             connection.abort()
 
-    async def _keep_bootstrapping(self, address: Multiaddr, count: int) -> None:
-        """Dial one bootstrap peer until that succeeded once: a dead one is a warning, no failure."""
-        while True:
-            try:
-                await self.identify.identified(await self._dial(address))
-                return
-            except NotRunning:
-                return
-            except CortexError as error:
-                log.warning("bootstrap peer %s can't be used now: %s", address, error)
-            except Exception as error:  # boundary: a bug on the way to one bootstrap peer is not the end of the node
-                log.warning("bootstrap peer %s can't be used now: %r", address, error, exc_info=True)
-            finally:
-                self._bootstrap_done[address] = None
-                if len(self._bootstrap_done) == count:
-                    self.bootstrapped.set()
-            await asyncio.sleep(_BOOTSTRAP_RETRY)
+    def _keep_bootstrap(self, address: Multiaddr) -> None:
+        try:
+            self._blueprint.manager.keep_address(address)
+        except (LimitExceeded, ProtocolViolation) as error:
+            log.warning("bootstrap peer %s is left out: %s", address, error)
 
-    async def _dial(self, address: Multiaddr) -> Connection:
-        where, named = address.split_peer()
-        if named is None:
-            return await self.swarm.dial_unknown(address)
-        return await self.swarm.dial(PeerId.from_bytes(named), [] if where is None else [where])
+    def _network_changed(self, gone: frozenset[str], new: frozenset[str], slept: float) -> None:
+        self.upkeep.network_changed(NetworkChanged(gone, new, slept))
+        self._addresses_due = 0.0
+        self._protocols_changed()
 
     async def close(self) -> None:
         self._blueprint.protocols.on_change = None
         await self.swarm.close()
+        self._blueprint.manager.stop()
 
     def abort(self) -> None:
         """Close all sockets, now."""

@@ -1,6 +1,7 @@
 """Whether the other end is still there, and how far away it is: pings and the silence between bytes."""
 
 from collections import deque
+from math import nextafter
 from typing import final
 
 _EARLY = (0.1, 0.9)  # seconds after the first ping, which meets a peer that is busy with handshakes, then after the second
@@ -19,6 +20,8 @@ class Liveness:
         self.heard: float | None = None
         """When the last byte came."""
         self._next_ping = float("-inf")
+        self._proof_by: float | None = None  # when a probe has failed
+        self._probed = 0.0
         self._value = 0
         self._sent: float | None = None
         self.round_trip: float | None = None
@@ -29,13 +32,40 @@ class Liveness:
 
     def next_timeout(self) -> float:
         """When `is_silent` or `take_ping` may have something new."""
-        return self._next_ping if self.heard is None else min(self._next_ping, self.heard + self._silence_limit)
+        if self.heard is None:
+            return self._next_ping
+        due = min(self._next_ping, self.heard + self._silence_limit)
+        return due if self._proof_by is None else min(due, self._proof_by)
 
     def is_silent(self, now: float) -> bool:
         """Whether not a byte came for so long that the connection is dead; the first call starts the clock."""
         if self.heard is None:
             self.heard = now
+        if self._proof_by is not None:
+            if self.heard >= self._probed:
+                self._proof_by = None
+            elif now >= self._proof_by:
+                return True
         return now >= self.heard + self._silence_limit
+
+    @property
+    def reason(self) -> str:
+        """What to say of a peer that is silent."""
+        if self._proof_by is not None:
+            return "not a byte after the network had changed"
+        return f"not a byte for {self._silence_limit:g} s"
+
+    def probe(self, patience: float, now: float) -> None:
+        """Doubt that the peer is there: a ping is due now, and unless a byte comes within `patience` seconds, it is not.
+
+        A ping that is under way already will do. While nothing was heard since an earlier doubt, that one stands.
+        """
+        self._next_ping = min(self._next_ping, now)
+        if self._proof_by is not None and self.heard is not None and self.heard < self._probed:
+            return
+        self._proof_by, self._probed = now + patience, now
+        before = nextafter(now, float("-inf"))  # what came at this very time came before
+        self.heard = before if self.heard is None else min(self.heard, before)
 
     def take_ping(self, now: float) -> int | None:
         """The value of a ping that is due."""

@@ -171,6 +171,12 @@ class StreamMuxer(Protocol):
     def reset(self, stream_id: int, code: int = 0) -> None:
         """End both directions now; queued and unread bytes are gone."""
 
+    def probe(self, patience: float, now: float) -> None:
+        """Doubt that the peer is there: ask now, and fail unless a byte comes within `patience` seconds.
+
+        Nothing happens where the protocol has no way to ask.
+        """
+
     def reset_largest_unread(self) -> list[MuxEvent]:
         """Over a cap of memory: end the stream that holds most of it unread."""
 

@@ -85,6 +85,7 @@ class Yamux:
         self._acks = AckPacer(self._config.accept_rate)
         # time
         self._liveness = Liveness(self._config.ping_interval, self._config.silence_limit)
+        self.probe = self._liveness.probe
         self._lingering = Lingering(self._config.linger, self._config.linger_silent)
 
     # --- streams -----------------------------------------------------------------------------------------------------------
@@ -586,7 +587,7 @@ class Yamux:
         self._now = now
         events: list[MuxEvent] = []
         if self._liveness.is_silent(now):
-            self._fail(ConnectionClosed(f"not a byte for {self._config.silence_limit:g} s", by="network"), events)
+            self._fail(ConnectionClosed(self._liveness.reason, by="network"), events)
             return events
         ping = self._liveness.take_ping(now)
         if ping is not None:

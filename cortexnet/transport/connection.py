@@ -217,6 +217,15 @@ class Connection:
 
     # --- time --------------------------------------------------------------------------------------------------------------
 
+    def probe(self, patience: float) -> None:
+        """Doubt that the peer is still there: the connection fails unless a byte comes within `patience` seconds.
+
+        Where the muxer can't ask, as mplex, nothing happens.
+        """
+        self.mux.probe(patience, self.loop.time())
+        if self.error is None:
+            self._handle_timer()
+
     def _arm_timer(self) -> None:
         if self.error is not None:
             return  # the timer is the one that aborts
@@ -232,7 +241,9 @@ class Connection:
         self._timer = self.loop.call_at(max(due, self.loop.time()), self._handle_timer)
 
     def _handle_timer(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = self.loop.time()
         self.dispatch(self.mux.handle_timeout(now))
         for stream, due in list(self._deadlines.items()):
@@ -327,6 +338,8 @@ class Connection:
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
             self._deadlines.pop(stream, None)
+            if stream.protocol not in CONTROL_PROTOCOLS:
+                self.last_used = self.loop.time()
         if self._openers.waiting:
             self._openers.wake()
 
@@ -338,8 +351,6 @@ class Connection:
         Cancelled: the connection is aborted.
         """
         try:
-            if stream.protocol not in CONTROL_PROTOCOLS:
-                self.last_used = self.loop.time()
             async with asyncio.timeout(self._close_timeout):
                 if self._handlers is not None:
                     self._handlers.cancel()

@@ -11,12 +11,21 @@ if TYPE_CHECKING:
 
 def interface_addresses(version: int) -> list[str]:
     """The IP addresses of all interfaces, loopback last; IPv6 link-local ones, useless to others, are left out."""
-    import ifaddr  # on first use: only a node that listens everywhere needs it
+    usable = [ip for ip in _interface_ips() if ip.version == version]
+    return [str(ip) for ip in sorted(usable, key=lambda ip: ip.is_loopback)]
+
+
+def all_addresses() -> frozenset[str]:
+    """The same of both versions, without loopback, which never comes or goes. Raises OSError where the system does not say."""
+    return frozenset([str(ip) for ip in _interface_ips() if not ip.is_loopback])
+
+
+def _interface_ips() -> "list[ipaddress.IPv4Address | ipaddress.IPv6Address]":
+    import ifaddr  # on first use: only a node that listens everywhere, or lives for a while, needs it
 
     texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for adapter in ifaddr.get_adapters() for ip in adapter.ips]
     found = [ipaddress.ip_address(text) for text in texts]
-    usable = [ip for ip in found if ip.version == version and not (version == 6 and ip.is_link_local)]
-    return [str(ip) for ip in sorted(usable, key=lambda ip: ip.is_loopback)]
+    return [ip for ip in found if not (ip.version == 6 and ip.is_link_local)]
 
 
 def specific_addresses(addresses: "Iterable[Multiaddr]") -> list[Multiaddr]:

@@ -18,6 +18,7 @@ SHELLS = {
     "cortexnet.messaging.request",
     "cortexnet.node",
     "cortexnet.running",
+    "cortexnet.swarm.connection_manager",
     "cortexnet.storage.access_store",
     "cortexnet.storage.database",
     "cortexnet.storage.peerstore_store",
@@ -28,6 +29,7 @@ SHELLS = {
     "cortexnet.swarm.pruner",
     "cortexnet.swarm.shared_dial",
     "cortexnet.swarm.swarm",
+    "cortexnet.swarm.upkeep",
     "cortexnet.transport.byte_link",
     "cortexnet.transport.connection",
     "cortexnet.transport.handlers",
@@ -37,6 +39,7 @@ SHELLS = {
     "cortexnet.transport.memory",
     "cortexnet.transport.memory_link",
     "cortexnet.transport.memory_wire",
+    "cortexnet.transport.network_watch",
     "cortexnet.transport.outer_tls",
     "cortexnet.transport.read_turns",
     "cortexnet.transport.scope",
@@ -71,11 +74,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.swarm.gater",
         "cortexnet.swarm.limits",
         "cortexnet.swarm.memory_budget",
+        "cortexnet.swarm.manager_config",
+        "cortexnet.swarm.manager_events",
         "cortexnet.swarm.rate_limit",
         "cortexnet.swarm.resources",
         "cortexnet.swarm.stream_slots",
         "cortexnet.swarm.subnet",
-        "cortexnet.swarm.duplicates",
+        "cortexnet.swarm.tags",
+        "cortexnet.swarm.trim_plan",
+        "cortexnet.swarm.warm_set",
     ),
     ("cortexnet.transport",),
     ("cortexnet.swarm",),
@@ -93,7 +100,7 @@ BOUNDARIES = {
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
     "cortexnet/running.py:Running._identify",  # a bug in what is done about a new connection costs it
-    "cortexnet/running.py:Running._keep_bootstrapping",  # a source of peers that fails is tried again
+    "cortexnet/swarm/upkeep.py:Upkeep._dial",  # a bug on the way to one kept peer is not the end of the node
 }
 
 

@@ -95,3 +95,65 @@ def test_silence_is_seen_at_the_very_time_that_was_asked_for(heard: float, limit
     liveness.take_ping(heard + 1.1)
     liveness.heard = heard
     assert liveness.is_silent(heard + limit)
+
+
+# --- doubt
+
+
+def test_a_probe_is_a_ping_at_once_and_without_a_byte_the_connection_is_dead_in_time() -> None:
+    liveness = Liveness(30.0, 40.0)
+    taken(liveness, until=5.0)
+    liveness.heard = 5.0
+    liveness.probe(5.0, 10.0)
+    assert liveness.next_timeout() == 10.0
+    assert liveness.take_ping(10.0) == 4
+    assert liveness.next_timeout() == 15.0
+    assert not liveness.is_silent(14.9)
+    assert liveness.is_silent(15.0)
+    assert liveness.reason == "not a byte after the network had changed"
+
+
+def test_any_byte_answers_a_probe() -> None:
+    liveness = Liveness(30.0, 40.0)
+    taken(liveness, until=5.0)
+    liveness.probe(5.0, 10.0)
+    liveness.heard = 12.0
+    assert not liveness.is_silent(15.0)
+    assert not liveness.is_silent(51.9)
+    assert liveness.is_silent(52.0)
+    assert liveness.reason == "not a byte for 40 s"
+
+
+def test_a_byte_before_the_probe_is_no_answer_but_one_at_the_same_time_is() -> None:
+    liveness = Liveness(30.0, 40.0)
+    liveness.is_silent(10.0)
+    liveness.probe(5.0, 10.0)
+    assert liveness.is_silent(15.0)
+    liveness.heard = 10.0
+    assert not liveness.is_silent(15.0)
+
+
+def test_a_second_probe_gives_nobody_more_time() -> None:
+    liveness = Liveness(30.0, 40.0)
+    liveness.is_silent(0.0)
+    liveness.probe(5.0, 10.0)
+    liveness.probe(5.0, 14.0)
+    assert liveness.is_silent(15.0)
+    liveness.heard = 14.0
+    liveness.probe(5.0, 14.5)
+    assert not liveness.is_silent(19.4)
+    assert liveness.is_silent(19.5)
+
+
+def test_a_session_that_was_never_looked_at_can_be_probed() -> None:
+    liveness = Liveness(30.0, 40.0)
+    liveness.probe(5.0, 10.0)
+    assert not liveness.is_silent(14.9)
+    assert liveness.is_silent(15.0)
+
+
+def test_a_probe_sends_no_second_ping() -> None:
+    liveness = Liveness(30.0, 40.0)
+    assert liveness.take_ping(0.0) == 1
+    liveness.probe(5.0, 0.05)
+    assert liveness.take_ping(0.05) is None
