@@ -13,8 +13,8 @@ from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.mux.mplex_config import MplexConfig
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.security import noise
-from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.swarm.limits import Limits
+from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.transport.websocket_config import WebSocketConfig
 from cortexnet.version import VERSION
 
@@ -46,9 +46,9 @@ class Config:
     """Settle the muxer inside the Noise handshake: one round trip less for each connection. Peers that can't do it are served."""
     limits: Limits = field(default_factory=Limits)
     """Every bound of connections, streams, memory and times."""
-    agent_version: str = f"cortexnet/{VERSION} {sys.implementation.name}/{'.'.join(map(str, sys.version_info[:3]))}"
     manager: ConnectionManagerConfig = field(default_factory=ConnectionManagerConfig)
     """When connections are trimmed, and how those that must stay are kept."""
+    agent_version: str = f"cortexnet/{VERSION} {sys.implementation.name}/{'.'.join(map(str, sys.version_info[:3]))}"
     """What identify tells peers about this software; for people, never for decisions."""
     protocol_version: str = ""
     """What identify tells peers about the network this node belongs to."""
@@ -74,8 +74,8 @@ class Config:
         for key, text in (("agent_version", self.agent_version), ("protocol_version", self.protocol_version)):
             if not _is_text(text):
                 raise ConfigInvalid(f"must be a text, but is {text!r}", key=key)
-        if "memory" in self.transports and self.memory_network is None:
         self.manager.watermarks(self.limits)
+        if "memory" in self.transports and self.memory_network is None:
             raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
 
 

@@ -20,14 +20,14 @@ from cortexnet.mux import yamux
 from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.security.session import SecureChannel
-from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.manager_events import NetworkChanged
+from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.log_limit import LogLimit
-from cortexnet.transport.scope import Scope
 from cortexnet.transport.network_watch import NetworkWatch
+from cortexnet.transport.scope import Scope
 from cortexnet.transport.tcp import TcpTransport
 from cortexnet.transport.tcp_port import TcpPorts
 from cortexnet.transport.transport import Transport
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from cortexnet.host.host import Protocols
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
-    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.connection_manager import ConnectionManager
+    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
@@ -64,8 +64,8 @@ class Blueprint:
     peerstore: "Peerstore"
     resources: "Resources"
     gater: "Gater"
-    on_connected: "list[Observer]"
     manager: "ConnectionManager"
+    on_connected: "list[Observer]"
     on_disconnected: "list[Observer]"
 
 
@@ -113,8 +113,8 @@ class Running:
             limits=limits,
             peerstore=blueprint.peerstore,
         )
-        self.swarm.on_connected = blueprint.on_connected
         self.upkeep = blueprint.manager.start(self.swarm, scope, self.identify.identified)
+        self.swarm.on_connected = blueprint.on_connected
         self.swarm.on_disconnected = blueprint.on_disconnected
         # In front: where an observer of the application raises, ours have been called already.
         self.swarm.on_connected[:0] = [self.upkeep.connected, self._connected]
@@ -183,8 +183,8 @@ class Running:
 
     async def close(self) -> None:
         self._blueprint.protocols.on_change = None
-        await self.swarm.close()
         self._blueprint.manager.stop()
+        await self.swarm.close()
 
     def abort(self) -> None:
         """Close all sockets, now."""

@@ -171,17 +171,17 @@ class StreamMuxer(Protocol):
     def reset(self, stream_id: int, code: int = 0) -> None:
         """End both directions now; queued and unread bytes are gone."""
 
-    def probe(self, patience: float, now: float) -> None:
-        """Doubt that the peer is there: ask now, and fail unless a byte comes within `patience` seconds.
-
-        Nothing happens where the protocol has no way to ask.
-        """
-
     def reset_largest_unread(self) -> list[MuxEvent]:
         """Over a cap of memory: end the stream that holds most of it unread."""
 
     def close(self, code: int = 0) -> None:
         """Say goodbye, the last there is to send; every stream is gone."""
+
+    def probe(self, patience: float, now: float) -> None:
+        """Doubt that the peer is there: ask now, and fail unless a byte comes within `patience` seconds.
+
+        Nothing happens where the protocol has no way to ask.
+        """
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` wants to be called."""

@@ -142,6 +142,16 @@ class Limits:
     peerstore_metadata: int = 4 * MIB
     """What the application notes about peers; it alone adds to that."""
 
+    # What connections are worth, and which must stay.
+    tagged_peers: int = 4096
+    """Peers without a connection whose tags are remembered, for a quarter of an hour; they take 4 MiB. See `node.manager`."""
+    tags_per_peer: int = 32
+    """Tags of one peer, and names under which it is protected: one for each service that cares."""
+    protected_peers: int = 128
+    """Peers whose connections are never trimmed: fewer than the low watermark, else nothing would be left to choose from."""
+    kept_peers: int = 64
+    """Peers that are dialed again whenever they are lost, bootstrap peers included: as many as `dials`, so none waits long."""
+
     # What peers say about themselves.
     identify_message: int = 8 * KIB
     """One part of identify; go-libp2p's value."""
@@ -166,21 +176,13 @@ class Limits:
     dial_timeout_local: float = 5.0
     """One attempt at a private address; go-libp2p's value."""
     request_timeout: float = 10.0
-    # What connections are worth, and which must stay.
-    tagged_peers: int = 4096
-    """Peers without a connection whose tags are remembered, for a quarter of an hour; they take 4 MiB. See `node.manager`."""
-    tags_per_peer: int = 32
-    """Tags of one peer, and names under which it is protected: one for each service that cares."""
-    protected_peers: int = 128
-    """Peers whose connections are never trimmed: fewer than the low watermark, else nothing would be left to choose from."""
-    kept_peers: int = 64
-    """Peers that are dialed again whenever they are lost, bootstrap peers included: as many as `dials`, so none waits long."""
-
     """A request message from its first byte to its last."""
     keep_alive_interval: float = 30.0
     """Between pings that measure the round trip; go-libp2p's value."""
     silence_timeout: float = 40.0
     """A connection without any byte for so long is dead; more than one ping interval."""
+    probe_timeout: float = 5.0
+    """The same after the network has changed or the machine has slept: some lost packets are sent again within that time."""
     stream_linger: float = 2.0
     """After our FIN has left: a peer that goes on sending is reset then."""
     stream_linger_silent: float = 60.0
@@ -205,8 +207,6 @@ def _objection(name: str, kind: object, value: object) -> str:
         return "" if isinstance(value, bool) else "be True or False"
     if kind is float:
         is_positive = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-    probe_timeout: float = 5.0
-    """The same after the network has changed or the machine has slept: some lost packets are sent again within that time."""
         return "" if is_positive else "be a positive number"
     if not isinstance(value, int) or isinstance(value, bool):
         return "be a whole number"
