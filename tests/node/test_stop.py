@@ -1,0 +1,81 @@
+"""Stopping a node with a hundred live connections: in time, whatever its peers do, and with nothing left."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+
+import pytest
+
+from cortexnet import Config, Limits, Node, Stream
+from cortexnet.testing.network import SimulatedNetwork
+from cortexnet.transport.memory_wire import LinkConditions
+
+ECHO = "/test/echo/1.0.0"
+PEERS = 100
+
+
+async def echo(stream: Stream) -> None:
+    async for chunk in stream:
+        await stream.write(chunk)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def come(stack: AsyncExitStack, hub: Node, nodes: list[Node]) -> None:
+    """All dial the hub, and have a stream in use."""
+    for one in nodes:
+        await stack.enter_async_context(one)
+        await one.dial(hub.addresses)
+        stream = await one.stream(hub.peer_id, ECHO)
+        await stream.write(b"hello")
+        assert await stream.read_exactly(5) == b"hello"
+    assert len(hub.connections) == len(nodes)
+
+
+def simulated(network: SimulatedNetwork, name: str) -> Node:
+    made = Node(listen=["/memory/0"], config=Config(transports=["memory"], memory_network=network.host(name)))
+    made.handle(ECHO, echo)
+    return made
+
+
+async def test_peers_that_answer_cost_a_stopping_node_a_round_trip() -> None:
+    network = SimulatedNetwork(conditions=LinkConditions(latency=0.05))
+    async with AsyncExitStack() as stack:
+        hub = simulated(network, "hub")
+        async with hub:
+            await come(stack, hub, [simulated(network, f"peer {number}") for number in range(PEERS)])
+            before = now()
+        assert now() - before <= 0.2
+        assert not any(hub.counters.values())
+        await asyncio.sleep(1)
+        assert len(network.links("hub")) == 0
+
+
+async def test_peers_that_are_gone_without_a_word_cost_it_two_seconds() -> None:
+    network = SimulatedNetwork()
+    async with AsyncExitStack() as stack:
+        hub = simulated(network, "hub")
+        async with hub:
+            nodes = [simulated(network, f"peer {number}") for number in range(PEERS)]
+            await come(stack, hub, nodes)
+            hub.manager.keep(nodes[0].peer_id)
+            network.partition(["hub"])
+            before = now()
+        assert now() - before <= 2.1
+        assert not any(hub.counters.values())
+        network.heal()
+
+
+async def test_over_sockets_too_nothing_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    before = asyncio.all_tasks()
+    async with AsyncExitStack() as stack:
+        hub = Node(listen=["/ip4/127.0.0.1/tcp/0"])
+        hub.handle(ECHO, echo)
+        async with hub:
+            await come(stack, hub, [Node(config=Config(limits=Limits(connections=4))) for _ in range(PEERS)])
+        assert not any(hub.counters.values())
+    assert asyncio.all_tasks() <= before
+    assert caplog.text == ""
