@@ -1,0 +1,65 @@
+"""What has happened to a node since its start, in plain integers: adding one costs a tenth of a metric object's `inc`."""
+
+from typing import final
+
+from cortexnet.errors import Denied, LimitExceeded
+
+_MAX_REFUSALS = 256  # kinds of them: a setting each, and rules of access control
+
+
+@final
+class Tally:
+    """Totals, which only grow; read them whenever you like, from any thread."""
+
+    __slots__ = (
+        "connections_ended",
+        "connections_inbound",
+        "connections_outbound",
+        "dials",
+        "dials_failed",
+        "handlers_failed",
+        "handshakes_failed",
+        "refusals",
+        "streams_inbound",
+        "streams_outbound",
+    )
+
+    def __init__(self) -> None:
+        self.connections_inbound = 0
+        """Connections that peers made, from their upgrade on."""
+        self.connections_outbound = 0
+        """Connections that we made."""
+        self.connections_ended = 0
+        self.dials = 0
+        """Of peers, however many addresses each tried."""
+        self.dials_failed = 0
+        self.handshakes_failed = 0
+        """Accepted sockets that did not become connections."""
+        self.handlers_failed = 0
+        """Stream handlers that raised what is neither the peer's doing nor the network's."""
+        self.streams_inbound = 0
+        self.streams_outbound = 0
+        self.refusals: dict[str, int] = {}
+        """How often something was refused, by the setting that would allow it; "denied" for access control."""
+
+    def refused(self, error: Exception) -> None:
+        """Count a refusal."""
+        if not isinstance(error, LimitExceeded):
+            return
+        setting = "denied" if isinstance(error, Denied) else error.setting
+        if setting in self.refusals or len(self.refusals) < _MAX_REFUSALS:
+            self.refusals[setting] = self.refusals.get(setting, 0) + 1
+
+    def totals(self) -> dict[str, int]:
+        """All but the refusals, by name."""
+        return {
+            "connections_opened_inbound": self.connections_inbound,
+            "connections_opened_outbound": self.connections_outbound,
+            "connections_ended": self.connections_ended,
+            "dials": self.dials,
+            "dials_failed": self.dials_failed,
+            "handshakes_failed": self.handshakes_failed,
+            "handlers_failed": self.handlers_failed,
+            "streams_opened_inbound": self.streams_inbound,
+            "streams_opened_outbound": self.streams_outbound,
+        }
