@@ -251,8 +251,8 @@ class Node:
         """Connect to a peer, if that is not done yet: by address, by several addresses of one peer, or by id if one is known.
 
         An address without /p2p/… accepts whoever answers there: compare the peer id that is returned. Of several addresses, those
-        known of the peer included, the best is tried first and the next ones soon after, QUIC before TCP, IPv6 before IPv4, relays
-        last; the first connection wins. An address that failed is left alone for 5 s to 5 minutes.
+        known of the peer included, the best is tried first and the next ones soon after: QUIC before TCP, IPv6 before IPv4, and
+        relays last; the first connection wins. An address that failed is left alone for 5 s to 5 minutes.
         Raises DialFailed, which says of each attempt why; LocalError, also for this node itself; ProtocolViolation for what is no
         address; NotRunning. Cancelled: nothing of the dial is left, unless others wait for it.
         """

@@ -36,8 +36,10 @@ class SuccessCounter:
 
     def request(self) -> State:
         """Somebody wants to dial addresses of this kind: what is to be done about them. Blocked ones are probed now and then."""
+        if self.state != "blocked":
+            return self.state
         self._requests += 1
-        return "probing" if self.state == "blocked" and self._requests % WINDOW == 0 else self.state
+        return self.state if self._requests % WINDOW else "probing"
 
     def on_result(self, *, success: bool) -> None:
         """A dial of this kind has ended."""
@@ -69,15 +71,15 @@ class BlackHoles:
         self.ip6 = SuccessCounter("IPv6", "use an IPv4 address")
 
     def objections(self, addresses: Iterable[Multiaddr]) -> dict[Multiaddr, str]:
-        """Which of the addresses of one dial are not to be tried, and why. To be asked once a dial: it counts.
+        """Which of the addresses of one dial are not to be tried, and why. To be asked once a dial, for it counts.
 
         While one kind is probed all its addresses are tried, whatever the other kind says: else nobody would ever know.
         """
+        if "blocked" not in (self.udp.state, self.ip6.state):
+            return {}
         public = [(address, address.protocols) for address in addresses if address.is_public]
         udp = self.udp.request() if any("udp" in kinds for _, kinds in public) else "allowed"
         ip6 = self.ip6.request() if any("ip6" in kinds for _, kinds in public) else "allowed"
-        if "blocked" not in (udp, ip6):
-            return {}
         objections: dict[Multiaddr, str] = {}
         for address, kinds in public:
             is_udp, is_ip6 = "udp" in kinds, "ip6" in kinds

@@ -14,7 +14,7 @@ from cortexnet.errors import ConnectionClosed, CortexError, LimitExceeded, Local
 from cortexnet.swarm.black_hole import BlackHoles
 from cortexnet.swarm.dial_backoff import DialBackoff
 from cortexnet.swarm.dial_plan import Attempt, Choice, DialPlan, choose, shown
-from cortexnet.swarm.dial_ranking import rank
+from cortexnet.swarm.dial_ranking import ScheduledDial, rank
 
 if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
@@ -75,8 +75,9 @@ class Dialer:
         loop = asyncio.get_running_loop()
         named, plain = _split(addresses)
         choice = self._choose(plain, expected, direct=direct)
+        is_single = not named and len(choice.addresses) <= 1
         plan = DialPlan(
-            rank(choice.addresses),
+            [ScheduledDial(address, 0.0) for address in choice.addresses] if is_single else rank(choice.addresses),
             loop.time(),
             peer=expected,
             backoff=self.backoff,
@@ -84,7 +85,7 @@ class Dialer:
             at_once=self._resources.limits.dials_per_peer,
             address_limit=self._resources.limits.dial_addresses_per_peer,
         )
-        if not named and len(choice.addresses) <= 1:
+        if is_single:
             return await self._run_in_turn(plan, expected)
         names = loop.create_task(self._look_up(named, expected, private_names, direct=direct)) if named else None
         return await self._run(plan, expected, names)
