@@ -54,7 +54,7 @@ def plan(found: Field, pair: Pair, scenarios: Sequence[Scenario]) -> list[Cell]:
         Cell(dialer, listener, scenario, stack, (can_dial, can_listen))
         for number, stack in enumerate(common_stacks(can_dial, can_listen))
         for scenario in scenarios
-        if number == 0 or scenario.everywhere
+        if scenario.is_for(stack, is_first=number == 0)
     ]
 
 

@@ -36,6 +36,17 @@ async def expect_failure(operation: Awaitable[Answer], *kinds: str) -> Operation
     raise Unexpected(f"expected a failure of kind {' or '.join(kinds)}, but it went well: {dict(answer)!r}")
 
 
+async def expect_end(reading: Awaitable[Answer]) -> None:
+    """The read must end without a byte: its connection is gone, or the other side has ended the stream before that."""
+    try:
+        answer = await reading
+    except OperationFailed as failure:
+        kinds = ("connection_closed", "reset", "ended")
+        expect(failure.kind in kinds, f"a failure of kind {' or '.join(kinds)}", failure.kind, str(failure))
+    else:
+        expect(answer["ended"] and not answer["size"], "the read to end", dict(answer))
+
+
 async def eventually(check: Callable[[], Awaitable[bool]], what: str, timeout: float = 5.0) -> None:
     """Ask again and again until the check is true; Unexpected after `timeout` seconds."""
     loop = asyncio.get_running_loop()

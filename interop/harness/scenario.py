@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from interop.harness.meeting import Meeting, Side
+from interop.harness.stack import Stack
 
 StartOptions = Mapping[str, object]
 
@@ -12,7 +13,10 @@ StartOptions = Mapping[str, object]
 @final
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`everywhere`: run on each stack both peers speak, not only on the first. `timeout` is in seconds, for the whole cell."""
+    """`everywhere`: run on each stack both peers speak, not only on the first; `muxer`: on each with this one, and on no other.
+
+    `timeout` is in seconds, for the whole cell.
+    """
 
     name: str
     about: str
@@ -20,15 +24,23 @@ class Scenario:
     dialer: StartOptions = field(default_factory=dict)
     listener: StartOptions = field(default_factory=dict)
     everywhere: bool = False
+    muxer: str | None = None
     timeout: float = 60.0
+
+    def is_for(self, stack: Stack, *, is_first: bool) -> bool:
+        """Whether it runs on the stack, which is the first both peers speak or a later one."""
+        return is_first or self.everywhere if self.muxer is None else self.muxer == stack.muxer
 
     def refusal(self, dialer: Mapping[str, object], listener: Mapping[str, object]) -> str | None:
         """Why peers of these abilities cannot play it, or None."""
-        for abilities, options in ((dialer, self.dialer), (listener, self.listener)):
+        for abilities, options, other in ((dialer, self.dialer, listener), (listener, self.listener, dialer)):
             kinds = abilities.get("key_types", ())
             wanted = options.get("key_type", "ed25519")
             if isinstance(kinds, list) and wanted not in kinds:
                 return f"{abilities.get('implementation')} has no {wanted} keys"
+            known = other.get("peer_key_types", kinds)
+            if isinstance(known, list) and wanted not in known:
+                return f"{other.get('implementation')} knows no peers with {wanted} keys"
             if options.get("early_muxer") is False and abilities.get("early_muxer_off") is False:
                 return f"{abilities.get('implementation')} cannot keep silent about muxers in the handshake"
         return None

@@ -53,6 +53,7 @@ STREAMS = (
     Scenario("1,000 streams", "256 open at once", two_way(streams.thousand_streams), timeout=120),
     Scenario("both sides bulk", "echo and upload from both at once", streams.both_bulk, timeout=120),
     Scenario("slow reader", "stops its writer and nothing else", two_way(streams.slow_reader), timeout=120),
+    Scenario("unread", "costs the stream, where no window stops its writer", two_way(streams.unread), muxer="/mplex/6.7.0"),
     Scenario("large message", "larger than the window", two_way(streams.large_message)),
 )
 

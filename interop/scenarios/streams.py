@@ -7,6 +7,7 @@ from interop.harness.meeting import End, Meeting, Side, eventually, expect, expe
 
 MIB = 1 << 20
 WINDOW = 256 << 10  # every muxer's first window here
+UNREAD = 4 << 20  # what is kept for a reader where there are no windows
 CODE = 0x2A
 
 
@@ -95,6 +96,17 @@ async def slow_reader(meeting: Meeting, near: Side, far: Side) -> None:
         await writing
     await writer.close_write()
     await reader.read(0, ends=True)
+
+
+async def unread(meeting: Meeting, near: Side, far: Side) -> None:
+    """Without windows, a reader that does not read keeps some MiB, then loses its stream, and nothing else."""
+    writer, reader = await meeting.link(near, far)
+    await expect_failure(writer.write(64 * MIB), "reset")
+    written = await writer.written()
+    expect(written >= UNREAD, f"at least {UNREAD} bytes to be kept for a reader", written)
+    await expect_failure(reader.write(WINDOW), "reset", "closed", "failed")
+    for one, other in meeting.both_ways():
+        await meeting.echo(one, other, MIB)
 
 
 async def _stalled(writer: End) -> int:

@@ -39,6 +39,9 @@ function kindOf (error) {
   return KINDS[error.name] ?? 'failed'
 }
 
+// A peer that is not the one dialed is told by Noise in words alone.
+export const isMismatch = error => /does not match expected remote identity key/.test(error.message)
+
 // The fields of a failed answer.
 export function failure (error) {
   const kind = kindOf(error)

@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { badRequest, Failure, failure } from './failures.js'
+import { badRequest, Failure, failure, isMismatch } from './failures.js'
 import { HeldStreams } from './held.js'
 import { createNode, describe } from './node.js'
 import { MANY, serveAll, serveEcho } from './served.js'
@@ -71,7 +71,8 @@ async function dial (from, address, signal) {
     if (error.name === 'UnexpectedPeerError' || error instanceof AggregateError || error.name === 'InvalidMultiaddrError') {
       throw error
     }
-    throw new Failure(error.name === 'TimeoutError' ? 'timeout' : 'dial_failed', `${error.name}: ${error.message}`)
+    const kind = isMismatch(error) ? 'peer_id_mismatch' : error.name === 'TimeoutError' ? 'timeout' : 'dial_failed'
+    throw new Failure(kind, `${error.name}: ${error.message}`)
   }
 }
 

@@ -15,15 +15,12 @@ import { badRequest } from './failures.js'
 import { MANY } from './served.js'
 
 const SECURITY = { noise: noise(), tls: tls() }
-// With its own limits js resets a stream whose window has grown beyond what it keeps for a reader who pauses, and ends a connection
-// of mplex on which more than five streams are opened in a second.
-const MANY_STREAMS = {
-  maxInboundStreams: MANY,
-  maxOutboundStreams: MANY,
-  streamOptions: { maxStreamWindowSize: 16 << 20, maxReadBufferLength: 17 << 20 }
-}
+// By itself js lets a window grow to 16 MiB but resets a stream with 4 MiB that its reader, who pauses, has not taken.
+const streamOptions = { maxStreamWindowSize: 1 << 20 }
+const MANY_STREAMS = { maxInboundStreams: MANY, maxOutboundStreams: MANY }
+// By itself js ends a connection of mplex on which more than five streams are opened in a second.
 const MUXERS = {
-  '/yamux/1.0.0': lifted => yamux(lifted ? MANY_STREAMS : {}),
+  '/yamux/1.0.0': lifted => yamux({ streamOptions, ...(lifted ? MANY_STREAMS : {}) }),
   '/mplex/6.7.0': lifted => mplex(lifted ? { disconnectThreshold: MANY } : {})
 }
 const KEY_TYPES = { ed25519: 'Ed25519', secp256k1: 'secp256k1', rsa: 'RSA' }
@@ -38,6 +35,7 @@ export function describe () {
     security: Object.keys(SECURITY),
     muxers: Object.keys(MUXERS),
     key_types: Object.keys(KEY_TYPES),
+    peer_key_types: Object.keys(KEY_TYPES),
     early_muxer: true,
     early_muxer_off: false,
     reset_codes: false
