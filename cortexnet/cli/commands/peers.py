@@ -18,9 +18,9 @@ from cortexnet.observe.status import ask
 )
 @with_output
 def command(output: Output, state_dir: str) -> None:
-    """Show whom a running node is connected to, and whether it is well.
+    """Show whom a running node is connected to.
 
-    It asks the node by a socket in its state directory, which nobody but its owner can use.
+    And whether the node is well. It is asked by a socket in its state directory, which nobody but its owner can use.
 
     \b
     --json prints an event "peer" for each (peer_id, agent_version, connections:
