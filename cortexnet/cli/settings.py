@@ -4,16 +4,23 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, final
 
 from cortexnet.config import Config
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.limits import Limits
+from cortexnet.swarm.manager_config import ConnectionManagerConfig
+from cortexnet.transport.websocket_config import WebSocketConfig
 
-_NOT_IN_FILES = ("config", "limits", "memory_network")
+_TABLES: dict[str, type[Limits | ConnectionManagerConfig | WebSocketConfig]] = {
+    "limits": Limits,
+    "manager": ConnectionManagerConfig,
+    "websocket": WebSocketConfig,
+}
+_NOT_IN_FILES = ("config", "memory_network", "server_context", "client_context", *_TABLES)
 _ADDRESSES = ("listen", "bootstrap", "announce")
 _KINDS: dict[type, str] = {
     bool: "true or false",
@@ -72,7 +79,7 @@ def with_limit(settings: Settings, text: str) -> Settings:
     except tomllib.TOMLDecodeError:
         parsed = value
     config = settings.config
-    limits = replace(config.limits, **_checked({name.strip(): parsed}, _values(config.limits), "limits."))
+    limits = replace(config.limits, **_checked({name.strip(): parsed}, _kinds(Limits), "limits."))
     return replace(settings, config=replace(config, limits=limits))
 
 
@@ -88,43 +95,65 @@ def check_addresses(key: str, addresses: tuple[str, ...]) -> None:
 def as_toml(settings: Settings) -> str:
     """The settings as a file that can be read back."""
     lines = [_line(name, value) for name, value in (_values(settings) | _values(settings.config)).items()]
-    lines += ["", "[limits]"]
-    lines += [_line(name, value) for name, value in _values(settings.config.limits).items()]
+    config = settings.config
+    for table, part in (("manager", config.manager), ("websocket", config.websocket), ("limits", config.limits)):
+        lines += ["", f"[{table}]", *(_line(name, value) for name, value in _values(part).items())]
     return "\n".join(lines)
 
 
 def _settings(document: dict[str, Any]) -> Settings:
-    of_node, of_config, of_limits = _values(Settings()), _values(Config()), _values(Limits())
-    limits = document.pop("limits", {})
-    if not isinstance(limits, dict):
-        raise ConfigInvalid("must be a table: write [limits], and the limits below it", key="limits")
+    of_node, of_config = _kinds(Settings), _kinds(Config)
+    tables = {name: _table(name, kind, document.pop(name, {})) for name, kind in _TABLES.items()}
     checked = _checked(document, of_node | of_config, "")
-    config = Config(
-        limits=Limits(**_checked(limits, of_limits, "limits.")),
-        **{name: value for name, value in checked.items() if name in of_config},
-    )
+    config = Config(**tables, **{name: value for name, value in checked.items() if name in of_config})
     return Settings(config=config, **{name: value for name, value in checked.items() if name in of_node})
 
 
-def _values(part: Settings | Config | Limits) -> dict[str, Any]:
+def _table(name: str, kind: type[Any], table: object) -> Any:
+    """The part of the configuration that has a table of its own."""
+    if not isinstance(table, dict):
+        raise ConfigInvalid(f"must be a table: write [{name}], and its settings below it", key=name)
+    return kind(**_checked(table, _kinds(kind), f"{name}."))
+
+
+def _values(part: Any) -> dict[str, Any]:
     """What a file can set of it, by name."""
     return {name: value for name, value in asdict(part).items() if name not in _NOT_IN_FILES}
 
 
-def _checked(table: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+@final
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What the value of a setting must be."""
+
+    type: type
+    default: Any
+
+
+def _kinds(part: type[Any]) -> dict[str, _Kind]:
+    """What a file can set of it, by name; where the default says nothing, its declaration does."""
+    defaults = _values(part())
+    return {
+        field.name: _Kind(next((kind for kind in (str, int, float) if field.type == kind | None), type(value)), value)
+        for field in fields(part)
+        if (value := defaults.get(field.name, _NOT_IN_FILES)) is not _NOT_IN_FILES
+    }
+
+
+def _checked(table: Mapping[str, Any], kinds: Mapping[str, _Kind], prefix: str) -> dict[str, Any]:
     """The values of a table, each of the kind its default has. Raises ConfigInvalid."""
     checked: dict[str, Any] = {}
     for name, value in table.items():
-        if name not in defaults:
-            raise ConfigInvalid(_unknown(name, defaults, prefix), key=prefix + name)
-        checked[name] = _of_kind(value, defaults[name], prefix + name)
+        if name not in kinds:
+            raise ConfigInvalid(_unknown(name, kinds, prefix), key=prefix + name)
+        checked[name] = _of_kind(value, kinds[name], prefix + name)
         if name in _ADDRESSES:
             check_addresses(name, checked[name])
     return checked
 
 
-def _of_kind(value: Any, default: Any, key: str) -> Any:
-    kind = int if default is None else type(default)
+def _of_kind(value: Any, wanted: _Kind, key: str) -> Any:
+    kind, default = wanted.type, wanted.default
     if kind is float and type(value) is int:
         return float(value)
     if kind is tuple and isinstance(value, list) and all(type(item) is str for item in value):
@@ -135,12 +164,14 @@ def _of_kind(value: Any, default: Any, key: str) -> Any:
     return value
 
 
-def _unknown(name: str, known: Mapping[str, Any], prefix: str) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
+def _unknown(name: str, known: Iterable[str], prefix: str) -> str:
+    close = difflib.get_close_matches(name, list(known), n=3)
     guess = f"; did you mean {' or '.join(close)}?" if close else "."
     if prefix:
-        return f"there is no such limit{guess} `cortexnet run --show-config` lists them all"
-    return f"there is no such setting{guess} Known are {', '.join(sorted(known))}, and the table [limits]"
+        what = "limit" if prefix == "limits." else "setting"
+        return f"there is no such {what}{guess} `cortexnet run --show-config` lists them all"
+    tables = ", ".join(f"[{name}]" for name in sorted(_TABLES))
+    return f"there is no such setting{guess} Known are {', '.join(sorted(known))}, and the tables {tables}"
 
 
 def _line(name: str, value: Any) -> str:
@@ -158,7 +189,7 @@ def _message(error: ConfigInvalid) -> str:
 
 
 def _line_of(key: str, text: str) -> int:
-    """The line that sets `key` ("limits.connections", say), or else its table; 0 where it can't be told."""
+    """The line that sets `key` ("manager.grace", say), or else its table; 0 where it can't be told."""
     table, table_line = "", 0
     for number, line in enumerate(text.split("\n"), 1):
         header = re.fullmatch(r"\s*\[\s*([\w.-]+)\s*\]\s*(#.*)?", line)

@@ -46,7 +46,8 @@ class ConnectionManager:
             longest=config.retry_longest,
             random=random or Random(),
         )
-        self._rules = Rules(config, config.watermarks(limits), limits, self._tags, self._warm, self._tell)
+        self._names: dict[Key, str] = {}
+        self._rules = Rules(config, config.watermarks(limits), limits, self._tags, self._warm, self._names, self._tell)
         self._upkeep: Upkeep | None = None
         self.observers: list[Callable[[ManagerEvent], None]] = []
         """Called with what the manager does of its own accord, synchronously; they must not raise."""
@@ -127,11 +128,15 @@ class ConnectionManager:
 
         Where the address names a peer, that one is kept; where it names us, nobody is.
         """
-        _, named = address.split_peer()
-        if named is None:
-            self._keep(address, ())
-        elif named != bytes(self._own_id):
-            self.keep(PeerId.from_bytes(named), [] if address.split_peer()[0] is None else [address])
+        where, named = address.split_peer()
+        key: Key = address if named is None else PeerId.from_bytes(named)
+        if key == self._own_id:
+            return
+        if isinstance(key, Multiaddr):
+            self._keep(key, ())
+        else:
+            self.keep(key, [] if where is None else [where])
+        self._names.setdefault(key, f"bootstrap peer {address}")
 
     def _keep(self, key: Key, addresses: Iterable[Multiaddr]) -> None:
         upkeep = self._upkeep
@@ -145,6 +150,7 @@ class ConnectionManager:
         found = _peer(peer)
         if found in self._warm:
             self._warm.forget(found)
+            self._names.pop(found, None)
             self._tags.unprotect(found, KEPT, self._now())
             if self._upkeep is not None:
                 self._upkeep.forget(found)
@@ -153,6 +159,11 @@ class ConnectionManager:
     def kept(self) -> list[PeerId]:
         """Who is kept by id: bootstrap nodes that were named so too."""
         return [key for key in self._warm if isinstance(key, PeerId)]
+
+    @property
+    def kept_count(self) -> int:
+        """How many are kept, those included that are known by an address alone."""
+        return len(list(self._warm))
 
     # --- at once -----------------------------------------------------------------------------------------------------------
 

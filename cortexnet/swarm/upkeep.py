@@ -46,6 +46,8 @@ class Rules:
     limits: Limits
     tags: Tags
     warm: WarmSet
+    names: dict[Key, str]
+    """What those who are kept are called in the log."""
     tell: Callable[[ManagerEvent], None]
 
 
@@ -116,6 +118,11 @@ class Upkeep:
             if self._rules.warm.is_kept(peer):
                 self._rules.warm.lost(peer, now)
                 self.wake()
+
+    @property
+    def unreachable(self) -> list[Key]:
+        """Kept peers and addresses that could not be dialed when that was tried last."""
+        return list(self._unreachable)
 
     @property
     def now(self) -> float:
@@ -237,7 +244,7 @@ class Upkeep:
         except CortexError as error:
             self._failed(key, error)
         except Exception as error:  # boundary: a bug on the way to one kept peer is not the end of the node
-            log.warning("kept peer %s can't be used now: %r", key, error, exc_info=True)
+            log.warning("%s can't be used now: %r", self._name(key), error, exc_info=True)
             self._unreachable[key] = None
             self._failed(key, error)
         finally:
@@ -260,12 +267,12 @@ class Upkeep:
         self._rules.warm.succeeded(key, peer, self._loop.time())
         if key in self._unreachable:
             del self._unreachable[key]
-            log.info("kept peer %s is connected again", key)
+            log.info("%s is connected again", self._name(key))
         self._rules.tell(KeptPeerReached(key, peer))
         try:
             await self._identified(connection)
         except CortexError as error:
-            log.debug("kept peer %s is connected, but not identified: %s", key, error)
+            log.debug("%s is connected, but not identified: %s", self._name(key), error)
 
     def _failed(self, key: Key, error: Exception) -> None:
         wait = self._rules.warm.failed(key, self._loop.time())
@@ -273,8 +280,11 @@ class Upkeep:
             return
         if key not in self._unreachable:
             self._unreachable[key] = None
-            log.warning("kept peer %s can't be used now: %s; it is tried again, next in %.1f s", key, error, wait)
+            log.warning("%s can't be used now: %s; it is tried again, next in %.1f s", self._name(key), error, wait)
         self._rules.tell(KeptPeerUnreachable(key, error, wait))
+
+    def _name(self, key: Key) -> str:
+        return self._rules.names.get(key) or f"kept peer {key}"
 
     def forget(self, key: Key) -> None:
         """It is not kept any more."""

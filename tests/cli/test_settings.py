@@ -21,6 +21,13 @@ agent_version = "mine/1.0"
 [limits]
 connections = 500
 dial_timeout = 3        # a whole number is a number
+
+[manager]
+high = 100
+grace = 30
+
+[websocket]
+certificate = "host.pem"
 """
 
 
@@ -36,6 +43,9 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest() -> None:
     assert (settings.identity, settings.echo, settings.bootstrap) == ("identity.key", True, ())
     assert (settings.config.perf, settings.config.agent_version) == (True, "mine/1.0")
     assert (settings.config.limits.connections, settings.config.limits.dial_timeout) == (500, 3.0)
+    manager = settings.config.manager
+    assert (manager.low, manager.high, manager.grace) == (None, 100, 30.0)
+    assert (settings.config.websocket.certificate, settings.config.websocket.verify) == ("host.pem", True)
     assert settings.config.limits.streams_inbound == Settings().config.limits.streams_inbound
 
 
@@ -64,6 +74,13 @@ def test_what_is_printed_can_be_read_back() -> None:
         ("limits.xyz = 5", 1, "limits.xyz", "no such limit"),
         ("limits = {xyz = 5}", 1, "limits.xyz", "no such limit"),
         ("limits = 5", 1, "limits", "must be a table"),
+        ("manager = 5", 1, "manager", "must be a table: write [manager]"),
+        ("[manager]\n\nhihg = 5", 3, "manager.hihg", "no such setting; did you mean high"),
+        ('[manager]\nlow = "few"', 2, "manager.low", "must be a whole number"),
+        ("[manager]\nlow = 7\nhigh = 6", 2, "manager.low", "must not be above manager.high"),
+        ("[manager]\nhigh = 5_000", 2, "manager.high", "which limits.connections, 384, never lets it reach"),
+        ("[websocket]\ncertificate = 5", 2, "websocket.certificate", "must be a text in quotes"),
+        ("[websocket]\nserver_context = 5", 2, "websocket.server_context", "no such setting"),
         ('listen = "/ip4/127.0.0.1/tcp/1"', 1, "listen", 'must be a list of texts, such as ["/ip4/0.0.0.0/tcp/0"], not "/ip4'),
         ("listen = [1]", 1, "listen", "must be a list of texts"),
         ('listen = ["127.0.0.1:80"]', 1, "listen", "does not begin with a slash and a protocol; write it like /ip4/"),
@@ -121,7 +138,20 @@ def test_any_file_is_settings_or_a_config_error(data: bytes) -> None:
         parse(data, "node.toml")
 
 
-_KEYS = st.sampled_from(["listen", "perf", "limits", "limits.connections", "limits.dial_timeout", "security", "identity", "x"])
+_KEYS = st.sampled_from(
+    [
+        "listen",
+        "perf",
+        "limits",
+        "manager",
+        "manager.high",
+        "limits.connections",
+        "limits.dial_timeout",
+        "security",
+        "identity",
+        "x",
+    ]
+)
 _VALUES = st.sampled_from(
     ["1", "-1", "nan", "inf", "true", '""', "[]", '["noise"]', "{}", "[[]]", "1979-05-27", "{connections=1}"]
 )
