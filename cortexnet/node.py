@@ -217,6 +217,10 @@ class Node:
         """What is in use of each limited thing; all zero on a closed node."""
         return self._resources.snapshot()
 
+    def counters_of(self, peer: AnyPeer) -> dict[str, int]:
+        """What is in use by one peer, over all of its connections."""
+        return self._resources.of_peer(_peer(peer))
+
     # --- protocols ---------------------------------------------------------------------------------------------------------
 
     def handle(self, protocol: str, handler: StreamHandler, *, extended: bool = False) -> None:

@@ -87,6 +87,18 @@ class Limits:
     """Of identify, its push and ping together: bounded too, but nothing else can use them up."""
     streams_negotiating_per_connection: int = 256
     """Without their protocol line yet; go-libp2p sends SYN and may wait 5 s for identify before it goes on."""
+    streams_negotiating: int = 2048
+    """The same on all connections together: half of all inbound ones, the other half is for those that say what they want."""
+    streams_inbound_per_peer: int = 1600
+    """On all connections of a peer: what one may have in all, so that more connections bring no more streams."""
+    streams_inbound_per_protocol: int = 2048
+    """Of one protocol, all peers together: half of all, so that one whose handlers are slow leaves room for the others."""
+    streams_inbound_per_protocol_and_peer: int = 1024
+    """Of one protocol and peer: as many as one connection may have of an extended one."""
+    stream_rate_per_protocol: int = 5_000
+    """Of one protocol, from one IPv4 address or IPv6 /56, per second in the long run: as many as half a core can answer."""
+    stream_burst_per_protocol: int = 20_000
+    """And that many at once: a carrier may have many peers behind one address."""
     streams_inbound: int = 4096
     """All connections together; a handler's task and its buffers cost about 20 KiB."""
     streams_outbound_per_connection: int = 256
@@ -97,6 +109,8 @@ class Limits:
     # Memory held for readers.
     memory: int = 256 * MIB
     """The node; past it the peer that holds most loses its largest unread stream."""
+    peer_memory: int = 32 * MIB
+    """All connections of one peer: two at their full, as after a simultaneous dial; more of them bring no more."""
     connection_memory: int = 16 * MIB
     """One connection; equals the largest window, so one bulk stream may use it all."""
     stream_window: int = 16 * MIB

@@ -1,21 +1,38 @@
-"""How much memory is held for readers: a total of the node, and each connection's part of it.
+"""How much memory is held for readers: a total of the node, and each peer's and each connection's part of it.
 
 Charging and releasing run once per received chunk, so they are additions and nothing else; who is over which cap is only
 worked out when somebody asks.
 """
 
+import sys
+from collections.abc import Hashable
 from typing import final
 
 
 @final
-class NodeMemory:
-    """The node's total, and the connections that share it."""
+class PeerMemory:
+    """What all connections of one peer hold together."""
 
-    __slots__ = ("_connections", "limit", "used")
+    __slots__ = ("connections", "limit", "used")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.connections = 0
+
+
+@final
+class NodeMemory:
+    """The node's total, and the connections and peers that share it."""
+
+    __slots__ = ("_connections", "limit", "peer_limit", "peers", "used")
+
+    def __init__(self, limit: int, peer_limit: int = sys.maxsize) -> None:
+        """`peer_limit` bounds the connections of one peer together."""
+        self.limit = limit
+        self.peer_limit = peer_limit
+        self.used = 0
+        self.peers: dict[Hashable, PeerMemory] = {}
         self._connections: dict[ConnectionMemory, None] = {}
 
     def open(self, limit: int) -> "ConnectionMemory":
@@ -34,59 +51,78 @@ class NodeMemory:
         Connections without a verified peer stand for themselves. Takes time linear in the number of connections.
         """
         holding = [connection for connection in self._connections if connection.used]
-        by_owner: dict[object, int] = {}
-        for connection in holding:
-            by_owner[connection.owner] = by_owner.get(connection.owner, 0) + connection.used
-        return max(holding, key=lambda connection: (by_owner[connection.owner], connection.used), default=None)
+        return max(holding, key=lambda connection: (connection.peer.used, connection.used), default=None)
 
     def forget(self, connection: "ConnectionMemory") -> None:
-        """Take a connection's part out of the total; nothing happens where that was done before."""
+        """Take a connection's part out of the totals; nothing happens where that was done before."""
         if connection in self._connections:
             del self._connections[connection]
             self.used -= connection.used
+            peer = connection.peer
+            peer.used -= connection.used
+            peer.connections -= 1
+            if not peer.connections and connection.owner is not None:
+                del self.peers[connection.owner]
 
 
 @final
 class ConnectionMemory:
     """One connection's part; the `MemoryBudget` of its muxer. Not to be made directly: see `NodeMemory.open`."""
 
-    __slots__ = ("limit", "node", "owner", "used")
+    __slots__ = ("limit", "node", "owner", "peer", "used")
 
     def __init__(self, node: NodeMemory, limit: int) -> None:
         self.node = node
         self.limit = limit
         self.used = 0
-        self.owner: object = self
-        """Who is asked to give first: the verified peer, or while there is none the connection itself."""
+        self.owner: Hashable | None = None
+        """The verified peer."""
+        self.peer = PeerMemory(sys.maxsize)
+        self.peer.connections = 1
+
+    def belong_to(self, owner: Hashable, limit: int) -> None:
+        """The peer is verified: share its part with its other connections, and have up to `limit`; called once."""
+        self.limit = min(limit, self.node.peer_limit)
+        self.owner = owner
+        self.peer = self.node.peers.setdefault(owner, PeerMemory(self.node.peer_limit))
+        self.peer.used += self.used
+        self.peer.connections += 1
 
     def charge(self, size: int) -> None:
         """Count `size` bytes that are held already, even past a cap."""
         self.used += size
+        self.peer.used += size
         self.node.used += size
 
     def release(self, size: int) -> None:
         """Give back what was charged or reserved."""
         self.used -= size
+        self.peer.used -= size
         self.node.used -= size
 
     def reserve(self, size: int) -> bool:
         """Count `size` bytes before they are there; False, and nothing counted, where a cap would be passed."""
-        node = self.node
-        if self.used + size > self.limit or node.used + size > node.limit:
+        node, peer = self.node, self.peer
+        if self.used + size > self.limit or peer.used + size > peer.limit or node.used + size > node.limit:
             return False
         self.used += size
+        peer.used += size
         node.used += size
         return True
 
     def is_over(self) -> bool:
-        """Whether this connection must give up its largest unread stream: past its own cap, or the heaviest past the node's."""
-        if self.used > self.limit:
+        """Whether this connection must give up its largest unread stream.
+
+        That is where it passes its own cap, or its peer's, or is the heaviest where the node's is passed.
+        """
+        if self.used > self.limit or self.peer.used > self.peer.limit:
             return True
         return self.node.is_over() and self.node.heaviest() is self
 
     def close(self) -> None:
-        """Give back all that is left. What is released or charged afterwards no longer touches the node's total."""
+        """Give back all that is left. What is released or charged afterwards no longer touches the totals."""
         self.node.forget(self)
-        # Readers may still drain what they hold: a total of its own keeps the hot calls free of a check.
+        # Readers may still drain what they hold: totals of its own keep the hot calls free of a check.
         self.node = NodeMemory(self.limit)
-        self.node.used = self.used
+        self.peer = PeerMemory(sys.maxsize)
+        self.node.used = self.peer.used = self.used

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, final
 
 from cortexnet.errors import LimitExceeded
 from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.subnet import subnets_of
+from cortexnet.swarm.subnet import Subnets, subnets_of
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -122,6 +122,24 @@ class ConnectRateLimit:
         if subnets.is_ipv6 and not self._sites.take(subnets.network, now):
             raise _too_often(subnets.network, self._sites, "connect_burst_per_ipv6_48")
         self._hosts.take(subnets.host, now)
+
+
+@final
+class StreamRateLimit:
+    """How often one address may open streams of one protocol."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limit: KeyedRateLimit[tuple[str, str]] = KeyedRateLimit(
+            limits.stream_rate_per_protocol, limits.stream_burst_per_protocol, size_limit=limits.rate_table_size
+        )
+
+    def admit(self, protocol: str, subnets: Subnets, now: float) -> None:
+        """Count a stream. Raises LimitExceeded, and counts nothing, where it comes too early."""
+        if not self._limit.take((protocol, subnets.host), now):
+            limit = self._limit
+            scope = f"streams of {protocol} from {subnets.host} at once, then {limit.rate:g} a second"
+            burst = int(limit.burst)
+            raise LimitExceeded(scope, limit=burst, value=burst + 1, setting="limits.stream_burst_per_protocol")
 
 
 def _too_often(subnet: str, limit: KeyedRateLimit[str], setting: str) -> LimitExceeded:

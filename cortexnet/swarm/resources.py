@@ -10,6 +10,7 @@ Every reservation may instead be given back with `release()`, also twice. Entrie
 """
 
 import sys
+from collections.abc import Sized
 from typing import Literal, final
 
 from cortexnet.errors import LocalError
@@ -17,6 +18,7 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.counters import Bound, Counters
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
+from cortexnet.swarm.rate_limit import StreamRateLimit
 from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams
 from cortexnet.swarm.subnet import Subnets, subnets_of
 
@@ -33,8 +35,9 @@ class Resources:
 
     def __init__(self, limits: Limits, *, process_descriptors: int | None = None) -> None:
         self.limits = limits
-        self.memory = NodeMemory(limits.memory)
+        self.memory = NodeMemory(limits.memory, limits.peer_memory)
         self.streams = NodeStreams(limits)
+        self.stream_rates = StreamRateLimit(limits)
         self._counters = Counters()
         self._accepted: dict[Reservation, None] = {}
         self._holders: dict[ConnectionMemory, Reservation] = {}
@@ -113,8 +116,23 @@ class Resources:
             "streams_outbound": self.streams.outbound,
             "streams_negotiating": self.streams.negotiating,
             "memory": self.memory.used,
+            "peers": len(self.memory.peers),
             "file_descriptors": value("file_descriptors"),
-            "entries": len(self._counters) + len(self._accepted) + len(self._holders),
+            "entries": sum(len(table) for table in self._tables()),
+        }
+
+    def _tables(self) -> tuple[Sized, ...]:
+        streams = self.streams
+        return self._counters, self._accepted, self._holders, self.memory.peers, streams.peers, streams.by_protocol
+
+    def of_peer(self, peer: PeerId) -> dict[str, int]:
+        """What one peer holds, over all of its connections."""
+        memory, streams = self.memory.peers.get(peer), self.streams.peers.get(peer)
+        return {
+            "connections": self._counters.value("connections_per_peer", peer),
+            "dials": self._counters.value("dials_per_peer", peer),
+            "streams_inbound": 0 if streams is None else streams.inbound,
+            "memory": 0 if memory is None else memory.used,
         }
 
     def move_to_open(self, reservation: "Reservation", peer: PeerId) -> None:
@@ -133,6 +151,7 @@ class Resources:
         self._accepted.pop(reservation, None)
         del self._holders[reservation.memory]
         reservation.memory.close()
+        reservation.streams.leave()
 
     def _admit(
         self, direction: Direction, subnets: Subnets | None, peer: PeerId | None, bounds: list[Bound], *, has_socket: bool
@@ -230,8 +249,13 @@ class Reservation:
         self._is_open = True
         self.peer = peer
         self.bounds = bounds
-        self.memory.limit = self._resources.limits.connection_memory
-        self.memory.owner = peer
+        self.memory.belong_to(peer, self._resources.limits.connection_memory)
+        self.streams.belong_to(peer)
+
+    def admit_protocol(self, protocol: str, now: float) -> None:
+        """The peer opens a stream of a protocol: it may come too often. Raises LimitExceeded."""
+        if self.subnets is not None:
+            self._resources.stream_rates.admit(protocol, self.subnets, now)
 
     def release(self) -> None:
         """Give the place back, and all memory that is still charged. Its streams stay counted until they are released."""

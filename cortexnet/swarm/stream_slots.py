@@ -1,4 +1,4 @@
-"""How many streams are open: of one connection, and of the node. A stream counts until its handler has ended.
+"""How many streams are open: of one connection, peer and protocol, and of the node. A stream counts until its handler has ended.
 
 An inbound stream starts without a protocol and is counted by its protocol's kind once that is known, so that neither slow
 negotiations nor one greedy protocol keep the others out.
@@ -7,6 +7,7 @@ negotiations nor one greedy protocol keep the others out.
 from typing import final
 
 from cortexnet.errors import LimitExceeded, LocalError
+from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.limits import CONTROL_PROTOCOLS, Limits
 
 # Kinds of streams, as indices of their counters.
@@ -17,11 +18,19 @@ _NEGOTIATING, _ORDINARY, _EXTENDED, _CONTROL, _OUTBOUND, _RELEASED = range(6)
 class NodeStreams:
     """The streams of all connections."""
 
-    __slots__ = ("counts", "limits")
+    __slots__ = ("by_protocol", "counts", "limits", "peers")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.counts = [0] * 5
+        self.by_protocol: dict[str, int] = {}
+        """Inbound ones whose protocol is settled, but for those of identify and ping."""
+        self.peers: dict[PeerId, PeerStreams] = {}
+
+    def forget_idle(self, peer: "PeerStreams") -> None:
+        """Forget a peer that has neither a connection nor a stream."""
+        if peer.connections <= 0 and not peer.inbound and peer.peer is not None and self.peers.get(peer.peer) is peer:
+            del self.peers[peer.peer]
 
     @property
     def negotiating(self) -> int:
@@ -40,14 +49,28 @@ class NodeStreams:
 
 
 @final
+class PeerStreams:
+    """The inbound streams of one peer, over all of its connections."""
+
+    __slots__ = ("by_protocol", "connections", "inbound", "peer")
+
+    def __init__(self, peer: PeerId | None) -> None:
+        self.peer = peer
+        self.connections = 0
+        self.inbound = 0
+        self.by_protocol: dict[str, int] = {}
+
+
+@final
 class ConnectionStreams:
     """The streams of one connection."""
 
-    __slots__ = ("_bounds", "_counts", "_node")
+    __slots__ = ("_bounds", "_counts", "_node", "_peer")
 
     def __init__(self, node: NodeStreams) -> None:
         limits = node.limits
         self._node = node
+        self._peer = PeerStreams(None)  # before it is known there are no streams
         self._counts = [0] * 5
         self._bounds = (
             (limits.streams_negotiating_per_connection, "streams_negotiating_per_connection", "streams that negotiate"),
@@ -62,12 +85,35 @@ class ConnectionStreams:
         """All of them, those included whose handler has not ended yet."""
         return sum(self._counts)
 
+    def belong_to(self, peer: PeerId) -> None:
+        """The connection is this peer's, until `leave`."""
+        self._peer = self._node.peers.setdefault(peer, PeerStreams(peer))
+        self._peer.connections += 1
+
+    def leave(self) -> None:
+        """The connection is gone; streams whose handlers go on still count as the peer's."""
+        self._peer.connections -= 1
+        self._node.forget_idle(self._peer)
+
     def open_inbound(self) -> "StreamReservation":
         """Count a stream the peer opened; it negotiates. Raises LimitExceeded."""
-        limit, value = self._node.limits.streams_inbound, self._node.inbound
-        if value >= limit:
-            raise LimitExceeded("inbound streams", limit=limit, value=value + 1, setting="limits.streams_inbound")
-        return self._reserve(_NEGOTIATING)
+        node, peer = self._node, self._peer
+        limits, negotiating = node.limits, node.counts[_NEGOTIATING]
+        if node.inbound >= limits.streams_inbound:
+            raise _exceeded("inbound streams", limits.streams_inbound, node.inbound, "streams_inbound")
+        if negotiating >= limits.streams_negotiating:
+            raise _exceeded("streams that negotiate", limits.streams_negotiating, negotiating, "streams_negotiating")
+        if peer.inbound >= limits.streams_inbound_per_peer:
+            limit = limits.streams_inbound_per_peer
+            raise _exceeded(f"inbound streams of {peer.peer}", limit, peer.inbound, "streams_inbound_per_peer")
+        reservation = self._reserve(_NEGOTIATING)
+        peer.inbound += 1
+        return reservation
+
+    @property
+    def peer(self) -> PeerStreams:
+        """Whose streams they are."""
+        return self._peer
 
     def open_outbound(self) -> "StreamReservation":
         """Count a stream of ours. Raises LimitExceeded; see `can_open_outbound`."""
@@ -82,7 +128,37 @@ class ConnectionStreams:
         limit, setting, scope = self._bounds[kind]
         value = self._counts[kind]
         if value >= limit:
-            raise LimitExceeded(scope, limit=limit, value=value + 1, setting=f"limits.{setting}")
+            raise _exceeded(scope, limit, value, setting)
+
+    def hold_protocol(self, peer: PeerStreams, protocol: str) -> None:
+        """One more inbound stream of a protocol. Raises LimitExceeded."""
+        limits, of_node, of_peer = self._node.limits, self._node.by_protocol, peer.by_protocol
+        by_node, by_peer = of_node.get(protocol, 0), of_peer.get(protocol, 0)
+        if by_node >= limits.streams_inbound_per_protocol:
+            limit = limits.streams_inbound_per_protocol
+            raise _exceeded(f"inbound streams of {protocol}", limit, by_node, "streams_inbound_per_protocol")
+        if by_peer >= limits.streams_inbound_per_protocol_and_peer:
+            limit = limits.streams_inbound_per_protocol_and_peer
+            scope = f"inbound streams of {protocol} and {peer.peer}"
+            raise _exceeded(scope, limit, by_peer, "streams_inbound_per_protocol_and_peer")
+        of_node[protocol] = by_node + 1
+        of_peer[protocol] = by_peer + 1
+
+    def give_back(self, kind: int, peer: PeerStreams, protocol: str | None) -> None:
+        """What `StreamReservation.release` does, once."""
+        self.count(kind, -1)
+        if kind == _OUTBOUND:
+            return
+        if protocol is not None:
+            for counts in (self._node.by_protocol, peer.by_protocol):
+                left = counts[protocol] - 1
+                if left:
+                    counts[protocol] = left
+                else:
+                    del counts[protocol]
+        peer.inbound -= 1
+        if not peer.inbound:
+            self._node.forget_idle(peer)
 
     def count(self, kind: int, difference: int) -> None:
         """Change a counter of the connection and the node's."""
@@ -99,11 +175,13 @@ class ConnectionStreams:
 class StreamReservation:
     """The place of one stream; a context manager. `release` gives it back and may be called again."""
 
-    __slots__ = ("_kind", "_streams")
+    __slots__ = ("_kind", "_peer", "_protocol", "_streams")
 
     def __init__(self, streams: ConnectionStreams, kind: int) -> None:
         self._streams = streams
         self._kind = kind
+        self._peer = streams.peer
+        self._protocol: str | None = None  # that it is counted under
 
     def negotiated(self, protocol: str, *, extended: bool = False) -> None:
         """The inbound stream's protocol is known; `extended` where its handler wants the larger limit.
@@ -114,6 +192,9 @@ class StreamReservation:
             raise LocalError("only an inbound stream without a protocol can get one")
         kind = _CONTROL if protocol in CONTROL_PROTOCOLS else _EXTENDED if extended else _ORDINARY
         self._streams.check(kind)
+        if kind != _CONTROL:
+            self._streams.hold_protocol(self._peer, protocol)
+            self._protocol = protocol
         self._streams.count(_NEGOTIATING, -1)
         self._streams.count(kind, 1)
         self._kind = kind
@@ -121,7 +202,7 @@ class StreamReservation:
     def release(self) -> None:
         """Give the place back."""
         if self._kind != _RELEASED:
-            self._streams.count(self._kind, -1)
+            self._streams.give_back(self._kind, self._peer, self._protocol)
             self._kind = _RELEASED
 
     def __enter__(self) -> "StreamReservation":
@@ -129,3 +210,7 @@ class StreamReservation:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _exceeded(scope: str, limit: int, value: int, setting: str) -> LimitExceeded:
+    return LimitExceeded(scope, limit=limit, value=value + 1, setting=f"limits.{setting}")

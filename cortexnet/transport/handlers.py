@@ -42,15 +42,26 @@ class Handlers:
             self._refuse(stream, StreamCode.SHUTDOWN)
             return
         handler, extended = self._acceptor.handler(stream.protocol)
-        try:
-            stream.slot.negotiated(stream.protocol, extended=extended)
-        except LimitExceeded as error:
-            log.debug("stream of %s refused: %s", stream.peer_id, error)
-            self._refuse(stream, StreamCode.LIMIT_EXCEEDED)
+        code = self._objection(stream, extended=extended)
+        if code != StreamCode.NONE:
+            self._refuse(stream, code)
             return
         task = self._scope.spawn(self._run(stream, handler), name=f"{stream.protocol} {stream.peer_id}")
         # Not by the task: one that is cancelled before its first step never runs.
         task.add_done_callback(lambda _: stream.slot.release())
+
+    def _objection(self, stream: Stream, *, extended: bool) -> int:
+        """The code to refuse a stream with, that does not fit within the limits."""
+        code = StreamCode.LIMIT_EXCEEDED
+        connection = stream.connection
+        try:
+            stream.slot.negotiated(stream.protocol, extended=extended)
+            code = StreamCode.RATE_LIMITED
+            connection.reservation.admit_protocol(stream.protocol, connection.loop.time())
+        except LimitExceeded as error:
+            log.debug("stream of %s refused: %s", stream.peer_id, error)
+            return code
+        return StreamCode.NONE
 
     def _refuse(self, stream: Stream, code: int) -> None:
         stream.reset(code)

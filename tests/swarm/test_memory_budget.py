@@ -1,5 +1,6 @@
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,8 +45,8 @@ def test_charging_goes_past_a_cap_and_says_so() -> None:
 def test_past_the_nodes_cap_only_the_heaviest_connection_of_the_heaviest_peer_is_over() -> None:
     node = NodeMemory(20)
     a_small, a_large, b, idle = (node.open(100) for _ in range(4))
-    a_small.owner = a_large.owner = "A"
-    b.owner = "B"
+    for memory, owner in ((a_small, "A"), (a_large, "A"), (b, "B")):
+        memory.belong_to(owner, 100)
     a_small.charge(4)
     a_large.charge(7)
     b.charge(9)
@@ -99,3 +100,60 @@ def test_the_total_is_the_sum_of_its_parts(steps: list[tuple[int, int]]) -> None
     for part in parts:
         part.close()
     assert node.used == 0
+
+
+@pytest.mark.parametrize(("size", "fits"), [(9, True), (10, True), (11, False)])
+def test_reserving_stops_at_the_cap_of_the_peer(size: int, fits: bool) -> None:
+    node = NodeMemory(100, peer_limit=20)
+    first, second, other = (node.open(15) for _ in range(3))
+    for memory, owner in ((first, "A"), (second, "A"), (other, "B")):
+        memory.belong_to(owner, 15)
+    assert first.reserve(10)
+    assert second.reserve(size) == fits
+    assert (second.used, node.peers["A"].used, node.used) == ((size, 10 + size, 10 + size) if fits else (0, 10, 10))
+    assert other.reserve(15)
+
+
+def test_past_the_cap_of_the_peer_whichever_connection_asks_is_over() -> None:
+    node = NodeMemory(100, peer_limit=10)
+    first, second = node.open(10), node.open(10)
+    first.belong_to("A", 10)
+    second.belong_to("A", 10)
+    first.charge(5)
+    second.charge(5)
+    assert not first.is_over()
+    second.charge(1)
+    assert first.is_over()
+    assert second.is_over()
+    first.release(1)
+    assert not second.is_over()
+
+
+def test_a_connection_may_have_no_more_than_its_peer() -> None:
+    connection = NodeMemory(100, peer_limit=7).open(3)
+    connection.belong_to("A", 10)
+    assert connection.limit == 7
+
+
+def test_what_was_held_before_the_peer_was_known_becomes_its_own() -> None:
+    node = NodeMemory(100, peer_limit=50)
+    connection = node.open(10)
+    connection.charge(4)
+    connection.belong_to("A", 20)
+    assert (node.peers["A"].used, node.used, connection.limit) == (4, 4, 20)
+
+
+def test_a_peer_is_forgotten_with_its_last_connection() -> None:
+    node = NodeMemory(100, peer_limit=50)
+    first, second, unknown = node.open(10), node.open(10), node.open(10)
+    first.belong_to("A", 10)
+    second.belong_to("A", 10)
+    first.charge(3)
+    second.charge(4)
+    unknown.charge(1)
+    first.close()
+    assert node.peers["A"].used == 4
+    second.close()
+    unknown.close()
+    first.release(3)
+    assert (node.peers, node.used) == ({}, 0)

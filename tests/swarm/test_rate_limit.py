@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from cortexnet.errors import LimitExceeded
 from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.rate_limit import ConnectRateLimit, KeyedRateLimit, TokenBucket
+from cortexnet.swarm.rate_limit import ConnectRateLimit, KeyedRateLimit, StreamRateLimit, TokenBucket
+from cortexnet.swarm.subnet import subnets_of
 
 
 def test_a_burst_is_allowed_and_then_the_rate() -> None:
@@ -131,3 +132,36 @@ def test_loopback_and_connections_without_an_address_are_free() -> None:
         limit.admit(ip, 0.0)
     with pytest.raises(LimitExceeded):
         ConnectRateLimit(Limits(connect_burst_per_address=0, limit_loopback=True)).admit("127.0.0.1", 0.0)
+
+
+@pytest.mark.parametrize(("before", "passes"), [(1, True), (2, True), (3, False)])
+def test_an_address_may_open_streams_of_a_protocol_in_a_burst_and_then_at_the_rate(before: int, passes: bool) -> None:
+    limit = StreamRateLimit(Limits(stream_burst_per_protocol=3, stream_rate_per_protocol=2))
+    here, there = subnets_of("192.0.2.1"), subnets_of("192.0.2.2")
+    for _ in range(before):
+        limit.admit("/a", here, 0.0)
+    limit.admit("/b", here, 0.0)
+    limit.admit("/a", there, 0.0)
+    if passes:
+        limit.admit("/a", here, 0.0)
+        return
+    with pytest.raises(
+        LimitExceeded, match=r"of /a from 192\.0\.2\.1 at once, then 2 a second: 4 is over the limit of 3"
+    ) as caught:
+        limit.admit("/a", here, 0.4)
+    assert caught.value.setting == "limits.stream_burst_per_protocol"
+    limit.admit("/a", here, 0.5)
+
+
+def test_an_ipv6_household_opens_streams_as_one_address() -> None:
+    limit = StreamRateLimit(Limits(stream_burst_per_protocol=1))
+    limit.admit("/a", subnets_of("2001:db8:0:100::1"), 0.0)
+    with pytest.raises(LimitExceeded, match="2001:db8:0:100::/56"):
+        limit.admit("/a", subnets_of("2001:db8:0:1ff::2"), 0.0)
+
+
+def test_the_table_of_addresses_that_open_streams_is_bounded() -> None:
+    limit = StreamRateLimit(Limits(stream_burst_per_protocol=2, rate_table_size=4))
+    for number in range(10):
+        limit.admit("/a", subnets_of(f"192.0.2.{number}"), 0.0)
+    assert len(limit._limit) == 4

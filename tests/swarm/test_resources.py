@@ -219,6 +219,7 @@ def test_what_is_left_goes_back_when_the_block_ends_and_only_once() -> None:
     assert {name: count for name, count in resources.snapshot().items() if count} == {
         "streams_inbound": 1,
         "streams_negotiating": 1,
+        "entries": 1,
     }
     stream.release()
     assert not any(resources.snapshot().values())
@@ -245,7 +246,12 @@ class Accounting(RuleBasedStateMachine):
             dials_per_peer=1,
             streams_inbound=5,
             streams_inbound_per_connection=2,
+            streams_inbound_per_peer=4,
+            streams_inbound_per_protocol=4,
+            streams_inbound_per_protocol_and_peer=3,
+            streams_negotiating=4,
             memory=100,
+            peer_memory=60,
             connection_memory=50,
             unauthenticated_memory=20,
             file_descriptors=7,
@@ -360,3 +366,29 @@ class Accounting(RuleBasedStateMachine):
 
 TestAccounting = Accounting.TestCase
 TestAccounting.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_what_one_peer_holds_can_be_asked() -> None:
+    resources = Resources(Limits())
+    assert set(resources.of_peer(A).values()) == {0}
+    with resources.admit_connection("inbound", ipv4(1), A) as first, resources.admit_connection("outbound", ipv4(2), A) as second:
+        first.memory.charge(100)
+        second.memory.charge(10)
+        with first.streams.open_inbound(), second.streams.open_inbound() as settled, resources.admit_dial(A, None):
+            settled.negotiated("/a")
+            assert resources.of_peer(A) == {"connections": 2, "dials": 1, "streams_inbound": 2, "memory": 110}
+            assert set(resources.of_peer(B).values()) == {0}
+            assert resources.snapshot()["peers"] == 1
+    assert set(resources.of_peer(A).values()) | set(resources.snapshot().values()) == {0}
+
+
+@pytest.mark.parametrize(("ip", "limited"), [(ipv4(1), True), ("127.0.0.1", False), (None, False)])
+def test_streams_are_rated_by_address_but_not_on_loopback(ip: str | None, limited: bool) -> None:
+    resources = Resources(Limits(stream_burst_per_protocol=1))
+    connection = resources.admit_connection("inbound", ip, A)
+    connection.admit_protocol("/a", 0.0)
+    if limited:
+        with pytest.raises(LimitExceeded):
+            connection.admit_protocol("/a", 0.0)
+    else:
+        connection.admit_protocol("/a", 0.0)

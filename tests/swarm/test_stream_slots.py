@@ -3,9 +3,11 @@ from collections.abc import Callable
 import pytest
 
 from cortexnet.errors import LimitExceeded, LocalError
+from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams, StreamReservation
 
+ALICE, BOB = (PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in (1, 2))
 ECHO, PING = "/cortex/echo/1.0.0", "/ipfs/ping/1.0.0"
 
 
@@ -40,20 +42,26 @@ def control(streams: ConnectionStreams) -> StreamReservation:
         (control, "streams_inbound_control"),
         (ConnectionStreams.open_outbound, "streams_outbound_per_connection"),
         (ordinary, "streams_inbound"),
+        (ConnectionStreams.open_inbound, "streams_negotiating"),
+        (ordinary, "streams_inbound_per_peer"),
+        (control, "streams_inbound_per_peer"),
+        (ordinary, "streams_inbound_per_protocol"),
+        (extended, "streams_inbound_per_protocol"),
+        (extended, "streams_inbound_per_protocol_and_peer"),
     ],
 )
 def test_a_kind_of_stream_fits_up_to_its_limit_and_not_above(
     open_one: Callable[[ConnectionStreams], StreamReservation], setting: str
 ) -> None:
     streams = one_connection(**{setting: 3})
+    streams.belong_to(ALICE)
     held = [open_one(streams) for _ in range(3)]
     with pytest.raises(LimitExceeded) as caught:
         open_one(streams)
     error = caught.value
     assert (error.limit, error.value, error.setting) == (3, 4, f"limits.{setting}")
     held.pop().release()
-    if setting in ("streams_inbound_per_connection", "streams_inbound_extended", "streams_inbound_control"):
-        assert open_one(streams)
+    assert open_one(streams)
 
 
 def test_the_limit_of_all_connections_holds_over_several() -> None:
@@ -115,3 +123,102 @@ def test_all_streams_of_a_connection_are_counted_until_they_are_released() -> No
     for stream in held:
         stream.release()
     assert streams.open_count == 0
+
+
+# --- one peer on several connections
+
+
+def connections_of(node: NodeStreams, *peers: PeerId) -> list[ConnectionStreams]:
+    made = [ConnectionStreams(node) for _ in peers]
+    for streams, peer in zip(made, peers, strict=True):
+        streams.belong_to(peer)
+    return made
+
+
+def test_more_connections_bring_a_peer_no_more_streams() -> None:
+    node = NodeStreams(Limits(streams_inbound_per_peer=3))
+    first, second, other = connections_of(node, ALICE, ALICE, BOB)
+    held = [control(first), ordinary(second), second.open_inbound()]
+    for streams in (first, second):
+        with pytest.raises(LimitExceeded, match=f"inbound streams of {ALICE}: 4 is over the limit of 3; raise it with limits"):
+            streams.open_inbound()
+    ordinary(other)
+    held.pop().release()
+    first.open_inbound()
+
+
+def test_a_protocol_is_limited_by_peer_over_its_connections() -> None:
+    node = NodeStreams(Limits(streams_inbound_per_protocol_and_peer=2))
+    first, second, other = connections_of(node, ALICE, ALICE, BOB)
+    ordinary(first)
+    extended(second)
+    with pytest.raises(LimitExceeded, match=f"inbound streams of {ECHO} and {ALICE}: 3 is over") as caught:
+        ordinary(first)
+    assert caught.value.setting == "limits.streams_inbound_per_protocol_and_peer"
+    first.open_inbound().negotiated("/other/1.0.0")
+    ordinary(other)
+
+
+def test_a_protocol_is_limited_over_all_peers_and_does_not_limit_others() -> None:
+    node = NodeStreams(Limits(streams_inbound_per_protocol=2))
+    first, second = connections_of(node, ALICE, BOB)
+    held = [ordinary(first), ordinary(second)]
+    with pytest.raises(LimitExceeded, match=f"inbound streams of {ECHO}: 3 is over the limit of 2"):
+        ordinary(first)
+    first.open_inbound().negotiated("/other/1.0.0")
+    held.pop().release()
+    ordinary(second)
+
+
+def test_a_refused_protocol_leaves_no_count_behind() -> None:
+    node = NodeStreams(Limits(streams_inbound_per_protocol_and_peer=0))
+    (streams,) = connections_of(node, ALICE)
+    stream = streams.open_inbound()
+    with pytest.raises(LimitExceeded):
+        stream.negotiated(ECHO)
+    assert (node.by_protocol, node.peers[ALICE].by_protocol) == ({}, {})
+    stream.release()
+    assert node.peers[ALICE].inbound == 0
+
+
+def test_identify_and_ping_are_not_counted_by_protocol() -> None:
+    node = NodeStreams(Limits(streams_inbound_per_protocol=0, streams_inbound_per_protocol_and_peer=0))
+    (streams,) = connections_of(node, ALICE)
+    control(streams)
+    assert node.by_protocol == {}
+
+
+def test_a_peer_is_forgotten_with_its_last_connection_and_stream() -> None:
+    node = NodeStreams(Limits())
+    first, second = connections_of(node, ALICE, ALICE)
+    late, early = ordinary(first), ordinary(second)
+    early.release()
+    first.leave()
+    assert node.peers[ALICE].inbound == 1
+    second.leave()
+    assert list(node.peers) == [ALICE]
+    late.release()
+    late.release()
+    assert (node.peers, node.by_protocol, node.inbound) == ({}, {}, 0)
+
+
+def test_a_connection_that_never_had_a_peer_leaves_nothing() -> None:
+    node = NodeStreams(Limits())
+    streams = ConnectionStreams(node)
+    streams.open_inbound().release()
+    streams.leave()
+    assert node.peers == {}
+
+
+def test_a_stream_that_outlives_its_connection_does_not_take_the_count_of_the_next_with_it() -> None:
+    node = NodeStreams(Limits())
+    (first,) = connections_of(node, ALICE)
+    first.leave()
+    late = first.open_inbound()
+    (second,) = connections_of(node, ALICE)
+    current = ordinary(second)
+    late.release()
+    assert node.peers[ALICE].inbound == 1
+    current.release()
+    second.leave()
+    assert (node.peers, node.inbound) == ({}, 0)
