@@ -116,7 +116,7 @@ class Identify:
             try:
                 await self._push(connection)
             except CortexError as error:
-                log.debug("push to %s failed: %s", connection.peer_id, error)
+                log.debug("push to %s failed: %s", connection.peer_id, error, extra={"peer": connection.peer_id})
 
     async def _push(self, connection: Connection) -> None:
         """What a peer takes is only known once it is identified; if it asks us meanwhile, no push is needed."""

@@ -59,7 +59,8 @@ class Handlers:
             code = StreamCode.RATE_LIMITED
             connection.reservation.admit_protocol(stream.protocol, connection.loop.time())
         except LimitExceeded as error:
-            log.debug("stream of %s refused: %s", stream.peer_id, error)
+            log.debug("stream of %s refused: %s", stream.peer_id, error, extra=_fields(stream))
+            connection.reservation.refused(error)
             return code
         return StreamCode.NONE
 
@@ -75,10 +76,11 @@ class Handlers:
             stream.reset(refusal.code)
         except (Ended, RemoteError) as error:  # the peer's doing, or nobody's
             stream.reset(error.code if isinstance(error, RemoteError) else StreamCode.NONE)
-            log.debug("handler of %s ended: %s", stream.protocol, error)
+            log.debug("handler of %s ended: %s", stream.protocol, error, extra=_fields(stream))
         except Exception as error:  # boundary 1 of 5: a handler's bug costs its stream, not the node
             stream.reset()
-            log.warning("handler of %s failed: %r", stream.protocol, error, exc_info=True)
+            stream.connection.reservation.tally.handlers_failed += 1
+            log.warning("handler of %s failed: %r", stream.protocol, error, exc_info=True, extra=_fields(stream))
         except asyncio.CancelledError:
             stream.reset(StreamCode.SHUTDOWN)
             raise
@@ -97,3 +99,8 @@ class Handlers:
     async def close(self) -> None:
         """End them and wait for them; asked to by one of them, for the others. Cancelled: they end all the same."""
         await self._scope.close()
+
+
+def _fields(stream: Stream) -> dict[str, object]:
+    """What a structured log says about a line beside its text."""
+    return {"peer": stream.peer_id, "protocol": stream.protocol}

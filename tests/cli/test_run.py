@@ -1,5 +1,6 @@
 """`cortexnet run`: stays up, tells what happens, ends cleanly, refuses settings that make no sense."""
 
+import json
 import signal
 import socket
 from pathlib import Path
@@ -162,3 +163,17 @@ def test_a_port_that_is_taken_is_told_with_advice() -> None:
 def test_the_echo_protocol_sends_back_what_it_gets() -> None:
     with running("run", *LOOPBACK, "--echo", "--json") as node:
         assert "/cortex/echo/1.0.0" in node.next_event("listening")["protocols"]
+
+
+def test_the_log_can_be_json_with_the_peer_it_is_about() -> None:
+    with running("run", "--listen", "/ip4/127.0.0.1/tcp/0", "--json", "-vv", "--log-json") as server:
+        address = server.next_event("listening")["addresses"][0]
+        with running("ping", address, "-n", "1") as client:
+            assert client.process.wait(DEADLINE) == 0
+            peer = server.next_event("disconnected")["peer_id"]
+        _, _, log = server.end(signal.SIGTERM)
+    lines = [json.loads(line) for line in log.splitlines()]
+    ended = [line for line in lines if line["message"].startswith("connection to")]
+    assert ended
+    assert ended[0].keys() == {"time", "level", "logger", "message", "peer"}
+    assert (ended[0]["level"], ended[0]["logger"], ended[0]["peer"]) == ("debug", "cortexnet.swarm.swarm", peer)

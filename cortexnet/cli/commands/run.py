@@ -5,7 +5,7 @@ from typing import final
 
 import click
 
-from cortexnet.cli import lifecycle, settings
+from cortexnet.cli import lifecycle, logs, settings
 from cortexnet.cli.client import connection_facts
 from cortexnet.cli.exits import Interrupted
 from cortexnet.cli.options import with_output
@@ -31,6 +31,7 @@ ECHO = "/cortex/echo/1.0.0"
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set one limit, such as connections=500.")
 @click.option("--perf", is_flag=True, help="Serve /perf/1.0.0: anybody may make this node send at full speed.")
 @click.option("--echo", is_flag=True, help=f"Serve {ECHO}, which sends back what it gets.")
+@click.option("--log-json", is_flag=True, help="Write the log, on stderr, as JSON, one object a line.")
 @click.option("--show-config", is_flag=True, help="Print all settings as a TOML file, and do no more.")
 @with_output
 def command(
@@ -43,6 +44,7 @@ def command(
     limits: tuple[str, ...],
     perf: bool,
     echo: bool,
+    log_json: bool,
     show_config: bool,
 ) -> None:
     """Run a node until it is told to stop.
@@ -70,6 +72,7 @@ def command(
     )
     for limit in limits:
         chosen = settings.with_limit(chosen, limit)
+    logs.set_up(output, as_json=log_json)
     if show_config:
         click.echo(settings.as_toml(chosen))
         return
