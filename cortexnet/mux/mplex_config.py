@@ -36,8 +36,9 @@ class MplexConfig:
     """Seconds a closed stream waits for the end of a silent peer."""
     useless_frames: int = 1_000
     """Empty data, ends of what is over and the like in 10 s; more end the connection."""
-    late_data: int = 16 * 1024 * 1024
-    """Bytes that may still come for a stream that we ended: no window bounds what is under way. 1 Gbit/s over 130 ms."""
+    late_data: int = 128 * 1024 * 1024
+    """Bytes that may still come for a stream that we ended: no window bounds what is under way, and js hands all that it is to
+    send to its socket at once. To skip them costs less than to read them would have."""
     stray_data: int = 1024 * 1024
     """Bytes in 10 s for streams that are gone, beyond `late_data` for each; long names of streams count too."""
     control_backlog: int = 4_096

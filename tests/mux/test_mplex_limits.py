@@ -49,6 +49,15 @@ def test_small_reads_are_settled_together() -> None:
     assert session.memory.used == 0
 
 
+def test_what_was_read_and_is_not_settled_yet_makes_room_for_more() -> None:
+    session = Session()
+    session.receive(opened(1), *[data(1, bytes(1_100))] * 5)
+    charged = session.memory.used
+    session.core.read_exactly(theirs(1), 2_200)
+    session.receive(data(1, bytes(1_100)))
+    assert session.memory.used == charged
+
+
 def test_a_stream_that_is_read_takes_any_amount() -> None:
     session = Session()
     session.receive(opened(1))
