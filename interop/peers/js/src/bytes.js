@@ -24,6 +24,7 @@ export class Reader {
   #size = 0
   #isClean // the other side said that it ended
   #isEnded = false
+  #isResuming = false
   #failure = null
   #wake = () => {}
 
@@ -44,10 +45,16 @@ export class Reader {
   #arrived (bytes) {
     this.#pieces.push(bytes)
     this.#size += bytes.byteLength
+    if (!this.#isResuming) {
+      this.#pause()
+    }
+    this.#wake()
+  }
+
+  #pause () {
     if (this.#size >= MARK && this.#stream.readStatus === 'readable') {
       this.#stream.pause()
     }
-    this.#wake()
   }
 
   #over (error) {
@@ -87,9 +94,13 @@ export class Reader {
     return taken
   }
 
+  // A stream of yamux that is paused from within its own resume() goes on granting credit.
   #resume () {
     if (this.#stream.readStatus === 'paused') {
+      this.#isResuming = true
       this.#stream.resume()
+      this.#isResuming = false
+      this.#pause()
     }
   }
 
