@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
@@ -19,6 +19,8 @@ from cortexnet.transport.websocket_config import WebSocketConfig
 from cortexnet.version import VERSION
 
 if TYPE_CHECKING:
+    import os
+
     from cortexnet.transport.memory import MemoryNetwork
 
 _SECURITY = (noise.NAME.removeprefix("/"),)
@@ -60,6 +62,9 @@ class Config:
     """Addresses to tell peers instead of the ones listened on: behind a load balancer or a port that was forwarded by hand."""
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     """The certificate to listen on `/wss` with, and whose certificates are believed when dialing."""
+    state_directory: "str | os.PathLike[str] | None" = None
+    """A folder of this node alone, made where it is missing: what it knows of peers and its access rules are kept there from one
+    run to the next, and while it runs a socket to ask how it is. None: nothing is kept, and no file is touched."""
     memory_network: "MemoryNetwork | None" = None
     """Where `/memory/N` addresses lead."""
 
@@ -71,6 +76,8 @@ class Config:
         ):
             object.__setattr__(self, key, _chosen(key, values, known))
         object.__setattr__(self, "announce", _addresses("announce", self.announce))
+        if self.state_directory is not None:
+            object.__setattr__(self, "state_directory", _path("state_directory", self.state_directory))
         for key, text in (("agent_version", self.agent_version), ("protocol_version", self.protocol_version)):
             if not _is_text(text):
                 raise ConfigInvalid(f"must be a text, but is {text!r}", key=key)
@@ -82,6 +89,20 @@ class Config:
 def _is_text(value: object) -> bool:
     """Whether it is a text that peers can be sent, which half of a surrogate pair can't."""
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value
+
+
+@runtime_checkable
+class _PathLike(Protocol):
+    """What names a file; os.PathLike, which a core can't import."""
+
+    def __fspath__(self) -> str: ...
+
+
+def _path(key: str, value: object) -> str:
+    path: object = value.__fspath__() if isinstance(value, _PathLike) else value
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigInvalid(f"must be the name of a folder, but is {value!r}", key=key)
+    return path
 
 
 def _list(key: str, values: object) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ class Node:
 
     Nothing happens before `async with`; leaving it closes everything. A node is started once.
     Entering raises ListenFailed (an OSError) where an address can't be bound, LocalError where no enabled transport listens on
-    it, LimitExceeded.
+    it, LimitExceeded, and StorageFailed where the state directory can't be used, or is another node's.
     Leaving raises what a task of the node itself has failed of, if one has: that is a bug of ours.
     """
 
@@ -131,8 +131,16 @@ class Node:
                 if self._scope is not None:
                     await self._scope.close()
             finally:
-                if self._ended is not None and not self._ended.done():
-                    self._ended.set_result(None)
+                await self._finish(running)
+
+    async def _finish(self, running: "Running | None") -> None:
+        """Nothing of the node runs any more: close its files, and tell who waits for the end."""
+        try:
+            if running is not None:
+                await running.close_storage()
+        finally:
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_result(None)
 
     def _failed(self, error: BaseException) -> None:
         """A task of the node itself has raised: that is a bug, and the end of this node; leaving `async with` raises it."""

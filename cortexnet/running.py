@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cortexnet.host.host import Protocols
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
+    from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.limits import Limits
@@ -92,6 +94,7 @@ class Running:
         self._loop = asyncio.get_running_loop()
         self._addresses: list[Multiaddr] = []
         self._addresses_due = 0.0
+        self.storage: Storage | None = None
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
@@ -138,6 +141,7 @@ class Running:
         return self.swarm.connections
 
     async def start(self, listen: Iterable[Multiaddr], bootstrap: Sequence[Multiaddr]) -> None:
+        await self._open_storage()
         protocols = self._blueprint.protocols
         for protocol, handler in self._builtin.items():
             if not protocols.supports(protocol):  # the application's own comes first
@@ -153,6 +157,15 @@ class Running:
         if interval and set(self._blueprint.config.transports) != {"memory"}:
             watch = NetworkWatch(self._network_changed, interval=interval)
             self._scope.spawn(watch.run(), name="network watch")
+
+    async def _open_storage(self) -> None:
+        """Take back what an earlier run has left, before anybody is met."""
+        directory = self._blueprint.config.state_directory
+        if directory is None:
+            return
+        from cortexnet.storage.storage import Storage  # nodes that keep nothing don't pay for it
+
+        self.storage = await Storage.open(os.fspath(directory), self._blueprint.peerstore, self._blueprint.gater.access)
 
     def _protocols_changed(self) -> None:
         if not self._scope.is_closed:
@@ -183,8 +196,15 @@ class Running:
 
     async def close(self) -> None:
         self._blueprint.protocols.on_change = None
+        if self.storage is not None:
+            await self.storage.freeze()
         self._blueprint.manager.stop()
         await self.swarm.close()
+
+    async def close_storage(self) -> None:
+        """At the very end: nothing that is left can change anything any more."""
+        if self.storage is not None:
+            await self.storage.close()
 
     def abort(self) -> None:
         """Close all sockets, now."""
