@@ -30,24 +30,30 @@ class OuterTls:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name)
 
-    def receive(self, data: bytes | memoryview) -> bytes:
-        """What these bytes say. Never raises: see `error`. The first call, with nothing, begins the handshake."""
-        pieces: list[bytes] = []
+    def receive(self, data: bytes | memoryview, buffer: memoryview) -> memoryview:
+        """What these bytes say, which `buffer` has room for: the part of it where that is.
+
+        Never raises: see `error`. The first call, with nothing, begins the handshake.
+        """
+        used = 0
+        if self.error is not None:
+            return buffer[:0]
         self._incoming.write(data)
         try:
             if not self.is_open:
                 self._tls.do_handshake()
                 self.is_open = True
             while not self.has_ended:
-                pieces.append(self._tls.read(_RECORD))
-                self.has_ended = not pieces[-1]
+                size = int(self._tls.read(_RECORD, buffer[used:]))  # a number, since it is given a buffer
+                used += size
+                self.has_ended = not size
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLCertVerificationError as error:
             self.error = HandshakeFailed(f"the certificate of the WebSocket's host is not accepted: {error.verify_message}")
         except ssl.SSLError as error:
             self.error = HandshakeFailed(f"TLS of the WebSocket failed: {error.reason or error}")
-        return b"".join(pieces)
+        return buffer[:used]
 
     def send(self, data: bytes) -> None:
         """Encrypt; only once the handshake is over."""

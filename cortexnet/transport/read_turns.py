@@ -28,9 +28,8 @@ class ReadTurns:
         self._light: deque[Callable[[], None]] = deque()
         self._heavy: deque[Callable[[], None]] = deque()
         self._buffer: memoryview | None = None
-        self._outer: memoryview | None = None
-        self._is_shared = isinstance(loop, BaseSelectorEventLoop)
-        if self._is_shared:
+        self._outer: dict[int, memoryview] = {}
+        if isinstance(loop, BaseSelectorEventLoop):
             self._buffer = memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE))
 
     def buffer(self) -> memoryview:
@@ -41,13 +40,16 @@ class ReadTurns:
         """
         return memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE)) if self._buffer is None else self._buffer
 
-    def outer_buffer(self) -> memoryview:
-        """A buffer for the reads of what is wrapped around connections, such as WebSockets; shared as the other one."""
-        if self._outer is not None:
-            return self._outer
-        buffer = memoryview(bytearray(CHUNK_SIZE))
-        if self._is_shared:
-            self._outer = buffer
+    def outer_buffer(self, layer: int = 0) -> memoryview:
+        """A buffer for what is wrapped around connections, such as WebSockets; shared as the other one, but not with it.
+
+        Layer 0 is what comes from the socket, a chunk; above it are plaintexts of one, which has a record's part in front.
+        """
+        buffer = self._outer.get(layer)
+        if buffer is None:
+            buffer = memoryview(bytearray(CHUNK_SIZE + (_KEPT_SIZE if layer else 0)))
+            if self._buffer is not None:
+                self._outer[layer] = buffer
         return buffer
 
     @property

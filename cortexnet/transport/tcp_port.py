@@ -10,6 +10,7 @@ from cortexnet.multiformats.multiaddr import Component, Multiaddr
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.first_bytes import ENOUGH, Kind, kind_of
+from cortexnet.transport.keep_alive import keep_alive
 from cortexnet.transport.read_turns import turns_of
 from cortexnet.transport.transport import Accept
 from cortexnet.transport.upgrade import Outcome, Upgrade, Upgrader
@@ -72,6 +73,8 @@ class TcpPort:
             self._reservation.release()
             raise
         self._server = server
+        for listening in server.sockets:
+            keep_alive(listening)
         self.host, self.number = host, server.sockets[0].getsockname()[1]
         try:
             await server.start_serving()  # create_server, cancelled at this, would leave it serving for ever

@@ -17,6 +17,7 @@ from cortexnet.multiformats.multiaddr_websocket import WebSocketAddress
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport import outer_tls
 from cortexnet.transport.connection import Connection, Endpoints
+from cortexnet.transport.keep_alive import keep_alive
 from cortexnet.transport.outer_tls import OuterTls
 from cortexnet.transport.tcp import host_and_port, socket_address
 from cortexnet.transport.tcp_port import Service, TcpPort, TcpPorts
@@ -59,7 +60,8 @@ class WebSocketTransport:
         context = self._dialing_context() if where.is_secure else None
 
         async def create(factory: Callable[[], Upgrade]) -> None:
-            await loop.create_connection(lambda: self._dialing(factory(), where, host, port, context), host, port)
+            io, _ = await loop.create_connection(lambda: self._dialing(factory(), where, host, port, context), host, port)
+            keep_alive(io.get_extra_info("socket"))
 
         canonical = multiaddr_websocket.canonical(address)
         return await dial_over(create, self._upgrader, functools.partial(_dialed, canonical), reservation, expected)

@@ -23,6 +23,8 @@ _INTERVAL = 10.0  # seconds in which a peer has its allowance of frames that car
 _CONTROL_LIMIT = 125
 _CONT, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _FIN, _RESERVED, _OPCODE = 0x80, 0x70, 0x0F
+_BEGINS, _CONTINUES = frozenset((0x01, 0x02, 0x81, 0x82)), frozenset((0x00, 0x80))  # first bytes of frames with payload
+_TOO_MANY = "is one too many without payload"
 _MASKED = 0x80
 
 
@@ -56,62 +58,63 @@ class FrameReader:
 
     def receive(self, data: bytes | memoryview, now: float) -> list[bytes | memoryview]:
         """The payload in these bytes, in order. Pieces may be views of `data`. Never raises: see `error`."""
+        if self.is_over:
+            return []
         view = memoryview(self._rest + bytes(data) if self._rest else data)
         self._rest = b""
         pieces: list[bytes | memoryview] = []
         position, size, frames = 0, len(view), 0
-        while position < size and not self.is_over:
+        while position < size:
             if self._left:
                 piece = view[position : position + self._left]
-                pieces.append(self._unmasked(piece))
+                pieces.append(self._unmasked(piece) if self._is_server else piece)
                 position += len(piece)
                 self._left -= len(piece)
                 continue
             frames += 1
-            start = self._begin(view[position : position + 14 + _CONTROL_LIMIT], now) if frames <= FRAMES_AT_ONCE else 0
+            start = self._begin(view, position, now) if frames <= FRAMES_AT_ONCE else 0
             if not start:
-                self._rest = bytes(view[position:])
+                if not self.is_over:
+                    self._rest = bytes(view[position:])
                 break
-            position += start
+            position = start
         self.has_backlog = frames > FRAMES_AT_ONCE
         return pieces
 
-    def _unmasked(self, piece: memoryview) -> bytes | memoryview:
-        if not self._is_server:
-            return piece
-        plain = apply_mask(piece, self._mask)
+    def _unmasked(self, piece: bytes | memoryview) -> bytes:
+        plain: bytes = apply_mask(piece, self._mask)
         turned = len(piece) % 4
-        self._mask = self._mask[turned:] + self._mask[:turned]
+        if turned:
+            self._mask = self._mask[turned:] + self._mask[:turned]
         return plain
 
-    def _begin(self, view: memoryview, now: float) -> int:
-        """Take in the head of a frame, and the whole frame where it is a control frame; its size, or 0 where it has not come."""
-        if len(view) < 2:
+    def _begin(self, view: memoryview, position: int, now: float) -> int:
+        """Take in the head of a frame, all of a control frame; where that ends, or 0: it has not come whole, or nothing follows."""
+        if len(view) - position < 2:
             return 0
-        first, second = view[0], view[1]
-        opcode, length, start = first & _OPCODE, second & 0x7F, 2
-        objection = self._objection(first, second)
+        first, second = view[position], view[position + 1]
+        is_usual = first in (_CONTINUES if self._is_within else _BEGINS) and (second >= _MASKED) is self._is_server
+        objection = "" if is_usual else self._objection(first, second)
         if objection:
             return self._fail(objection)
+        length, start = second & 0x7F, position + 2
         if length > _CONTROL_LIMIT:
             start += 2 if length == 126 else 8
             if len(view) < start:
                 return 0
-            length = int.from_bytes(view[2:start], "big")
+            length = int.from_bytes(view[position + 2 : start], "big")
             if length >> 63:
                 return self._fail("says it is longer than 2^63 bytes")
         if self._is_server:
             start += 4
-        is_control = opcode >= _CLOSE
-        if len(view) < start + (length if is_control else 0):
+        if len(view) < start + (length if first & _CLOSE else 0):
             return 0
-        self._mask = bytes(view[start - 4 : start])
-        is_useless = opcode in (_PING, _PONG) or (not length and opcode != _CLOSE)
-        if is_useless and not self._useless.spend(1, now):
-            return self._fail("is one too many without payload")
-        if is_control:
-            self._control(opcode, bytes(self._unmasked(view[start : start + length])))
-            return start + length
+        if self._is_server:
+            self._mask = bytes(view[start - 4 : start])
+        if first & _CLOSE:
+            return start + length if self._control(first & _OPCODE, view[start : start + length], now) else 0
+        if not length and not self._useless.spend(1, now):
+            return self._fail(_TOO_MANY)
         self._is_within = not first & _FIN
         self._left = length
         return start
@@ -132,13 +135,19 @@ class FrameReader:
             return "begins a message within another" if self._is_within else "continues no message"
         return ""
 
-    def _control(self, opcode: int, payload: bytes) -> None:
-        if opcode == _PING:
-            self.ping = payload
-        elif opcode == _CLOSE and len(payload) == 1:
+    def _control(self, opcode: int, payload: bytes | memoryview, now: float) -> bool:
+        """Take in a control frame; whether others may follow."""
+        payload = self._unmasked(payload) if self._is_server else bytes(payload)
+        if opcode != _CLOSE:
+            if not self._useless.spend(1, now):
+                self._fail(_TOO_MANY)
+            elif opcode == _PING:
+                self.ping = payload
+        elif len(payload) == 1:
             self._fail("closes with half a code")
-        elif opcode == _CLOSE:
+        else:
             self.close_code = int.from_bytes(payload[:2], "big") if payload else NO_CODE
+        return not self.is_over
 
     def _fail(self, objection: str) -> int:
         self.error = ProtocolViolation(f"a WebSocket frame {objection}")

@@ -30,6 +30,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._turns = turns_of(self._loop)
         self._buffer = self._turns.outer_buffer()
+        self._plain = self._turns.outer_buffer(1) if tls is not None else self._buffer
         self._upper = upper
         self._upper_knows = upper_knows
         self._wire = wire
@@ -57,7 +58,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
             self._upper.connection_made(self)
         if not self._is_closing:
             if self._tls is not None:
-                self._tls.receive(b"")
+                self._tls.receive(b"", self._plain)
             self._flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -86,9 +87,9 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
     def _receive(self, data: bytes | memoryview) -> None:
         begin = self._loop.time()
         if self._tls is not None and data:
-            data = self._tls.receive(data)
+            data = self._tls.receive(data, self._plain)
         pieces = self._wire.receive(data, begin) if data or self._wire.has_backlog else []
-        self._pending.extend(pieces if len(pieces) < 2 else [b"".join(pieces)])
+        self._pending.extend(pieces)
         self._answer()
         self._turns.spend(self._loop.time() - begin)
         self._deliver()
@@ -100,8 +101,10 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
             self._hand_over(pending)
         if self._is_closing:
             return
-        if pending:
-            pending[0] = bytes(pending[0])  # the buffer is for the next socket
+        if pending:  # the buffers it is in are for the next socket
+            rest = b"".join(pending)
+            pending.clear()
+            pending.append(rest)
         elif self._wire.has_backlog and not self._is_deferred:
             self._defer()
         elif self._is_over and not self._is_paused:
@@ -115,13 +118,17 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         return wire.has_ended or wire.error is not None or (tls is not None and (tls.has_ended or tls.error is not None))
 
     def _hand_over(self, pending: deque[bytes | memoryview]) -> None:
-        piece = pending.popleft()
-        buffer = memoryview(self._upper.get_buffer(len(piece)))
-        size = min(len(buffer), len(piece))
-        buffer[:size] = piece[:size]
-        if size < len(piece):
-            pending.appendleft(memoryview(piece)[size:])
-        self._upper.buffer_updated(size)
+        buffer = memoryview(self._upper.get_buffer(-1))
+        used, room = 0, len(buffer)
+        while pending and used < room:
+            piece = pending.popleft()
+            size = len(piece)
+            if size > room - used:
+                pending.appendleft(memoryview(piece)[room - used :])
+                piece, size = piece[: room - used], room - used
+            buffer[used : used + size] = piece
+            used += size
+        self._upper.buffer_updated(used)
 
     def _end(self) -> None:
         """The peer has said goodbye, or broken the protocol."""

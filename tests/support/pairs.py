@@ -42,6 +42,10 @@ def _transport(over: str, upgrader: Upgrader) -> Transport:
     return TcpTransport(upgrader) if over == "tcp" else WebSocketTransport(upgrader, websocket_config())
 
 
+def _upgrade_config(limits: Limits) -> UpgradeConfig:
+    return UpgradeConfig(inbound_timeout=limits.upgrade_timeout, close_timeout=limits.connection_close_timeout)
+
+
 @final
 class Station:
     """What stands below a host: an identity, its connections, its handlers, its address book."""
@@ -58,7 +62,7 @@ class Station:
         self.on_lost: list[Callable[[Connection], None]] = []
         self._handlers: dict[str, tuple[StreamHandler, bool]] = {}
         keys = NoiseKeys.create(identity.private_key, ["/yamux/1.0.0"])
-        upgrader = Upgrader([NoiseChannel(keys)], self.resources, UpgradeConfig(close_timeout=limits.connection_close_timeout))
+        upgrader = Upgrader([NoiseChannel(keys)], self.resources, _upgrade_config(limits))
         self.transport = _transport(over, upgrader) if memory is None else InMemoryTransport(upgrader, memory)
 
     @property
