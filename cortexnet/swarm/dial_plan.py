@@ -115,7 +115,7 @@ class DialPlan:
         self._queue: deque[ScheduledDial] = deque()
         self._known: set[Multiaddr] = set()
         self._address_limit = address_limit
-        self._in_flight: dict[Multiaddr, None] = {}
+        self._in_flight: dict[Multiaddr, float] = {}  # and until when the next one waits for it
         self._last_start, self._last_delay = now, 0.0
         self._at_once = at_once
         self._peer, self._backoff = peer, backoff
@@ -151,7 +151,7 @@ class DialPlan:
         if due is None or (self._in_flight and now < due):
             return None
         dial = self._queue.popleft()
-        self._in_flight[dial.address] = None
+        self._in_flight[dial.address] = now
         self._last_start, self._last_delay = now, dial.delay
         return dial.address
 
@@ -161,7 +161,15 @@ class DialPlan:
             return None
         if not self._in_flight:
             return self._last_start
-        return self._last_start + self._queue[0].delay - self._last_delay
+        return max(self._last_start + self._queue[0].delay - self._last_delay, *self._in_flight.values())
+
+    def on_reached(self, address: Multiaddr, now: float) -> None:
+        """Somebody has answered an attempt, and now the handshakes run: on the internet the next attempt waits a step for them.
+
+        They take two round trips and more where finding out took one. go-libp2p does so with TCP too.
+        """
+        if address in self._in_flight and address.is_public:
+            self._in_flight[address] = now + PUBLIC_STEP
 
     def on_failure(self, address: Multiaddr, error: BaseException, now: float) -> None:
         """An attempt that `next` gave has failed. Its address is left alone for a while, unless the fault was ours."""

@@ -127,7 +127,7 @@ class Dialer:
         now = asyncio.get_running_loop().time
         while (address := plan.next(now())) is not None:
             try:
-                connection = await self._attempt(address, expected)
+                connection = await self._attempt(address, expected, plan)
             except Exception as error:  # boundary: a bug that an address brings out costs its attempt, as it does in a task
                 self._failed(plan, address, error, expected)
             else:
@@ -143,7 +143,7 @@ class Dialer:
         try:
             while winner is None and not (plan.is_over and names is None):
                 while (address := plan.next(loop.time())) is not None:
-                    attempts[loop.create_task(self._attempt(address, expected))] = address
+                    attempts[loop.create_task(self._attempt(address, expected, plan))] = address
                 due = plan.next_timeout()
                 timeout = None if due is None else max(due - loop.time(), 0.0)
                 waiting = attempts if names is None else [*attempts, names]
@@ -176,12 +176,14 @@ class Dialer:
         if isinstance(error, PeerIdMismatch) and expected is not None and self._on_stranger is not None:
             self._on_stranger(expected, address)
 
-    async def _attempt(self, address: "Multiaddr", expected: "PeerId | None") -> "Connection":
+    async def _attempt(self, address: "Multiaddr", expected: "PeerId | None", plan: DialPlan) -> "Connection":
         transport = self._transport_for(address)
         assert transport is not None  # `choose` asked
         if self._gater is not None:
             self._gater.check_dial(expected, address)
         reservation = await self._reserve(address, expected)
+        now = asyncio.get_running_loop().time
+        reservation.on_reached = lambda: plan.on_reached(address, now())
         limits = self._resources.limits
         seconds = limits.dial_timeout_local if address.is_private else limits.dial_timeout
         success = False
@@ -199,6 +201,7 @@ class Dialer:
         except OSError as error:
             raise ConnectionClosed(reason_of(error), by="network") from error
         finally:
+            reservation.on_reached = None  # it lives on with its connection
             self.black_holes.on_result(address, success=success)
             self._give_slots()
 

@@ -10,7 +10,7 @@ Every reservation may instead be given back with `release()`, also twice. Entrie
 """
 
 import sys
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import Literal, final
 
 from cortexnet.errors import LocalError
@@ -234,6 +234,7 @@ class Reservation:
         self.memory = resources.memory.open(resources.limits.unauthenticated_memory)
         """The muxer's `MemoryBudget`; small until the peer is verified."""
         self.streams = ConnectionStreams(resources.streams)
+        "on_reached",
 
     def authenticated(self, peer: PeerId) -> None:
         """The peer is verified: count it among the open connections from now on.
@@ -260,6 +261,8 @@ class Reservation:
     def release(self) -> None:
         """Give the place back, and all memory that is still charged. Its streams stay counted until they are released."""
         if not self._is_released:
+        self.on_reached: Callable[[], None] | None = None
+        """Called once something has answered where a dial leads, before the handshake: what remains is a matter of time."""
             self._is_released = True
             self._resources.take_back(self)
 

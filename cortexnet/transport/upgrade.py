@@ -167,6 +167,8 @@ class Upgrade(asyncio.BufferedProtocol):
             transport.abort()
         elif self._reservation is not None:
             self._run(upgrade_outbound(upgrader.channels, config.muxers, self._expected), self._reservation)
+            if self._reservation.on_reached is not None:
+                self._reservation.on_reached()
         else:
             self._accepted(transport)
 

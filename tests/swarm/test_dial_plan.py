@@ -127,6 +127,27 @@ def test_attempts_start_when_they_are_due() -> None:
     assert plan.next_timeout() is None
 
 
+def test_the_next_attempt_waits_a_step_for_one_that_was_answered() -> None:
+    private = Multiaddr.parse("/ip4/192.168.0.1/tcp/1")
+    plan = DialPlan([*every(0.25, 3), ScheduledDial(private, 0.5), ScheduledDial(public(9), 0.53)], 0.0)
+    assert start_all(plan, 0.0) == [public(0)]
+    plan.on_reached(public(0), 0.2)
+    assert plan.next_timeout() == 0.45
+    assert start_all(plan, 0.44) == []
+    assert start_all(plan, 0.45) == [public(1)]
+    plan.on_reached(public(1), 0.5)
+    plan.on_failure(public(1), REFUSED, 0.6)
+    assert plan.next_timeout() == pytest.approx(0.7), "nobody waits for one that has failed"
+    assert start_all(plan, 0.7) == [public(2), private]
+    plan.on_reached(private, 0.7)
+    plan.on_reached(public(1), 0.7)
+    assert plan.next_timeout() == pytest.approx(0.73), "in private networks a handshake takes no time"
+    plan.on_failure(public(0), REFUSED, 0.7)
+    plan.on_failure(public(2), REFUSED, 0.7)
+    plan.on_failure(private, REFUSED, 0.7)
+    assert start_all(plan, 0.7) == [public(9)]
+
+
 def test_a_late_loop_does_not_start_the_missed_ones_together() -> None:
     plan = DialPlan(every(0.25, 3), 0.0)
     assert start_all(plan, 0.0) == [public(0)]

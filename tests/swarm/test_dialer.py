@@ -48,6 +48,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.script: dict[Multiaddr, tuple[float, Exception | None]] = {}
+        self.reached: dict[Multiaddr, float] = {}
         self.dials: list[tuple[float, str]] = []
         self.made: list[Made] = []
         self.under_way = 0
@@ -62,6 +63,9 @@ class Scripted:
         self.most = max(self.most, self.under_way)
         delay, error = self.script.get(address, (float("inf"), None))
         try:
+            if address in self.reached:
+                await asyncio.sleep(self.reached[address])
+                reservation.on_reached()
             if delay == float("inf"):
                 await asyncio.Event().wait()
             await asyncio.sleep(delay)
@@ -121,6 +125,19 @@ async def test_the_second_address_is_tried_soon_when_the_first_hangs(
     assert setup.transport.dials == [(0.0, str(hanging)), (step, str(answering))]
     assert setup.transport.under_way == 0, "the loser is over"
     assert setup.held["connections"] == 1
+
+
+async def test_who_has_answered_gets_a_step_for_the_handshake() -> None:
+    setup = Setup()
+    setup.transport.reached[FIRST] = 0.2
+    setup.at(FIRST, 0.22)
+    assert (await setup.dialer.dial(PEER, [FIRST, SECOND])).address == FIRST
+    assert setup.transport.dials == [(0.0, str(FIRST))]
+    setup.at(FIRST, 9)
+    assert now() == pytest.approx(0.42)
+    setup.at(SECOND, 0)
+    assert (await setup.dialer.dial(PEER, [FIRST, SECOND])).address == SECOND
+    assert now() == pytest.approx(0.42 + 0.2 + 0.25)
 
 
 async def test_when_the_first_fails_the_second_does_not_wait() -> None:

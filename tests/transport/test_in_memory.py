@@ -44,3 +44,17 @@ async def test_a_socket_that_comes_to_nothing_is_not_handed_over() -> None:
         listener.close()
         listener.close()
         assert bob.accepted.empty()
+
+
+async def test_a_dial_tells_once_somebody_has_answered_before_the_handshake() -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        listener = await bob.transport.listen(Multiaddr.parse("/memory/7"), bob.accepted.put_nowait)
+        told: list[bool] = []
+        for address, expected in ((listener.address, alice.peer_id), (Multiaddr.parse("/memory/8"), None)):
+            reservation = alice.resources.admit_dial(None, None)
+            reservation.on_reached = lambda: told.append(bob.accepted.empty())
+            with pytest.raises((PeerIdMismatch, OSError)):
+                await alice.transport.dial(address, expected, reservation)
+        assert told == [True], "once, and not where nobody listens"
+        listener.close()
