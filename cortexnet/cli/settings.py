@@ -22,6 +22,7 @@ _TABLES: dict[str, type[Limits | ConnectionManagerConfig | WebSocketConfig]] = {
 }
 _NOT_IN_FILES = ("config", "memory_network", "server_context", "client_context", *_TABLES)
 _ADDRESSES = ("listen", "bootstrap", "announce")
+_PATHS = {"state_directory": str}  # programs may give others
 _KINDS: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",
@@ -39,7 +40,7 @@ class Settings:
     listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/0",)
     bootstrap: tuple[str, ...] = ()
     identity: str = ""
-    """The key file, made where there is none; nothing: a new identity each time."""
+    """The key file, made where there is none; nothing: the one in the state directory, or without that a new one each time."""
     echo: bool = False
     """Serve the echo protocol."""
     config: Config = field(default_factory=Config)
@@ -134,10 +135,14 @@ def _kinds(part: type[Any]) -> dict[str, _Kind]:
     """What a file can set of it, by name; where the default says nothing, its declaration does."""
     defaults = _values(part())
     return {
-        field.name: _Kind(next((kind for kind in (str, int, float) if field.type == kind | None), type(value)), value)
+        field.name: _Kind(_PATHS.get(field.name) or _declared(field.type, value), value)
         for field in fields(part)
         if (value := defaults.get(field.name, _NOT_IN_FILES)) is not _NOT_IN_FILES
     }
+
+
+def _declared(declaration: object, value: Any) -> type:
+    return next((kind for kind in (str, int, float) if declaration == kind | None), type(value))
 
 
 def _checked(table: Mapping[str, Any], kinds: Mapping[str, _Kind], prefix: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from cortexnet.identity.identity import Identity
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.storage.sqlite_file import SqliteFile
 from tests.support.command_line import DEADLINE, events, invoke, running
 
 LOOPBACK = ("--listen", "/ip4/127.0.0.1/tcp/0")
@@ -79,6 +81,40 @@ def test_an_identity_file_keeps_the_peer_id(tmp_path: Path) -> None:
         with running("run", *LOOPBACK, "--identity", file, "--json") as node:
             peers.append(node.next_event("listening")["peer_id"])
     assert peers == [str(Identity.load(file).peer_id)] * 2
+
+
+def test_a_state_directory_keeps_the_peer_id_and_what_is_known_of_peers(tmp_path: Path, node_address: str) -> None:
+    folder = tmp_path / "state"
+    peers = []
+    for _ in range(2):
+        with running("run", *LOOPBACK, "--state-dir", str(folder), "--bootstrap", node_address, "--json") as node:
+            peers.append(node.next_event("listening")["peer_id"])
+            node.next_event("bootstrap")
+            assert node.end(signal.SIGTERM)[0] == 0
+    assert peers == [str(Identity.load(folder / "identity.key").peer_id)] * 2
+    rows = SqliteFile(str(folder / "state.sqlite"))
+    known = [str(PeerId.from_bytes(key)) for key in rows.open()["peers"]]
+    rows.close()
+    assert known == [node_address.rpartition("/")[2]]
+
+
+def test_two_nodes_can_not_share_a_state_directory(tmp_path: Path) -> None:
+    with running("run", *LOOPBACK, "--state-dir", str(tmp_path), "--json") as node:
+        node.next_event("listening")
+        second = invoke("run", *LOOPBACK, "--state-dir", str(tmp_path))
+    assert second.exit_code == 1
+    assert "two nodes can't share a state directory" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_key_file_that_is_named_goes_before_the_one_in_the_state_directory(tmp_path: Path) -> None:
+    file = tmp_path / "other.key"
+    options = ("--identity", str(file), "--state-dir", str(tmp_path / "state"))
+    with running("run", *LOOPBACK, *options, "--json") as node:
+        assert node.next_event("listening")["peer_id"] == str(Identity.load(file).peer_id)
+    assert not (tmp_path / "state" / "identity.key").exists()
+    printed = invoke("run", *options, "--show-config").stdout
+    assert f'state_directory = "{tmp_path}/state"\n' in printed
 
 
 def test_bootstrap_peers_are_reported_and_a_dead_one_is_a_warning(node_address: str, dead_address: str) -> None:

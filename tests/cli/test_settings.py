@@ -88,6 +88,8 @@ def test_what_is_printed_can_be_read_back() -> None:
         ('perf = "yes"', 1, "perf", 'must be true or false, such as false, not "yes"'),
         ("echo = 1", 1, "echo", "must be true or false"),
         ("identity = 5", 1, "identity", "must be a text in quotes, not 5"),
+        ("state_directory = 5", 1, "state_directory", "must be a text in quotes, not 5"),
+        ('state_directory = ""', 1, "state_directory", "must be the name of a folder"),
         ('[limits]\nconnections = "many"', 2, "limits.connections", 'must be a whole number, such as 384, not "many"'),
         ("[limits]\nconnections = true", 2, "limits.connections", "must be a whole number"),
         ("[limits]\nconnections = 1.5", 2, "limits.connections", "must be a whole number"),

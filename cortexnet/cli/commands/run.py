@@ -1,5 +1,6 @@
 """`cortexnet run`: a node that stays up."""
 
+import os
 from dataclasses import replace
 from typing import final
 
@@ -15,18 +16,21 @@ from cortexnet.cli.text import duration
 from cortexnet.errors import describe
 from cortexnet.identity.identity import Identity
 from cortexnet.node import Node
+from cortexnet.storage.storage import make_private
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 
 ECHO = "/cortex/echo/1.0.0"
+KEY_NAME = "identity.key"
 
 
 @click.command()
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Where to accept connections.  [default: /ip4/0.0.0.0/tcp/0]")
 @click.option("--bootstrap", multiple=True, metavar="ADDRESS", help="A peer to connect to, again and again until it answers.")
 @click.option("--announce", multiple=True, metavar="ADDRESS", help="Tell peers this address, not the ones listened on.")
-@click.option("--identity", metavar="FILE", help="The key file, made where there is none.  [default: a new identity]")
+@click.option("--identity", metavar="FILE", help=f"The key file, made where there is none.  [default: {KEY_NAME} in --state-dir]")
+@click.option("--state-dir", type=click.Path(file_okay=False), metavar="DIR", help="Keep there what outlives the process.")
 @click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Settings in TOML.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set one limit, such as connections=500.")
 @click.option("--perf", is_flag=True, help="Serve /perf/1.0.0: anybody may make this node send at full speed.")
@@ -40,6 +44,7 @@ def command(
     bootstrap: tuple[str, ...],
     announce: tuple[str, ...],
     identity: str | None,
+    state_dir: str | None,
     config_file: str | None,
     limits: tuple[str, ...],
     perf: bool,
@@ -52,6 +57,9 @@ def command(
     It prints its peer id and addresses, answers ping and identify, and runs until SIGINT (Ctrl-C) or SIGTERM, which end it with
     exit code 0. -v shows connections coming and going. What is given here goes before what the file says.
 
+    In its state directory it keeps its key, what it knows of peers, and who is denied or allowed; without one (and without
+    --identity) it is somebody else each time. Two nodes can't share one.
+
     \b
     --json prints events "listening" (peer_id, addresses, protocols), "bootstrap"
     (connected, of) once all of these were tried, with -v "connected" (peer_id,
@@ -61,7 +69,12 @@ def command(
     chosen = settings.load(config_file) if config_file is not None else Settings()
     for key, addresses in (("listen", listen), ("bootstrap", bootstrap), ("announce", announce)):
         settings.check_addresses(f"--{key}", addresses)
-    config = replace(chosen.config, perf=perf or chosen.config.perf, announce=announce or chosen.config.announce)
+    config = replace(
+        chosen.config,
+        perf=perf or chosen.config.perf,
+        announce=announce or chosen.config.announce,
+        state_directory=state_dir or chosen.config.state_directory,
+    )
     chosen = replace(
         chosen,
         listen=listen or chosen.listen,
@@ -83,7 +96,7 @@ def command(
 
 
 async def _serve(output: Output, chosen: Settings) -> None:
-    identity = Identity.load_or_create(chosen.identity) if chosen.identity else None
+    identity = _identity(chosen)
     node = Node(identity, listen=chosen.listen, bootstrap=chosen.bootstrap, config=chosen.config)
     if chosen.echo:
         node.handle(ECHO, _echo)
@@ -100,9 +113,21 @@ async def _serve(output: Output, chosen: Settings) -> None:
             await scope.close()
 
 
+def _identity(chosen: Settings) -> Identity | None:
+    """The key that is kept in a file; None where there is none."""
+    directory = chosen.config.state_directory
+    if chosen.identity:
+        return Identity.load_or_create(chosen.identity)
+    if directory is None:
+        return None
+    name = os.fspath(directory)
+    make_private(name)
+    return Identity.load_or_create(os.path.join(name, KEY_NAME))
+
+
 def _say_listening(output: Output, node: Node, *, is_kept: bool) -> None:
     peer_id, addresses = str(node.peer_id), [str(address) for address in node.addresses]
-    lines = [f"peer id    {peer_id}{'' if is_kept else '   (new, and forgotten at the end: keep one with --identity FILE)'}"]
+    lines = [f"peer id    {peer_id}{'' if is_kept else '   (new, and forgotten at the end: keep one with --state-dir DIR)'}"]
     lines += [f"listening  {address}" for address in addresses]
     lines.append(f"serving    {', '.join(node.protocols)}")
     lines.append("Ctrl-C or SIGTERM ends it")
