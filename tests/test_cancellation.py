@@ -19,6 +19,7 @@ from cortexnet.transport.connection import Connection
 from cortexnet.transport.memory import MemoryNetwork
 from cortexnet.transport.memory_wire import LinkConditions
 from tests.support.cancel import How, Point, points, run_until
+from tests.support.pairs import PLACES
 
 ECHO, HANG, PUSH, QUERY = "/test/echo", "/test/hang", "/test/push", "/test/query"
 ALICE, BOB = Identity.generate(), Identity.generate()
@@ -51,6 +52,8 @@ async def answer(request: Request) -> bytes:
 class World:
     """Two nodes, of which bob listens, and a way to tell what they hold."""
 
+    over = "tcp"  # where there is no network in memory
+
     def __init__(self, network: MemoryNetwork | None) -> None:
         self.network = network
         self.alice, self.bob = self.node(ALICE), self.node(BOB)
@@ -62,7 +65,7 @@ class World:
 
     def node(self, identity: Identity) -> Node:
         if self.network is None:
-            return Node(identity, listen=["/ip4/127.0.0.1/tcp/0"], config=Config(perf=True))
+            return Node(identity, listen=[PLACES[self.over]], config=Config(transports=["tcp", "ws"], perf=True))
         config = Config(transports=["memory"], memory_network=self.network, perf=True)
         return Node(identity, listen=["/memory/0"], config=config)
 
@@ -281,12 +284,13 @@ def tcp() -> None:
     return None
 
 
-NETWORKS: dict[str, Callable[[], MemoryNetwork | None]] = {"memory": memory, "distant": distant_memory, "tcp": tcp}
+NETWORKS: dict[str, Callable[[], MemoryNetwork | None]] = {"memory": memory, "distant": distant_memory, "tcp": tcp, "ws": tcp}
 
 
 def run_on(network: str, main: Callable[[Callable[[], MemoryNetwork | None]], Coroutine[Any, Any, None]]) -> None:
     """In virtual time, or on a real loop with real sockets."""
-    if network == "tcp":
+    if network in PLACES:
+        World.over = network
         asyncio.run(main(NETWORKS[network]))
     else:
         run(main(NETWORKS[network]))
@@ -302,6 +306,8 @@ WAYS: list[tuple[str, How]] = [
     ("tcp", "early"),
     ("tcp", "late"),
     ("tcp", "turn"),
+    ("ws", "early"),
+    ("ws", "turn"),
 ]
 
 

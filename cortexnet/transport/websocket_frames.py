@@ -89,7 +89,7 @@ class FrameReader:
         return plain
 
     def _begin(self, view: memoryview, position: int, now: float) -> int:
-        """Take in the head of a frame, all of a control frame; where that ends, or 0: it has not come whole, or nothing follows."""
+        """Take in the head of a frame, all of a control frame; where that ends, or 0: it has not come whole, or is the last."""
         if len(view) - position < 2:
             return 0
         first, second = view[position], view[position + 1]
