@@ -11,6 +11,7 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
+from cortexnet.transport.keep_alive import keep_alive
 from cortexnet.transport.tcp_port import Service, TcpPort, TcpPorts
 from cortexnet.transport.transport import Accept, Listener
 from cortexnet.transport.upgrade import Upgrade, Upgrader, dial_over
@@ -40,7 +41,7 @@ class TcpTransport:
 
         async def create(factory: Callable[[], Upgrade]) -> None:
             io, _ = await loop.create_connection(factory, *host_and_port(address))
-            del io  # the protocol has it
+            keep_alive(io.get_extra_info("socket"))
 
         return await dial_over(create, self._upgrader, functools.partial(_dialed, address), reservation, expected)
 

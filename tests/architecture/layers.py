@@ -35,6 +35,7 @@ SHELLS = {
     "cortexnet.transport.handlers",
     "cortexnet.transport.in_memory",
     "cortexnet.transport.interfaces",
+    "cortexnet.transport.keep_alive",
     "cortexnet.transport.log_limit",
     "cortexnet.transport.memory",
     "cortexnet.transport.memory_link",
