@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from contextlib import suppress
 from typing import Protocol
 
 IDLE = 45
@@ -20,7 +21,15 @@ class Socket(Protocol):
 
 
 def keep_alive(bound: Socket) -> None:
-    """Let the system notice when the other end is gone. Of a listening socket, those that it accepts have it too."""
+    """Let the system notice when the other end is gone. Of a listening socket, those that it accepts have it too.
+
+    Nothing happens where the system refuses, or the socket was closed meanwhile.
+    """
+    with suppress(OSError):
+        _set_options(bound)
+
+
+def _set_options(bound: Socket) -> None:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":  # others have these by other names; their own defaults are two hours
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, IDLE)

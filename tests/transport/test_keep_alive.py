@@ -28,3 +28,9 @@ def test_a_dead_peer_is_noticed_within_a_minute() -> None:
         options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
         assert [bound.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [IDLE, INTERVAL, QUESTIONS]
     assert IDLE + INTERVAL * QUESTIONS == 60
+
+
+def test_a_socket_that_was_closed_meanwhile_is_left_alone() -> None:
+    bound = socket.socket()
+    bound.close()
+    keep_alive(bound)
