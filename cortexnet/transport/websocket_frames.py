@@ -120,7 +120,7 @@ class FrameReader:
         return start
 
     def _objection(self, first: int, second: int) -> str:
-        """What is wrong with the first two bytes of a frame."""
+        """What is wrong with the first two bytes of a frame that are not those of the usual one."""
         opcode = first & _OPCODE
         if first & _RESERVED:
             return "uses an extension that was not agreed on"
@@ -131,9 +131,7 @@ class FrameReader:
             return "" if first & _FIN and is_short else "is a control frame, but long or not whole"
         if opcode not in (_CONT, _TEXT, _BINARY):
             return f"is of no known kind ({opcode})"
-        if (opcode == _CONT) is not self._is_within:
-            return "begins a message within another" if self._is_within else "continues no message"
-        return ""
+        return "begins a message within another" if self._is_within else "continues no message"
 
     def _control(self, opcode: int, payload: bytes | memoryview, now: float) -> bool:
         """Take in a control frame; whether others may follow."""

@@ -4,6 +4,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from cortexnet.errors import ConfigInvalid, HandshakeFailed
 from cortexnet.testing.host_certificates import make_host_certificate
@@ -95,6 +96,16 @@ def test_a_key_may_stand_in_the_file_of_its_certificate(tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(Path(config.certificate or "").read_bytes() + Path(config.private_key or "").read_bytes())
     assert server_context(WebSocketConfig(certificate=str(both)))
+
+
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(tmp_path: Path) -> None:
+    config = make_host_certificate(tmp_path)
+    key = serialization.load_pem_private_key(Path(config.private_key or "").read_bytes(), None)
+    locked = tmp_path / "locked.pem"
+    lock = serialization.BestAvailableEncryption(b"secret")
+    locked.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock))
+    with pytest.raises(ConfigInvalid, match="without password"):
+        server_context(WebSocketConfig(certificate=config.certificate, private_key=str(locked)))
 
 
 def test_contexts_of_the_application_are_taken_as_they_are() -> None:

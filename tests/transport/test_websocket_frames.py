@@ -210,6 +210,13 @@ def test_text_is_payload_even_where_it_is_none() -> None:
     assert frames.error is None
 
 
+def test_a_head_may_come_in_pieces() -> None:
+    for size in (3, 200, 70_000):
+        frames = reader(is_server=True)
+        data = frame(2, bytes(size), mask=KEY)
+        assert read_all(frames, *[bytes([byte]) for byte in data[:20]], data[20:]) == bytes(size)
+
+
 def test_the_last_ping_is_kept() -> None:
     frames = reader(is_server=True)
     read_all(frames, frame(9, b"first", mask=KEY) + frame(9, b"second", mask=KEY))
