@@ -67,6 +67,10 @@ class BlackHoles:
     """What is known of this node's way out over UDP and over IPv6."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """The network is another one: nothing is known of it."""
         self.udp = SuccessCounter("UDP", "use a TCP address")
         self.ip6 = SuccessCounter("IPv6", "use an IPv4 address")
 

@@ -243,9 +243,13 @@ class Swarm:
         return self._claim(await shared.join())
 
     def forgive(self, peer: "PeerId | None" = None) -> None:
-        """Forget failed dials: addresses of this peer, or of all, may be tried at once."""
+        """Forget failed dials: addresses of this peer, or of all, may be tried at once.
+
+        Of all, where the network is another one: what it swallows is forgotten as well.
+        """
         if peer is None:
             self._dialer.backoff.clear()
+            self._dialer.black_holes.clear()
         else:
             self._dialer.backoff.on_success(peer)
 

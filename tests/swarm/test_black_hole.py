@@ -95,6 +95,13 @@ def test_private_addresses_are_neither_counted_nor_left_out() -> None:
     assert blocked(QUIC).objections([NEAR]) == {}
 
 
+def test_of_another_network_nothing_is_known() -> None:
+    holes = blocked(QUIC, TCP6)
+    assert (holes.udp.state, holes.ip6.state) == ("blocked", "blocked")
+    holes.clear()
+    assert holes.objections([QUIC, TCP6]) == {}
+
+
 @given(st.lists(st.one_of(st.booleans(), st.none()), max_size=600))
 def test_nobody_is_left_out_for_ever(steps: list[bool | None]) -> None:
     """Requests (None) and results in any order: of 100 requests in a row at least one goes out."""

@@ -41,6 +41,14 @@ def test_a_connection_to_the_peer_clears_all_its_addresses() -> None:
     assert (len(backoff), backoff.remaining(A, address(0), 0.0)) == (0, 0)
 
 
+def test_on_another_network_no_address_rests() -> None:
+    backoff = DialBackoff()
+    for peer in (A, B):
+        backoff.on_failure(peer, address(0), 0.0)
+    backoff.clear()
+    assert (len(backoff), backoff.remaining(A, address(0), 0.0)) == (0, 0)
+
+
 @pytest.mark.parametrize(("later", "rest"), [(9.9, 6), (10.0, 6), (10.1, 5)])
 def test_a_failure_long_ago_does_not_count(later: float, rest: float) -> None:
     backoff = DialBackoff()
