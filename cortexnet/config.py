@@ -12,7 +12,6 @@ from cortexnet.mux import yamux
 from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.mux.mplex_config import MplexConfig
 from cortexnet.mux.yamux_config import YamuxConfig
-from cortexnet.security import noise
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.transport.websocket_config import WebSocketConfig
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from cortexnet.transport.memory import MemoryNetwork
 
-_SECURITY = (noise.NAME.removeprefix("/"),)
+_SECURITY = ("noise", "tls")
 _MUXERS = (yamux.NAME, MPLEX)
 _TRANSPORTS = ("tcp", "ws", "memory")
 
@@ -40,12 +39,13 @@ class Config:
     transports: Sequence[str] = ("tcp",)
     """What is spoken below: "tcp", "ws" (WebSocket, also with TLS: `/ws` and `/wss`), "memory" (needs `memory_network`)."""
     security: Sequence[str] = _SECURITY
-    """Secure channels in order of preference."""
+    """Secure channels in order of preference. With one, a dial proposes it and begins at once; with several it waits for what the
+    peer chooses, a round trip more."""
     muxers: Sequence[str] = (yamux.NAME,)
     """Stream muxers in order of preference. "/mplex/6.7.0" behind yamux is for old peers that speak nothing else: it has no flow
     control, so a slow reader loses its stream, and no keep-alive. With several, each connection costs a round trip more."""
     early_muxer: bool = True
-    """Settle the muxer inside the Noise handshake: one round trip less for each connection. Peers that can't do it are served."""
+    """Settle the muxer inside the handshake: one round trip less for each connection. Peers that can't do it are served."""
     limits: Limits = field(default_factory=Limits)
     """Every bound of connections, streams, memory and times."""
     manager: ConnectionManagerConfig = field(default_factory=ConnectionManagerConfig)

@@ -1,14 +1,15 @@
 """Handshakes as generators: they say what to send and how much to read, and never touch a socket.
 
 A handshake yields `Send(data)` or `Read(size)`; a `Read` is answered with exactly that many bytes. It returns its result, or
-raises a RemoteError. `Driver` runs one over whatever chunks the bytes arrive in and keeps what was not asked for.
+raises a RemoteError, or ConnectionClosed where the peer says goodbye. `Driver` runs one over whatever chunks the bytes arrive in
+and keeps what was not asked for.
 """
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Generic, TypeVar, final
 
-from cortexnet.errors import LocalError, MessageTooLarge, RemoteError
+from cortexnet.errors import ConnectionClosed, LocalError, MessageTooLarge, RemoteError
 
 T = TypeVar("T")
 
@@ -102,7 +103,7 @@ class Driver(Generic[T]):
         except StopIteration as stop:
             self._result.append(stop.value)
             self.done = True
-        except RemoteError as error:
+        except (RemoteError, ConnectionClosed) as error:
             self.error = error
             self.done = True
         return None

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, final
 
 from cortexnet.config import Config, mplex_config, yamux_config
@@ -19,7 +20,7 @@ from cortexnet.host.ping import Pinger, serve_ping
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
 from cortexnet.mux.mplex_config import NAME as MPLEX
-from cortexnet.security.noise import NoiseChannel, NoiseKeys
+from cortexnet.security.channels import secure_channels
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.manager_events import NetworkChanged
 from cortexnet.swarm.resolver import Resolver
@@ -219,7 +220,7 @@ def _channels(config: Config, key: "PrivateKey") -> list[SecureChannel]:
     """The secure channels that are enabled, in order of preference."""
     # Of several the stacks choose each by a rule of its own: then multistream-select does, inside the channel.
     early_muxers = config.muxers if config.early_muxer and len(config.muxers) == 1 else ()
-    return [NoiseChannel(NoiseKeys.create(key, early_muxers)) for _ in config.security]
+    return secure_channels(config.security, key, early_muxers, now=lambda: datetime.now(UTC))
 
 
 def _yamux(limits: "Limits") -> MuxerFactory:

@@ -7,7 +7,7 @@ from typing import final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from cortexnet.errors import ProtocolViolation, RemoteError
+from cortexnet.errors import ConnectionClosed, ProtocolViolation, RemoteError
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
 
@@ -61,7 +61,7 @@ class NoiseSession:
         self.remote_peer = remote_peer
         self.remote_key = remote_key
         self.muxer = muxer
-        self.error: RemoteError | None = None
+        self.error: RemoteError | ConnectionClosed | None = None
         self.has_backlog = False
 
     def body_size(self, header: bytes) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from cortexnet.errors import RemoteError
+from cortexnet.errors import ConnectionClosed, RemoteError
 from cortexnet.handshake import Handshake
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
@@ -18,8 +18,8 @@ class SecureSession(Protocol):
     remote_key: PublicKey
     muxer: str | None
     """What early muxer negotiation agreed on, or None: then multistream-select decides inside the channel."""
-    error: RemoteError | None
-    """Set once the peer sent what can't be decrypted; the session is closed then."""
+    error: RemoteError | ConnectionClosed | None
+    """Set once the peer sent what can't be decrypted, or ended the session itself; it is closed then."""
     header_size: int
     """Bytes of a record from which `body_size` tells how long the rest is."""
     has_backlog: bool
