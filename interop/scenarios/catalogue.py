@@ -8,6 +8,7 @@ KEY_TYPES = ("secp256k1", "ecdsa", "rsa")
 CONNECTIONS = (
     Scenario("dial", "dial and be dialed, streams from both sides", connections.dial, everywhere=True),
     Scenario("simultaneous dial", "both dial at the same moment", connections.simultaneous),
+    Scenario("simultaneous dial, then traffic", "for 15 s", connections.both_connections),
     Scenario("ping", "five pings from each side", two_way(connections.ping), everywhere=True),
     Scenario("identify", "protocols, addresses, observed address, agent, key", two_way(connections.identify), everywhere=True),
     Scenario("identify push", "a protocol served later is announced", connections.identify_push),

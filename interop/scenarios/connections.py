@@ -59,6 +59,17 @@ async def simultaneous(meeting: Meeting) -> None:
     await asyncio.gather(*(meeting.echo(near, far, 1 << 20) for near, far in meeting.both_ways()))
 
 
+async def both_connections(meeting: Meeting) -> None:
+    """After a simultaneous dial streams go on in both directions, second after second: whoever gives up one of the two
+    connections loses none of them. cortexnet does so after 10 s."""
+    await simultaneous(meeting)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 15
+    while loop.time() < end:
+        await asyncio.gather(*(meeting.echo(near, far, 10_000) for near, far in meeting.both_ways()))
+        await asyncio.sleep(0.2)
+
+
 async def _dials(near: Side, far: Side) -> bool:
     try:
         await near.call("connect", address=far.addresses[0])
