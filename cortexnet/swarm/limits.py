@@ -22,6 +22,9 @@ _AT_LEAST = {
         ("dials", "dials_per_peer", "streams_outbound_per_connection", "stream_open_rate"), 1
     ),  # else all wait for ever
     **dict.fromkeys(("rate_table_size", "ping_queue", "identify_message", "identify_parts", "identify_total"), 1),
+    **dict.fromkeys(
+        ("bandwidth_in", "bandwidth_out", "bandwidth_in_per_peer", "bandwidth_out_per_peer"), 16 * KIB
+    ),  # one record takes 4 s: slower, and keep-alive comes too late
     "stream_window": 256 * KIB,  # what every stream of yamux begins with
 }
 _AT_MOST = {"stream_window": (1 << 32) - 1}  # as credit is counted
@@ -117,6 +120,16 @@ class Limits:
     """Of one stream, 256 KiB at first; where tuning by round trip stops: 1 Gbit/s over 130 ms."""
     file_descriptors: int | None = None
     """Sockets of ours; None: half of what the process may open, the rest is the application's. One of them is kept in reserve."""
+
+    # Bytes per second, None: as many as can be. Past it reading pauses, or writing waits; nothing is dropped.
+    bandwidth_in: int | None = None
+    """All connections together. Off, since only the owner knows what the line may carry; at least 16 KiB, as those below."""
+    bandwidth_out: int | None = None
+    """All connections together."""
+    bandwidth_in_per_peer: int | None = None
+    """All connections of one peer."""
+    bandwidth_out_per_peer: int | None = None
+    """All connections of one peer."""
 
     # What a peer may send for nothing.
     useless_frames: int = 1000

@@ -13,14 +13,16 @@ import sys
 from collections.abc import Callable, Sized
 from typing import Literal, final
 
-from cortexnet.errors import LocalError
+from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.swarm.bandwidth import Bandwidth, Traffic
 from cortexnet.swarm.counters import Bound, Counters
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
 from cortexnet.swarm.rate_limit import StreamRateLimit
 from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams
 from cortexnet.swarm.subnet import Subnets, subnets_of
+from cortexnet.swarm.tally import Tally
 
 Direction = Literal["inbound", "outbound"]
 
@@ -37,13 +39,24 @@ class Resources:
         self.limits = limits
         self.memory = NodeMemory(limits.memory, limits.peer_memory)
         self.streams = NodeStreams(limits)
+        self.tally = Tally()
+        self.on_refused: Callable[[LimitExceeded], None] | None = None
+        """Called with each refusal. Must not raise."""
         self.stream_rates = StreamRateLimit(limits)
+        self.bandwidth = Bandwidth(limits)
+        self._moved = Traffic()  # by connections that are gone
         self._counters = Counters()
         self._accepted: dict[Reservation, None] = {}
         self._holders: dict[ConnectionMemory, Reservation] = {}
         half = sys.maxsize if process_descriptors is None else process_descriptors // 2
         sockets = half if limits.file_descriptors is None else limits.file_descriptors
         self._socket_bound = Bound("file_descriptors", None, max(sockets - 1, 0))
+
+    def refused(self, error: Exception) -> None:
+        """Something was refused to a peer: count it, and tell who wants to know."""
+        self.tally.refused(error)
+        if self.on_refused is not None and isinstance(error, LimitExceeded):
+            self.on_refused(error)
 
     def admit_inbound(self, ip: str | None, *, has_socket: bool = True) -> "Reservation":
         """Count a connection that was just accepted and has proved nothing yet.
@@ -123,16 +136,25 @@ class Resources:
 
     def _tables(self) -> tuple[Sized, ...]:
         streams = self.streams
-        return self._counters, self._accepted, self._holders, self.memory.peers, streams.peers, streams.by_protocol
+        tables = self._counters, self._accepted, self._holders, self.memory.peers, streams.peers, streams.by_protocol
+        return *tables, self.bandwidth
+
+    def traffic(self) -> tuple[int, int]:
+        """Bytes received and sent by all connections since the start, without those of handshakes."""
+        all_traffic = [self._moved, *(reservation.traffic for reservation in self._holders.values())]
+        return sum(traffic.received for traffic in all_traffic), sum(traffic.sent for traffic in all_traffic)
 
     def of_peer(self, peer: PeerId) -> dict[str, int]:
-        """What one peer holds, over all of its connections."""
+        """What one peer holds, over all of its connections, and the bytes that these have moved."""
         memory, streams = self.memory.peers.get(peer), self.streams.peers.get(peer)
+        traffic = [reservation.traffic for reservation in self._holders.values() if reservation.peer == peer]
         return {
             "connections": self._counters.value("connections_per_peer", peer),
             "dials": self._counters.value("dials_per_peer", peer),
             "streams_inbound": 0 if streams is None else streams.inbound,
             "memory": 0 if memory is None else memory.used,
+            "bytes_received": sum(one.received for one in traffic),
+            "bytes_sent": sum(one.sent for one in traffic),
         }
 
     def move_to_open(self, reservation: "Reservation", peer: PeerId) -> None:
@@ -152,6 +174,10 @@ class Resources:
         del self._holders[reservation.memory]
         reservation.memory.close()
         reservation.streams.leave()
+        self._moved.received += reservation.traffic.received
+        self._moved.sent += reservation.traffic.sent
+        if reservation.is_open and reservation.peer is not None:
+            self.bandwidth.close(reservation.peer)
 
     def _admit(
         self, direction: Direction, subnets: Subnets | None, peer: PeerId | None, bounds: list[Bound], *, has_socket: bool
@@ -202,16 +228,18 @@ class Reservation:
     """The place of one connection from accept or dial to its end; a context manager. Made by `Resources` only."""
 
     __slots__ = (
-        "_is_open",
         "_is_released",
         "_resources",
         "bounds",
         "direction",
+        "is_open",
         "memory",
+        "on_reached",
         "peer",
         "socket",
         "streams",
         "subnets",
+        "traffic",
     )
 
     def __init__(
@@ -224,34 +252,49 @@ class Reservation:
         socket: list[Bound],
     ) -> None:
         self._resources = resources
-        self._is_open = self._is_released = False
+        self._is_released = False
+        self.is_open = False
+        """Whether its peer is verified."""
         self.direction: Direction = direction
         self.subnets = subnets
         """What it is counted by; None where no limit by address holds."""
         self.peer = peer
         self.bounds = bounds
         self.socket = socket
+        self.on_reached: Callable[[], None] | None = None
+        """Called once something has answered where a dial leads, before the handshake: what remains is a matter of time."""
         self.memory = resources.memory.open(resources.limits.unauthenticated_memory)
         """The muxer's `MemoryBudget`; small until the peer is verified."""
         self.streams = ConnectionStreams(resources.streams)
-        "on_reached",
+        self.traffic = Traffic()
+        """Bytes it has moved, and how long it must wait for the next; of its own once the peer is verified."""
 
     def authenticated(self, peer: PeerId) -> None:
         """The peer is verified: count it among the open connections from now on.
 
         Raises LimitExceeded: it still counts as what it was, until released. Raises LocalError if it is open or released already.
         """
-        if self._is_open or self._is_released:
+        if self.is_open or self._is_released:
             raise LocalError("this reservation is of an open connection already, or was released")
         self._resources.move_to_open(self, peer)
 
     def mark_open(self, peer: PeerId, bounds: list[Bound]) -> None:
         """What `Resources` does once the connection is counted as an open one."""
-        self._is_open = True
+        self.is_open = True
         self.peer = peer
         self.bounds = bounds
         self.memory.belong_to(peer, self._resources.limits.connection_memory)
         self.streams.belong_to(peer)
+        self.traffic = self._resources.bandwidth.open(peer)
+
+    def refused(self, error: Exception) -> None:
+        """See `Resources.refused`."""
+        self._resources.refused(error)
+
+    @property
+    def tally(self) -> Tally:
+        """The totals of the node."""
+        return self._resources.tally
 
     def admit_protocol(self, protocol: str, now: float) -> None:
         """The peer opens a stream of a protocol: it may come too often. Raises LimitExceeded."""
@@ -261,8 +304,6 @@ class Reservation:
     def release(self) -> None:
         """Give the place back, and all memory that is still charged. Its streams stay counted until they are released."""
         if not self._is_released:
-        self.on_reached: Callable[[], None] | None = None
-        """Called once something has answered where a dial leads, before the handshake: what remains is a matter of time."""
             self._is_released = True
             self._resources.take_back(self)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 from cortexnet.errors import ConnectionClosed
 from cortexnet.mux.muxer import Muxer
 from cortexnet.security.session import SecureSession
+from cortexnet.swarm.bandwidth import Traffic
 from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ _FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works
 _LAST_SHARES = 64  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
 _SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
+_NO_REST = 0.001  # seconds it is not worth to stop for: bandwidth that is used up is not forgotten
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
 
 
@@ -49,9 +51,15 @@ class ByteLink(asyncio.BufferedProtocol):
         self._may_answer = False  # something came in, and nothing was written since
         self._write_paused = False
         self._read_paused = True
+        self._socket_full = False
+        self._traffic = Traffic()
+        self._read_rest: asyncio.TimerHandle | None = None  # until this, bandwidth is used up
+        self._write_rest: asyncio.TimerHandle | None = None
+        self._read_wanted = False  # when that is over
 
     def attach(self, connection: "Connection") -> None:
         self._connection = connection
+        self._traffic = connection.reservation.traffic
 
     @property
     def is_closing(self) -> bool:
@@ -75,6 +83,9 @@ class ByteLink(asyncio.BufferedProtocol):
         if self._is_over:
             return  # what a peer sends until it has seen our goodbye
         data = self._buffer[: len(self._kept) + nbytes]
+        self._traffic.received += nbytes
+        if self._traffic.is_limited:
+            self._rest_from_reading(self._traffic.wait_to_read(nbytes, self._loop.time()))
         if self._turns.is_over:
             self._kept = bytes(data)
             self._pause_reading()
@@ -129,13 +140,30 @@ class ByteLink(asyncio.BufferedProtocol):
         if not self.mux.has_backlog and not self._session.has_backlog:
             self._resume_reading()
 
+    def _rest_from_reading(self, seconds: float) -> None:
+        if seconds > _NO_REST:
+            wanted = not self._read_paused or self._read_wanted
+            self._pause_reading()
+            self._read_wanted = wanted
+            if self._read_rest is not None:
+                self._read_rest.cancel()
+            self._read_rest = self._loop.call_later(seconds, self._end_read_rest)
+
+    def _end_read_rest(self) -> None:
+        self._read_rest = None
+        if self._read_wanted:
+            self._resume_reading()
+
     def _pause_reading(self) -> None:
+        self._read_wanted = False
         if not self._read_paused:
             self._read_paused = True
             self._io.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._read_paused and not self._io.is_closing():
+        if self._read_rest is not None:
+            self._read_wanted = True
+        elif self._read_paused and not self._io.is_closing():
             self._read_paused = False
             self._io.resume_reading()
 
@@ -174,9 +202,9 @@ class ByteLink(asyncio.BufferedProtocol):
 
     def _send(self) -> None:
         """Send everything, as long as the socket takes it."""
-        mux, session, io = self.mux, self._session, self._io
+        mux, session = self.mux, self._session
         while mux.has_output and not self._write_paused and not self._is_deaf:
-            io.write(session.encrypt(mux.data_to_send()))
+            self._write(session.encrypt(mux.data_to_send()))
         self._unflushed = 0
         self._connection.sent()
 
@@ -188,16 +216,37 @@ class ByteLink(asyncio.BufferedProtocol):
             if not parts:  # there is more than a record, but not of one stream
                 self._unflushed = 0
                 break
-            self._io.write(self._session.encrypt(parts))
+            self._write(self._session.encrypt(parts))
             self._unflushed -= self._record_size
         self._connection.sent()
 
+    def _write(self, data: bytes | bytearray) -> None:
+        self._io.write(data)
+        traffic = self._traffic
+        traffic.sent += len(data)
+        if traffic.is_limited:
+            seconds = traffic.wait_to_write(len(data), self._loop.time())
+            if seconds > _NO_REST:
+                self._write_paused = True
+                if self._write_rest is not None:
+                    self._write_rest.cancel()
+                self._write_rest = self._loop.call_later(seconds, self._end_write_rest)
+
+    def _end_write_rest(self) -> None:
+        self._write_rest = None
+        self._resume_if_free()
+
     def pause_writing(self) -> None:
-        self._write_paused = True
+        self._write_paused = self._socket_full = True
 
     def resume_writing(self) -> None:
-        self._write_paused = False
-        self._send()
+        self._socket_full = False
+        self._resume_if_free()
+
+    def _resume_if_free(self) -> None:
+        if not self._socket_full and self._write_rest is None:
+            self._write_paused = False
+            self._send()
 
     # --- the end -----------------------------------------------------------------------------------------------------------
 
@@ -206,11 +255,20 @@ class ByteLink(asyncio.BufferedProtocol):
         unread, and drops what the peer has not acknowledged yet.
         """
         self._is_over = True
+        self._end_rests()
         self._write_paused = False
         self._send()
         self._is_deaf = True
         if not lingering or not self._end_writing():
             self._io.close()
+
+    def _end_rests(self) -> None:
+        """What there is to say yet has no time to wait for."""
+        self._traffic = Traffic()
+        for rest in (self._read_rest, self._write_rest):
+            if rest is not None:
+                rest.cancel()
+        self._read_rest = self._write_rest = None
 
     def _end_writing(self) -> bool:
         """End our side of the socket and read on, for nothing but its end; False where that can't be."""

@@ -67,6 +67,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.security",
         "cortexnet.mux",
         "cortexnet.swarm.access_rules",
+        "cortexnet.swarm.bandwidth",
         "cortexnet.swarm.black_hole",
         "cortexnet.swarm.counters",
         "cortexnet.swarm.dial_backoff",
