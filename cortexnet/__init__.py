@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from cortexnet.swarm.gater import Gate as Gate
     from cortexnet.swarm.gater import GatedConnection as GatedConnection
     from cortexnet.swarm.limits import Limits as Limits
+    from cortexnet.swarm.manager_config import ConnectionManagerConfig as ConnectionManagerConfig
+    from cortexnet.swarm.tags import FixedSteps as FixedSteps
+    from cortexnet.swarm.tags import HalfLife as HalfLife
     from cortexnet.transport.connection import Connection as Connection
     from cortexnet.transport.stream import Stream as Stream
 
@@ -78,6 +81,8 @@ _PLACES = {
     "cortexnet.swarm.access_rules": ("Rule",),
     "cortexnet.swarm.gater": ("Gate", "GatedConnection"),
     "cortexnet.swarm.limits": ("Limits",),
+    "cortexnet.swarm.manager_config": ("ConnectionManagerConfig",),
+    "cortexnet.swarm.tags": ("FixedSteps", "HalfLife"),
     "cortexnet.transport.connection": ("Connection",),
     "cortexnet.transport.stream": ("Stream",),
 }  # fmt: skip

@@ -64,6 +64,16 @@ def test_requests_are_answered_or_fail_for_the_reason_they_are_made_to() -> None
     ]
 
 
+def test_a_kept_peer_comes_back_and_the_least_valuable_one_goes() -> None:
+    assert run("examples/keep_connected.py").splitlines() == [
+        "the server is connected",
+        "the server is lost",
+        "the server is connected",
+        "closed: 1",
+        "still there: friend helpful",
+    ]
+
+
 def test_a_file_arrives_whole_and_is_named_by_its_digest(tmp_path: Path) -> None:
     sent, folder = tmp_path / "sent", tmp_path / "received"
     sent.write_bytes(bytes(range(256)) * 8_000)
