@@ -166,9 +166,8 @@ def report(figures: Mapping[str, object]) -> str:
         lost = 1 - median(rates[500]) / median(rates[10])
         lines.append(f"{name}: {lost:.0%} lost from 10 to 500 connections; goal ≤ {MOST_LOST:.0%}: {mark(lost <= MOST_LOST)}")
     each, core = idle["each"], idle["core"]
-    lines.append(
-        f"{IDLE:,} idle: {each:.1f} KiB each, goal ≤ 40: {mark(each <= 40)}; {core:.1%} of a core, goal ≤ 2 %: {mark(core <= 0.02)}"
-    )
+    lines.append(f"{IDLE:,} idle connections: {each:.1f} KiB each; goal ≤ 40: {mark(each <= 40)}")
+    lines.append(f"{IDLE:,} idle connections: {core:.1%} of a core; goal ≤ 2%: {mark(core <= 0.02)}")
     return "\n".join(lines)
 
 
