@@ -25,6 +25,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m interop.run", description=__doc__)
     parser.add_argument("--pair", action="append", metavar="DIALER:LISTENER", help="only this pair; may be repeated")
     parser.add_argument("--scenario", action="append", metavar="PATTERN", help="only scenarios that match; may be repeated")
+    parser.add_argument("--stack", action="append", metavar="PATTERN", help="only stacks that match, such as 'ws noise *'")
     parser.add_argument("--results", type=Path, default=ROOT / "interop" / "results", help="folder for reports and logs")
     parser.add_argument("--list", action="store_true", help="name peers and scenarios and stop")
     return parser.parse_args(argv)
@@ -95,6 +96,7 @@ async def main(options: argparse.Namespace) -> int:
     scenarios = chosen_scenarios(options.scenario)
     required = os.environ.get(REQUIRED) == "required"
     found = await prepare([kind for kind in kinds if any(kind.name in pair for pair in pairs)], print)
+    found.stacks = options.stack or ("*",)
     warn(found, required=required)
     logs = options.results / "logs"
     shutil.rmtree(logs, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import final
 
@@ -17,11 +18,15 @@ Pair = tuple[str, str]
 @final
 @dataclass(slots=True)
 class Field:
-    """The peers at hand. `able` answered `describe`, `absent` lack their toolchain, `broken` did not build or answer."""
+    """The peers at hand. `able` answered `describe`, `absent` lack their toolchain, `broken` did not build or answer.
+
+    `stacks` are patterns of those that are wanted ("ws noise *").
+    """
 
     able: dict[str, tuple[PeerKind, Answer]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    stacks: Sequence[str] = ("*",)
 
 
 async def prepare(kinds: Iterable[PeerKind], say: Callable[[str], None]) -> Field:
@@ -48,11 +53,14 @@ def all_pairs(names: Sequence[str]) -> list[Pair]:
 
 
 def plan(found: Field, pair: Pair, scenarios: Sequence[Scenario]) -> list[Cell]:
-    """The cells of a pair of able peers: everything on their first common stack, then what is for every stack on the others."""
+    """The cells of a pair of able peers: everything on their first wanted stack, then what is for every stack on the others."""
     (dialer, can_dial), (listener, can_listen) = found.able[pair[0]], found.able[pair[1]]
+    stacks = [
+        stack for stack in common_stacks(can_dial, can_listen) if any(fnmatchcase(str(stack), wanted) for wanted in found.stacks)
+    ]
     return [
         Cell(dialer, listener, scenario, stack, (can_dial, can_listen))
-        for number, stack in enumerate(common_stacks(can_dial, can_listen))
+        for number, stack in enumerate(stacks)
         for scenario in scenarios
         if scenario.is_for(stack, is_first=number == 0)
     ]

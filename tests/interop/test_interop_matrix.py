@@ -84,6 +84,9 @@ def test_on_stacks_after_the_first_only_the_scenarios_for_everywhere_run() -> No
     cells = [(str(cell.stack), cell.scenario.name) for cell in plan(found, ("rich", "rich"), scenarios)]
     assert cells[:3] == [("quic-v1", "here"), ("quic-v1", "there"), ("ws tls mplex", "there")]
     assert len(cells) == 10
+    found.stacks = ("ws noise *",)
+    cells = [(str(cell.stack), cell.scenario.name) for cell in plan(found, ("rich", "rich"), scenarios)]
+    assert cells == [("ws noise mplex", "here"), ("ws noise mplex", "there"), ("ws noise yamux", "there")]
 
 
 @pytest.mark.parametrize(("required", "outcome"), [(False, "skipped"), (True, "failed")])
