@@ -20,12 +20,16 @@ from cortexnet.messaging.messenger import PROTOCOL as MESSAGE
 from cortexnet.messaging.messenger import MessageHandler, Messenger
 from cortexnet.messaging.request import Framing, RequestHandler, request, responder
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.observe.bus import EventBus, Subscription
+from cortexnet.observe.events import Event
+from cortexnet.observe.health import Health
 from cortexnet.running import Blueprint, Running
 from cortexnet.swarm.connection_manager import ConnectionManager
 from cortexnet.swarm.gater import Gater
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
 from cortexnet.swarm.swarm import Observer
+from cortexnet.swarm.tally import Tally
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import process_descriptor_limit
 from cortexnet.transport.scope import Scope
@@ -74,6 +78,7 @@ class Node:
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
         self.manager = ConnectionManager(self.peer_id, self.config.manager, self.config.limits)
         """What connections are worth, and who must stay connected; also before the start."""
+        self._bus = EventBus()
         self._blueprint = Blueprint(
             identity=self.identity,
             config=self.config,
@@ -83,6 +88,7 @@ class Node:
             resources=self._resources,
             gater=self.gater,
             manager=self.manager,
+            bus=self._bus,
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
         )
@@ -214,6 +220,24 @@ class Node:
             self._on_connected.append(connected)
         if disconnected is not None:
             self._on_disconnected.append(disconnected)
+
+    @property
+    def tally(self) -> Tally:
+        """What has happened since the node was made: connections, dials, streams, refusals."""
+        return self._resources.tally
+
+    def events(self, *kinds: type[Event], queue: int = 1024) -> Subscription:
+        """What happens to this node, as `async with node.events() as events: async for event in events: …`.
+
+        Of the `kinds` of `cortexnet.observe.events` given, or all. At most `queue` events wait; then the oldest go, and an
+        EventsLost tells how many. The end of the node ends the iteration. Also before the start. Raises LocalError for a queue
+        that holds nothing.
+        """
+        return self._bus.subscribe(kinds, queue=queue)
+
+    def health(self) -> Health:
+        """Whether the node is well: what is wrong, and what to do about it. Raises NotRunning."""
+        return self._run.observer.health()
 
     @property
     def protocols(self) -> list[str]:

@@ -20,6 +20,7 @@ from cortexnet.host.ping import Pinger, serve_ping
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
 from cortexnet.mux.mplex_config import NAME as MPLEX
+from cortexnet.observe.observer import Observer as NodeObserver
 from cortexnet.security.channels import secure_channels
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.manager_events import NetworkChanged
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from cortexnet.host.host import Protocols
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
+    from cortexnet.observe.bus import EventBus
+    from cortexnet.observe.status import StatusServer
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.gater import Gater
@@ -68,6 +71,7 @@ class Blueprint:
     resources: "Resources"
     gater: "Gater"
     manager: "ConnectionManager"
+    bus: "EventBus"
     on_connected: "list[Observer]"
     on_disconnected: "list[Observer]"
 
@@ -96,10 +100,11 @@ class Running:
         self._addresses: list[Multiaddr] = []
         self._addresses_due = 0.0
         self.storage: Storage | None = None
+        self._status: StatusServer | None = None
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
-            transports=_transports(config, upgrader),
+            transports=_transports(config, upgrader, blueprint.identity.private_key),
             resources=blueprint.resources,
             peerstore=blueprint.peerstore,
             resolve=Resolver(limits).resolve_all,
@@ -121,11 +126,26 @@ class Running:
         self.swarm.on_connected = blueprint.on_connected
         self.swarm.on_disconnected = blueprint.on_disconnected
         # In front: where an observer of the application raises, ours have been called already.
-        self.swarm.on_connected[:0] = [self.upkeep.connected, self._connected]
+        self.observer = NodeObserver(blueprint.bus, self.swarm, blueprint.resources, blueprint.peerstore)
+        self._observe()
+        self.swarm.on_connected[:0] = [self.upkeep.connected, self.observer.connected, self._connected]
         self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected, self.upkeep.disconnected]
+        self.swarm.on_disconnected.insert(0, self.observer.disconnected)
         self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
         if config.perf:
             self._builtin[perf.PROTOCOL] = perf.serve_perf
+
+    def _observe(self) -> None:
+        """Let everybody tell the observer what happens, and answer it."""
+        observer, manager = self.observer, self._blueprint.manager
+        self.swarm.on_dial_failed = observer.dial_failed
+        self.identify.on_updated = observer.identified
+        self._blueprint.resources.on_refused = observer.refused
+        manager.observers.append(self._blueprint.bus.publish)
+        observer.listen_addresses = self.listen_addresses
+        observer.unreachable = lambda: self.upkeep.unreachable
+        observer.kept = lambda: manager.kept_count
+        observer.storage_failure = lambda: None if self.storage is None else self.storage.failure
 
     # what identify asks about its surroundings
 
@@ -154,19 +174,22 @@ class Running:
         for address in bootstrap:
             self._keep_bootstrap(address)
         self.upkeep.start()
+        self.observer.start()
         interval = self._blueprint.config.manager.watch_interval
         if interval and set(self._blueprint.config.transports) != {"memory"}:
             watch = NetworkWatch(self._network_changed, interval=interval)
             self._scope.spawn(watch.run(), name="network watch")
 
     async def _open_storage(self) -> None:
-        """Take back what an earlier run has left, before anybody is met."""
+        """Take back what an earlier run has left, before anybody is met; and let the owner ask how it goes."""
         directory = self._blueprint.config.state_directory
         if directory is None:
             return
-        from cortexnet.storage.storage import Storage  # nodes that keep nothing don't pay for it
+        from cortexnet.observe.status import StatusServer  # nodes that keep nothing don't pay for these
+        from cortexnet.storage.storage import Storage
 
         self.storage = await Storage.open(os.fspath(directory), self._blueprint.peerstore, self._blueprint.gater.access)
+        self._status = await StatusServer.open(os.fspath(directory), self.observer.answers())
 
     def _protocols_changed(self) -> None:
         if not self._scope.is_closed:
@@ -176,12 +199,13 @@ class Running:
         self._scope.spawn(self._identify(connection), name=f"identify {connection.peer_id}")
 
     async def _identify(self, connection: Connection) -> None:
+        peer = connection.peer_id
         try:
             await self.identify.identify(connection)
         except CortexError as error:
-            log.debug("identify of %s failed: %s", connection.peer_id, error)
+            log.debug("identify of %s failed: %s", peer, error, extra={"peer": peer})
         except Exception as error:  # boundary: a bug that one peer's answer brings out costs its connection, not the node
-            log.warning("identify of %s failed: %r", connection.peer_id, error, exc_info=True)
+            log.warning("identify of %s failed: %r", peer, error, exc_info=True, extra={"peer": peer})
             connection.abort()
 
     def _keep_bootstrap(self, address: Multiaddr) -> None:
@@ -193,6 +217,7 @@ class Running:
     def _network_changed(self, gone: frozenset[str], new: frozenset[str], slept: float) -> None:
         self.upkeep.network_changed(NetworkChanged(gone, new, slept))
         self._addresses_due = 0.0
+        self.observer.addresses_changed()
         self._protocols_changed()
 
     async def close(self) -> None:
@@ -200,12 +225,18 @@ class Running:
         if self.storage is not None:
             await self.storage.freeze()
         self._blueprint.manager.stop()
+        self.observer.stop()
+        self._blueprint.manager.observers.remove(self._blueprint.bus.publish)
         await self.swarm.close()
 
     async def close_storage(self) -> None:
-        """At the very end: nothing that is left can change anything any more."""
-        if self.storage is not None:
-            await self.storage.close()
+        """At the very end: nothing that is left can change anything any more. Cancelled: it is closed all the same."""
+        try:
+            if self._status is not None:
+                await self._status.close()
+        finally:
+            if self.storage is not None:
+                await self.storage.close()
 
     def abort(self) -> None:
         """Close all sockets, now."""
@@ -238,7 +269,7 @@ def _mplex(limits: "Limits") -> MuxerFactory:
 _MUXERS: "dict[str, Callable[[Limits], MuxerFactory]]" = {yamux.NAME: _yamux, MPLEX: _mplex}
 
 
-def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:
+def _transports(config: Config, upgrader: Upgrader, identity: "PrivateKey") -> list[Transport]:
     transports: list[Transport] = []
     ports = TcpPorts(upgrader)
     for name in config.transports:
@@ -248,6 +279,10 @@ def _transports(config: Config, upgrader: Upgrader) -> list[Transport]:
             from cortexnet.transport.websocket import WebSocketTransport  # 35 ms of a start without
 
             transports.append(WebSocketTransport(upgrader, config.websocket, ports))
+        elif name == "quic":
+            from cortexnet.transport.quic import quic_transport  # aioquic takes 120 ms of a start
+
+            transports.append(quic_transport(upgrader, identity))
         elif config.memory_network is not None:
             from cortexnet.transport.in_memory import InMemoryTransport  # only simulations need it: 2 ms of every start less
 
