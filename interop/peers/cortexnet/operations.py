@@ -98,7 +98,7 @@ class Peer:
             "version": cortexnet.__version__,
             "runtime": f"{platform.python_implementation()} {platform.python_version()}",
             "transports": ["tcp", "ws", "wss"],
-            "security": ["noise"],
+            "security": ["noise", "tls"],
             "muxers": ["/yamux/1.0.0"],
             "key_types": list(KEY_TYPES),
             "early_muxer": True,
