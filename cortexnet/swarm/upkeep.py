@@ -64,6 +64,7 @@ class Upkeep:
         self._identified = identified
         self._loop = asyncio.get_running_loop()
         self._opened: dict[Connection, float] = {}
+        self._closing: set[Connection] = set()  # of them, those that were chosen to go
         self._counts: dict[PeerId, int] = {}
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -74,7 +75,7 @@ class Upkeep:
         self._unreachable: dict[Key, None] = {}  # and said so
         self._untried: dict[Key, None] = {}
         self.all_tried = asyncio.Event()
-        """Whether each of those who were kept at the start was dialed once."""
+        """Whether each of those who were kept at the start was dialed once, or never will be."""
 
     def start(self) -> None:
         """Begin; whoever is kept by now is dialed at once."""
@@ -86,9 +87,10 @@ class Upkeep:
         self._task = self._scope.spawn(self._run(), name="connection manager")
 
     def stop(self) -> None:
-        """Dial and trim no more."""
+        """Dial and trim no more; nobody need wait for the first dials."""
         if self._task is not None:
             self._task.cancel()
+        self.all_tried.set()
 
     # --- what the swarm says -----------------------------------------------------------------------------------------------
 
@@ -111,6 +113,7 @@ class Upkeep:
         now, peer = self._loop.time(), connection.peer_id
         if self._opened.pop(connection, None) is None:
             return
+        self._closing.discard(connection)
         self._counts[peer] -= 1
         if not self._counts[peer]:
             del self._counts[peer]
@@ -207,8 +210,8 @@ class Upkeep:
         self._idle_at = now + timeout if due is None else min(due, now + timeout)
 
     def _look(self, now: float) -> tuple[list[Connection], list[Held]]:
-        """The open connections, and what there is to say about each."""
-        connections = [connection for connection in self._opened if connection.is_open]
+        """The open connections but those that are about to go, and what there is to say about each."""
+        connections = [connection for connection in self._opened if connection.is_open and connection not in self._closing]
         values = {peer: self._rules.tags.value(peer, now) for peer in self._counts}
         return connections, [self._held(connection, values[connection.peer_id]) for connection in connections]
 
@@ -231,7 +234,8 @@ class Upkeep:
 
     def _tell_of(self, closing: Sequence[tuple[Connection, str]]) -> None:
         for connection, reason in closing:
-            log.info("closing the connection to %s: %s", connection.peer_id, reason)
+            self._closing.add(connection)
+            log.info("closing the connection to %s: %s", connection.peer_id, reason, extra={"peer": connection.peer_id})
             self._rules.tell(ConnectionTrimmed(connection.peer_id, connection.remote_address, reason))
 
     # --- those who must stay -----------------------------------------------------------------------------------------------

@@ -88,9 +88,10 @@ class WarmSet:
             self._is_not(kept, key)
 
     def begin(self, now: float) -> None:
-        """The clock starts here: all are due at once."""
+        """The clock starts here: all who are not connected are due at once."""
         for kept in self._kept.values():
-            kept.due = now
+            if kept.since is None:
+                kept.due = now
 
     def take_due(self, now: float, room: int) -> list[Key]:
         """Up to `room` of those to be dialed now; each waits for `succeeded` or `failed`."""

@@ -239,6 +239,22 @@ async def test_streams_keep_a_connection_and_pings_do_not() -> None:
         assert middle.peers == []
 
 
+async def test_a_connection_that_is_slow_to_close_is_chosen_once() -> None:
+    async with crowd(idle_timeout=10.0) as party:
+        middle = party.middle
+        (slow,) = await party.come(1)
+        await asyncio.sleep(9)
+        await party.come(1)
+        party.network.silence("middle", "peer 0")
+        await asyncio.sleep(1.5)
+        assert len(middle.connections) == 2, "its peer has 2 s to end its side"
+        assert await middle.manager.trim() == 0
+        await asyncio.sleep(30)
+        assert middle.connections == []
+        assert [event.peer_id for event in party.events if isinstance(event, ConnectionTrimmed)].count(slow.peer_id) == 1
+        party.network.heal()
+
+
 # --- values
 
 
@@ -427,3 +443,14 @@ async def test_of_too_many_bootstrap_nodes_the_rest_is_left_out(caplog: pytest.L
     async with node(network, "alice", **options) as alice:
         await alice.ready()
     assert "bootstrap peer /memory/51 is left out" in caplog.text
+
+
+async def test_who_waits_for_bootstrap_peers_of_a_node_that_ends_waits_no_longer() -> None:
+    network = SimulatedNetwork()
+    async with node(network, "bob") as bob:
+        network.silence("alice", "bob")
+        async with node(network, "alice", bootstrap=bob.addresses) as alice:
+            waiting = asyncio.create_task(alice.ready())
+            await asyncio.sleep(1)
+        await asyncio.wait_for(waiting, 1)
+        network.heal()

@@ -211,6 +211,14 @@ def test_the_clock_starts_with_the_node() -> None:
     assert (kept.take_due(1e6 - 1, 9), kept.take_due(1e6, 9)) == ([], [A])
 
 
+def test_who_came_before_the_clock_started_is_not_dialed() -> None:
+    kept = warm()
+    kept.keep(A, [], 0.0)
+    kept.connected(A, 1e6)
+    kept.begin(1e6)
+    assert kept.take_due(1e6, 9) == []
+
+
 class WarmSetMachine(RuleBasedStateMachine):
     """Whatever the network does: who is kept is connected, being dialed, or has a time within the longest wait."""
 
