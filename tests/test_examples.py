@@ -122,3 +122,12 @@ def test_the_fixture_serves_the_tests_that_show_it() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
 def test_every_example_is_run_by_a_test(path: Path) -> None:
     assert path.stem in Path(__file__).read_text(encoding="utf-8")
+
+
+def test_watch_tells_who_comes_and_goes_and_how_the_node_is() -> None:
+    lines = run("examples/watch.py").splitlines()
+    assert re.fullmatch(r"\+ 12D3KooW\w+ over tcp and /noise", lines[0])
+    assert re.fullmatch(r"  12D3KooW\w+ speaks \d protocols", lines[1])
+    assert "health: ok" in lines
+    assert "cortexnet_connections_opened_inbound_total 1.0" in lines
+    assert any(line.startswith("- 12D3KooW") for line in lines)
