@@ -21,10 +21,10 @@ async def arrive(net: Net) -> None:
 Place = Callable[[], AbstractAsyncContextManager[Net]]
 
 
-def _memory(conditions: LinkConditions) -> Place:
+def _memory(conditions: LinkConditions, security: str = "noise") -> Place:
     @asynccontextmanager
     async def place() -> AsyncIterator[Net]:
-        async with network() as net:
+        async with network(security=security) as net:
             net.memory = MemoryNetwork(conditions=conditions, random=Random(7))
             yield net
 
@@ -39,8 +39,10 @@ PLACES: dict[str, Place] = {
     "tcp": _sockets("tcp"),
     "ws": _sockets("ws"),
     "wss": _sockets("wss"),
+    "tcp with tls": lambda: network(over="tcp", security="tls"),
     "memory": _memory(LinkConditions()),
     "memory with latency": _memory(LinkConditions(latency=0.05)),
     "memory in small pieces": _memory(LinkConditions(piece_size=lambda random: random.randint(1, 900))),
     "memory that holds little": _memory(LinkConditions(latency=0.001, capacity=3_000)),
+    "memory with tls, in small pieces": _memory(LinkConditions(piece_size=lambda random: random.randint(1, 900)), security="tls"),
 }

@@ -12,12 +12,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import final
 
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.security.noise import NoiseChannel, NoiseKeys
+from cortexnet.security.channels import secure_channels
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
@@ -50,7 +51,7 @@ def _upgrade_config(limits: Limits) -> UpgradeConfig:
 class Station:
     """What stands below a host: an identity, its connections, its handlers, its address book."""
 
-    def __init__(self, memory: MemoryNetwork | None, limits: Limits, identity: Identity, over: str = "tcp") -> None:
+    def __init__(self, memory: MemoryNetwork | None, limits: Limits, identity: Identity, over: str = "tcp", security: str = "noise") -> None:
         self.identity = identity
         self.limits = limits
         self.resources = Resources(limits)
@@ -61,8 +62,8 @@ class Station:
         self.accepted: asyncio.Queue[Connection] = asyncio.Queue()
         self.on_lost: list[Callable[[Connection], None]] = []
         self._handlers: dict[str, tuple[StreamHandler, bool]] = {}
-        keys = NoiseKeys.create(identity.private_key, ["/yamux/1.0.0"])
-        upgrader = Upgrader([NoiseChannel(keys)], self.resources, _upgrade_config(limits))
+        channels = secure_channels([security], identity.private_key, ["/yamux/1.0.0"], now=lambda: datetime.now(UTC))
+        upgrader = Upgrader(channels, self.resources, _upgrade_config(limits))
         self.transport = _transport(over, upgrader) if memory is None else InMemoryTransport(upgrader, memory)
 
     @property
@@ -122,13 +123,14 @@ class Station:
 class Net:
     """The stations of one test and what connects them."""
 
-    def __init__(self, memory: MemoryNetwork | None, over: str = "tcp") -> None:
+    def __init__(self, memory: MemoryNetwork | None, over: str = "tcp", security: str = "noise") -> None:
         self.memory = memory
         self.over = over
+        self.security = security
         self.stations: list[Station] = []
 
     def station(self, limits: Limits | None = None, identity: Identity | None = None) -> Station:
-        station = Station(self.memory, limits or Limits(), identity or Identity.generate(), self.over)
+        station = Station(self.memory, limits or Limits(), identity or Identity.generate(), self.over, security=self.security)
         self.stations.append(station)
         return station
 
@@ -158,9 +160,9 @@ class Net:
 
 
 @asynccontextmanager
-async def network(*, latency: float = 0.0, tcp: bool = False, over: str = "") -> AsyncIterator[Net]:
+async def network(*, latency: float = 0.0, tcp: bool = False, over: str = "", security: str = "noise") -> AsyncIterator[Net]:
     """Stations that can be connected, over links with `latency` seconds one way, or over TCP, or what `over` says."""
-    net = Net(None if tcp or over else MemoryNetwork(conditions=LinkConditions(latency=latency)), over or "tcp")
+    net = Net(None if tcp or over else MemoryNetwork(conditions=LinkConditions(latency=latency)), over or "tcp", security=security)
     before = asyncio.all_tasks()
     try:
         yield net
