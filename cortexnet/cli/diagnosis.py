@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, final
 
 from cortexnet import multistream
@@ -15,20 +16,19 @@ from cortexnet.cli.output import Json
 from cortexnet.cli.probe import Probe, connected
 from cortexnet.cli.text import duration, peer_text
 from cortexnet.config import Config
-from cortexnet.errors import CortexError, DialFailed, LocalError, NegotiationFailed, PeerTimeout, ProtocolViolation, describe
+from cortexnet.errors import CortexError, DialFailed, LocalError, PeerTimeout, ProtocolViolation, describe
 from cortexnet.host.ping import PROTOCOL as PING
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.node import Node
-from cortexnet.security import noise
+from cortexnet.security.channels import secure_channels
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.resolver import Resolver
 
 Status = Literal["ok", "failed", "skipped"]
 
 _PROBED = "/IP/tcp/p2p?"
-_SECURITY = (noise.NAME, "/tls/1.0.0")
 _AT_ONCE = 8
 
 
@@ -172,11 +172,10 @@ class _Examination:
                 probe = await stack.enter_async_context(connected(*endpoint))
                 step.detail = "connected"
             async with self._doing("security", probe) as step:
-                chosen = await probe.run(multistream.select(_SECURITY))
-                if chosen != noise.NAME:
-                    raise NegotiationFailed(f"the peer takes {chosen}, but not {noise.NAME}, which we need")
-                keys = noise.NoiseKeys.create(Identity.generate().private_key, ())
-                session = await probe.run(noise.initiate(keys, self._expected))
+                names, key = Config().security, Identity.generate().private_key
+                channels = {each.name: each for each in secure_channels(names, key, (), now=lambda: datetime.now(UTC))}
+                chosen = await probe.run(multistream.select(list(channels)))
+                session = await probe.run(channels[chosen].initiate(self._expected))
                 step.detail = f"{chosen}, {session.remote_peer}"
 
     async def _use(self, node: Node) -> None:

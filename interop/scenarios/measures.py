@@ -36,7 +36,8 @@ async def dials(meeting: Meeting) -> None:
 
 async def idle(meeting: Meeting) -> None:
     """20 connections from as many identities at once, then none."""
-    answer = await meeting.dialer.call("idle", address=meeting.address, count=20)
+    options = meeting.stack.start_options() | {"listen": []}
+    answer = await meeting.dialer.call("idle", address=meeting.address, count=20, **options)
     expect(answer["count"] == 20, "20 connections", answer["count"])
     await _peers(meeting.listener, 20)
     expect((await meeting.listener.call("memory"))["rss"] != 0, "a memory figure, or null where there is none")

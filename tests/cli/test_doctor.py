@@ -93,7 +93,6 @@ def test_an_address_of_a_transport_that_is_not_there_is_told() -> None:
         (b"\x15\x03\x01\x00\x02\x02\x28" + 64 * b"x", "TLS server"),
         (b"\x00\x01\x02", "another service"),
         (b"", "said nothing"),
-        (HEADER + b"\x03na\n\x0b/tls/1.0.0\n", "no protocol in common"),
         (HEADER + b"\x03na\n\x03na\n", "no protocol in common"),
     ],
 )
@@ -114,16 +113,18 @@ def test_what_is_no_node_is_recognised(words: bytes, says: str) -> None:
         assert "; it said '" in step["detail"]
 
 
-def test_a_peer_that_speaks_only_tls_is_told_so() -> None:
+def test_a_peer_that_speaks_only_tls_is_spoken_to_in_tls() -> None:
     def say(accepted: socket.socket) -> None:
-        accepted.sendall(HEADER + b"\x03na\n\x0b/tls/1.0.0\n")
+        accepted.sendall(HEADER + b"\x03na\n\x0b/tls/1.0.0\n" + b"\x15\x03\x03\x00\x02\x02\x28")
         accepted.settimeout(DEADLINE)
         while accepted.recv(4096):
             pass
 
     with serving(say) as address:
         _, event = examined(address)
-    assert failed_step(event)["detail"] == "the peer takes /tls/1.0.0, but not /noise, which we need"
+    step = failed_step(event)
+    assert step["name"] == "security"
+    assert "alert handshake failure" in step["detail"]
 
 
 def test_who_takes_the_connection_and_says_nothing_is_given_up(silent_address: str) -> None:
