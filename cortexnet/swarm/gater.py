@@ -27,13 +27,16 @@ class GatedConnection(Protocol):
     """What a gate sees of a complete connection; in truth the `Connection` itself."""
 
     @property
-    def peer_id(self) -> PeerId: ...
+    def peer_id(self) -> PeerId:
+        """Who it is, verified."""
 
     @property
-    def remote_address(self) -> Multiaddr: ...
+    def remote_address(self) -> Multiaddr:
+        """Where the peer is."""
 
     @property
-    def direction(self) -> Literal["inbound", "outbound"]: ...
+    def direction(self) -> Literal["inbound", "outbound"]:
+        """Who dialed: "outbound" is us."""
 
 
 class Gate(Protocol):
@@ -100,6 +103,7 @@ class Gater:
 
     @allow_only.setter
     def allow_only(self, value: bool) -> None:
+        """Let only those connect whom a rule allows, or everybody whom none denies."""
         self._allow_only = value
         if value:
             self._narrowed()
