@@ -184,6 +184,22 @@ async def test_where_nothing_can_be_trimmed_the_node_goes_on() -> None:
         assert nodes[0].peer_id in party.middle.peers
 
 
+async def test_room_is_made_before_newcomers_are_refused() -> None:
+    network = SimulatedNetwork()
+    settings = ConnectionManagerConfig(grace=0.0, silence=1.0)
+    async with AsyncExitStack() as stack:
+        limits = Limits(connections_inbound=8)
+        middle = await stack.enter_async_context(node(network, "middle", manager=settings, limits=limits))
+        party = Crowd(network, middle, stack)
+        first = (await party.come(1))[0]
+        middle.manager.tag(first.peer_id, "good", 1)
+        for _ in range(20):
+            await party.come(1)
+            await asyncio.sleep(2)
+            assert 5 <= len(middle.peers) <= 6 or len(party.events) == 0
+        assert first.peer_id in middle.peers
+
+
 async def test_a_peer_that_does_not_answer_its_farewell_holds_up_no_trim() -> None:
     async with crowd(low=1, high=2, grace=0.0, silence=1.0) as party:
         nodes = await party.come(2)

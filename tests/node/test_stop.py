@@ -68,14 +68,19 @@ async def test_peers_that_are_gone_without_a_word_cost_it_two_seconds() -> None:
         network.heal()
 
 
-async def test_over_sockets_too_nothing_is_left(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("transport", "place"),
+    [("tcp", "/ip4/127.0.0.1/tcp/0"), ("ws", "/ip4/127.0.0.1/tcp/0/ws"), ("quic", "/ip4/127.0.0.1/udp/0/quic-v1")],
+)
+async def test_over_sockets_too_nothing_is_left(transport: str, place: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     before = asyncio.all_tasks()
     async with AsyncExitStack() as stack:
-        hub = Node(listen=["/ip4/127.0.0.1/tcp/0"])
+        hub = Node(listen=[place], config=Config(transports=[transport]))
         hub.handle(ECHO, echo)
         async with hub:
-            await come(stack, hub, [Node(config=Config(limits=Limits(connections=4))) for _ in range(PEERS)])
+            config = Config(transports=[transport], limits=Limits(connections=4))
+            await come(stack, hub, [Node(config=config) for _ in range(PEERS)])
         assert not any(hub.counters.values())
     assert asyncio.all_tasks() <= before
     assert caplog.text == ""
