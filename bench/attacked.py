@@ -16,14 +16,19 @@ from typing import Final, final
 from bench.cortexnet_peer import ECHO, LISTEN, MESSAGE, discard, echo, resident
 from bench.half import Driver, Figures, Task, main
 from bench.quantiles import latencies
-from cortexnet import CortexError, Node, Stream
+from bench.raw_peer import RawPeer, opening, target_of
+from cortexnet import Config, CortexError, Limits, Node, Stream
+from cortexnet.mux.yamux_frames import DATA, TYPE_MASK, pack
 
 RAISE: Final = "/bench/raise/1.0.0"
 DISCARD: Final = "/bench/discard/1.0.0"
+HOLD: Final = "/bench/hold/1.0.0"
 PATIENCE: Final = 10.0
 """Seconds after which a round trip is lost, and after which a node that is left alone must be as it was."""
 LOOK: Final = 0.01
 """Seconds between two looks at whether it is."""
+FLOOD: Final = "flood_"
+"""How the workloads begin in which limits by address hold on loopback, and honest peers dial."""
 WARM_UP: Final = 200
 """Round trips before the first that counts."""
 DESCRIPTORS: Final = Path("/proc/self/fd")
@@ -37,12 +42,17 @@ async def throw_away(stream: Stream) -> None:
     await discard(stream)
 
 
+async def hold(stream: Stream) -> None:
+    await asyncio.Event().wait()
+
+
 async def serve(task: Task, driver: Driver) -> None:
     logging.basicConfig(filename=os.devnull)
-    node = Node(listen=[LISTEN])
+    node = Node(listen=[LISTEN], config=Config(limits=Limits(limit_loopback=task.workload.startswith(FLOOD))))
     node.handle(ECHO, echo)
     node.handle(RAISE, fail)
     node.handle(DISCARD, throw_away)
+    node.handle(HOLD, hold)
     async with node:
         idle, descriptors, memory = node.counters, count_descriptors(), 0
         driver.send({"address": str(node.addresses[0])})
@@ -122,7 +132,50 @@ class Honest:
             await self._exchange()
 
 
+@final
+class Dialers:
+    """Honest peers, each from a network of its own: dial, shake hands, one round trip, hang up; one after the other."""
+
+    def __init__(self, address: str) -> None:
+        self._target = target_of(address)
+        self._number = 0
+
+    def measure(self, seconds: float) -> Figures:
+        """As `Honest.measure`, of dials."""
+        times, lost = [], 0
+        end = time.perf_counter() + seconds
+        while (started := time.perf_counter()) < end:
+            try:
+                self._dial()
+            except OSError:
+                lost += 1
+            else:
+                times.append(time.perf_counter() - started)
+        return {**latencies(times or [PATIENCE]), "lost": lost}
+
+    def _dial(self) -> None:
+        self._number += 1
+        host = f"127.{1 + self._number // 250 % 250}.{self._number % 250}.1"
+        peer = RawPeer(self._target, source=(host, 0))
+        try:
+            peer.send(opening(1, ECHO) + pack(DATA, 1, len(MESSAGE)) + MESSAGE)
+            received = 0
+            while received < len(MESSAGE):  # the echo; what comes before it is the protocol's confirmation
+                received += sum(
+                    length for word, stream_id, length in peer.read_headers() if stream_id == 1 and word & TYPE_MASK == DATA
+                )
+        finally:
+            peer.close()
+
+
 async def run(task: Task, driver: Driver) -> Figures:
+    if task.workload.startswith(FLOOD):
+        dialers = Dialers(task.address)
+        dialers.measure(0.2)
+        driver.send({})
+        while await driver.next_line() == b"measure\n":
+            driver.send(dialers.measure(task.amount))
+        return {}
     async with Node(listen=[]) as node:
         honest = Honest(node, task.address)
         await honest.warm_up()

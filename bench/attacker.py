@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from bench.attacked import DISCARD, RAISE
+from bench.attacked import DISCARD, HOLD, RAISE
 from bench.half import Task
 from bench.raw_peer import RawPeer, Target, opening, target_of
 from cortexnet import multistream
@@ -223,6 +223,53 @@ def crowd(attack: Attack) -> Attack:
     return attacks
 
 
+def prefixes(target: Target) -> Iterator[int]:
+    """A length that no message may have, instead of the first message of a handshake."""
+    while True:
+        connected = socket.create_connection(target)
+        with contextlib.suppress(OSError):
+            connected.sendall(multistream.propose("/noise") + b"\xff" * 4_096)
+            connected.settimeout(0.05)
+            connected.recv(4_096)
+        connected.close()
+        yield 1
+
+
+def syn_data(target: Target) -> Iterator[int]:
+    """Streams that bring data at once, for a handler that never asks for it."""
+    peer = RawPeer(target)
+    block = bytes(65_536)
+    for number in itertools.count(1, 2):
+        peer.send(opening(number, HOLD) + pack(DATA, number, len(block)) + block)
+        peer.throw_away()
+        yield 1
+
+
+def overrun(target: Target) -> Iterator[int]:
+    """One byte more than the window holds."""
+    peer = RawPeer(target)
+    peer.send(opening(1, HOLD))
+    for _ in range(INITIAL_WINDOW // 65_536 + 1):
+        peer.send(pack(DATA, 1, 65_536) + bytes(65_536))
+    while list(peer.read_headers()):
+        pass
+    yield 1
+
+
+def again(attack: Attack) -> Attack:
+    """The same once more whenever the node has ended it, or refuses to be attacked."""
+
+    def attack_on(target: Target) -> Iterator[int]:
+        while True:
+            try:
+                yield from attack(target)
+            except OSError:
+                time.sleep(0.01)
+                yield 0
+
+    return attack_on
+
+
 def nothing(target: Target) -> Iterator[int]:
     """No attack: a process that computes, to see what the system's scheduling does."""
     while True:
@@ -244,6 +291,13 @@ ATTACKS: Final[dict[str, Attack]] = {
     "attack_resets": flood(resets, 1_000),
     "attack_requests": flood(requests, 500),
     "attack_credits": flood(credits, 5_000),
+    "flood_silent": silent,
+    "flood_stalled": stalled,
+    "flood_prefix": prefixes,
+    "flood_syns": again(flood(syns, 500)),
+    "flood_syn_data": again(syn_data),
+    "flood_data_1": again(small_data(1)),
+    "flood_overrun": again(overrun),
     "attack_data_crowd": crowd(small_data(1)),
     "attack_syn_crowd": crowd(flood(syns, 500)),
 }

@@ -37,8 +37,9 @@ def opening(stream_id: int, protocol: str) -> bytes:
 class RawPeer:
     """Connected, authenticated as an identity of its own, and on yamux, once it is made. Raises OSError, as all its verbs do."""
 
-    def __init__(self, target: Target) -> None:
-        self._socket = socket.create_connection(target, PATIENCE)
+    def __init__(self, target: Target, *, source: Target | None = None) -> None:
+        """`source` is the address it comes from."""
+        self._socket = socket.create_connection(target, PATIENCE, source)
         self._received = ByteQueue()
         self._plaintext = ByteQueue()
         keys = NoiseKeys.create(PrivateKey.generate(), [yamux.NAME])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from bench.half import Figures
-from bench.workloads import ALL, ATTACKS, WORKLOADS, Goal, Measure, Workload
+from bench.workloads import ALL, HOSTILE, WORKLOADS, Goal, Measure, Workload
 
 SUBJECT: Final = "cortexnet"
 """The kind that the goals are about."""
@@ -47,7 +47,7 @@ class Samples:
 
     def measured(self) -> Iterator[tuple[Workload, Measure, Rounds]]:
         """What there are figures of, in the order of the list of workloads."""
-        for workload in (*WORKLOADS, *ATTACKS):
+        for workload in (*WORKLOADS, *HOSTILE):
             for measure in workload.measures:
                 rounds = self.rounds.get(workload.name, {}).get(measure.key)
                 if rounds:
@@ -98,7 +98,7 @@ def table(samples: Samples) -> list[Sequence[str]]:
     """One row for each goal, or for each measure without one: `HEADINGS` name the columns."""
     rows: list[Sequence[str]] = []
     for workload, measure, rounds in samples.measured():
-        if workload in ATTACKS:
+        if workload in HOSTILE:
             continue
         figures = [workload.name, f"{measure.key}, {measure.unit}", *(spread(rounds.get(kind)) for kind in ALL)]
         judged = [judge(workload, measure, goal, rounds) for goal in measure.goals]
@@ -115,7 +115,7 @@ def attack_table(samples: Samples) -> list[Sequence[str]]:
     rows: dict[str, dict[str, str]] = {}
     missed: dict[str, list[str]] = {}
     for workload, measure, rounds in samples.measured():
-        if workload not in ATTACKS:
+        if workload not in HOSTILE:
             continue
         rows.setdefault(workload.name, {})[measure.key] = short(typical(measure, rounds[SUBJECT]))
         for goal in measure.goals:
@@ -163,6 +163,6 @@ def as_markdown(samples: Samples, title: str) -> str:
         lines += ["", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
         lines += [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", "Median of the rounds [least–most]; what must never happen is their worst. Ratios are ratios of medians."]
-    lines += [f"- {workload.name}: {workload.meaning}" for workload in (*WORKLOADS, *ATTACKS) if workload.name in samples.rounds]
+    lines += [f"- {workload.name}: {workload.meaning}" for workload in (*WORKLOADS, *HOSTILE) if workload.name in samples.rounds]
     lines += [f"- not measured: {failure}" for failure in samples.failures]
     return "\n".join(lines) + "\n"

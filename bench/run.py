@@ -25,10 +25,11 @@ from bench.half import Task
 from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
-from bench.workloads import ATTACKS, BY_NAME, WORKLOADS, Workload
+from bench.workloads import ATTACKS, BY_NAME, FLOODS, HOSTILE, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
 PROFILED: Final = (CEILING, CORTEXNET)
+GROUPS: Final = {"attack": ATTACKS, "flood": FLOODS}
 PROFILE_GOAL: Final = 0.6
 """Least share of cipher and system calls in the work of bulk."""
 
@@ -52,6 +53,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines = [f"  {workload.name:18}{workload.meaning}" for workload in WORKLOADS]
     lines.append(f"  {'attack':18}all of these: round trips of an honest peer, and what is left when everybody has gone")
     lines += [f"    {workload.name:16}{workload.meaning}" for workload in ATTACKS]
+    lines.append(f"  {'flood':18}all of these: dials of honest peers from other addresses than the attacker's")
+    lines += [f"    {workload.name:16}{workload.meaning}" for workload in FLOODS]
     lines.append(f"  {'profile':18}where the time of bulk goes: cipher, system calls, Python")
     parser = argparse.ArgumentParser(
         prog="python -m bench",
@@ -60,7 +63,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "workloads", nargs="*", metavar="workload", type=workload_name, help="all but attack and profile by default"
+        "workloads", nargs="*", metavar="workload", type=workload_name, help="all but attack, flood and profile by default"
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds; the report has their medians (default 5)")
     parser.add_argument("--no-go", action="store_true", help="leave out go-libp2p")
@@ -72,13 +75,13 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def workload_name(text: str) -> str:
-    if text not in BY_NAME and text not in ("attack", "profile"):
+    if text not in BY_NAME and text not in (*GROUPS, "profile"):
         raise argparse.ArgumentTypeError(f"there is no workload {text!r}")
     return text
 
 
 def chosen(names: Sequence[str]) -> Sequence[Workload]:
-    return [workload for name in names for workload in (ATTACKS if name == "attack" else (BY_NAME[name],))] or WORKLOADS
+    return [workload for name in names for workload in GROUPS.get(name) or (BY_NAME[name],)] or WORKLOADS
 
 
 async def measure(options: argparse.Namespace, samples: report.Samples) -> str:
@@ -109,7 +112,7 @@ async def measure_round(workload: Workload, kinds: Sequence[Kind], samples: repo
         try:
             if workload.name == "import":
                 figures = await measure_imports(workload.amount)
-            elif workload in ATTACKS:
+            elif workload in HOSTILE:
                 figures = await measure_attack(Task(workload.name, workload.amount))
             else:
                 figures = await measure_pair(halves(kind, workload), Task(workload.task or workload.name, workload.amount))

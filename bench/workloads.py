@@ -139,4 +139,22 @@ ATTACKS: Final = (
     attack("requests", "streams opened, their handler asked for, and reset", OF_FRAMES),
     attack("credits", "window updates of one byte", OF_FRAMES),
 )
-BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ATTACKS)}
+OF_DIALS: Final = (Measure("p99", "µs"), Measure("times", "× calm", (Goal("≤", 10),)), *ATTACKED)
+
+
+def flood(name: str, meaning: str) -> Workload:
+    """An attack of `bench.attacker` from one address, while honest peers dial from others; limits by address hold for both."""
+    return Workload(f"flood_{name}", meaning, 2, OF_DIALS, ("cortexnet",))
+
+
+FLOODS: Final = (
+    flood("silent", "300 sockets without a byte, opened again once a second"),
+    flood("stalled", "100 handshakes that get one byte a second, begun again once a second"),
+    flood("prefix", "sockets that announce a message longer than any may be"),
+    flood("syns", "streams opened without a protocol"),
+    flood("syn_data", "streams opened with 64 KiB of data each, which nobody reads"),
+    flood("data_1", "data frames of one byte on one stream, as fast as they are read"),
+    flood("overrun", "data past the window, from a peer that comes back when it is thrown out"),
+)
+HOSTILE: Final = (*ATTACKS, *FLOODS)
+BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *HOSTILE)}
