@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 
+from cortexnet.mux import mplex
 from cortexnet.transport.memory import MemoryNetwork
 from cortexnet.transport.memory_wire import LinkConditions
 from tests.support.pairs import Net, network, settle
@@ -46,3 +47,9 @@ PLACES: dict[str, Place] = {
     "memory that holds little": _memory(LinkConditions(latency=0.001, capacity=3_000)),
     "memory with tls, in small pieces": _memory(LinkConditions(piece_size=lambda random: random.randint(1, 900)), security="tls"),
 }
+WITHOUT_WINDOWS: dict[str, Place] = {
+    "mplex over tcp": lambda: network(over="tcp", muxer=mplex.NAME),
+    "mplex over memory": lambda: network(muxer=mplex.NAME),
+    "mplex with latency": lambda: network(latency=0.05, muxer=mplex.NAME),
+}
+"""Where no reader can hold its writer back, and no reset has a code."""

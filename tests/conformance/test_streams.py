@@ -10,13 +10,25 @@ import pytest
 
 from cortexnet.errors import Busy, ConnectionClosed, EndOfStream, NegotiationFailed, StreamClosed, StreamReset
 from cortexnet.transport.stream import Stream
-from tests.conformance.places import PLACES, Place, arrive
+from tests.conformance.places import PLACES, WITHOUT_WINDOWS, Place, arrive
 from tests.support.pairs import settle
+
+EVERYWHERE = PLACES | WITHOUT_WINDOWS
+
+
+@pytest.fixture(params=EVERYWHERE)
+def place(request: pytest.FixtureRequest) -> Place:
+    return EVERYWHERE[request.param]
 
 
 @pytest.fixture(params=PLACES)
-def place(request: pytest.FixtureRequest) -> Place:
+def place_with_windows(request: pytest.FixtureRequest) -> Place:
     return PLACES[request.param]
+
+
+@pytest.fixture(params=WITHOUT_WINDOWS)
+def place_without_windows(request: pytest.FixtureRequest) -> Place:
+    return WITHOUT_WINDOWS[request.param]
 
 
 @asynccontextmanager
@@ -43,6 +55,13 @@ async def two_ends(place: Place) -> AsyncIterator[tuple[Stream, Stream]]:
 async def echo(stream: Stream) -> None:
     async for chunk in stream:
         await stream.write(chunk)
+
+
+async def flood(stream: Stream) -> None:
+    """Write and write."""
+    for _ in range(1_000):
+        await stream.write(bytes(100_000))
+        await asyncio.sleep(0.001)
 
 
 async def digest(stream: Stream) -> None:
@@ -87,8 +106,8 @@ async def test_one_end_closes_its_direction_and_the_other_goes_on(place: Place) 
             await ours.write(b"more")
 
 
-async def test_a_reset_is_told_to_who_reads_and_who_writes(place: Place) -> None:
-    async with two_ends(place) as (ours, theirs):
+async def test_a_reset_is_told_to_who_reads_and_who_writes(place_with_windows: Place) -> None:
+    async with two_ends(place_with_windows) as (ours, theirs):
         reading = asyncio.ensure_future(theirs.read_exactly(10))
         writing = asyncio.ensure_future(theirs.write(bytes(1_000_000)))
         await settle()
@@ -99,8 +118,8 @@ async def test_a_reset_is_told_to_who_reads_and_who_writes(place: Place) -> None
             assert (caught.value.code, caught.value.by) == (0x42, "remote")
 
 
-async def test_a_reader_that_is_slow_holds_the_writer_back(place: Place) -> None:
-    async with two_ends(place) as (ours, theirs):
+async def test_a_reader_that_is_slow_holds_the_writer_back(place_with_windows: Place) -> None:
+    async with two_ends(place_with_windows) as (ours, theirs):
         writing = asyncio.ensure_future(ours.write(bytes(2_000_000)))
         received = 0
         while received < 2_000_000:
@@ -110,6 +129,38 @@ async def test_a_reader_that_is_slow_holds_the_writer_back(place: Place) -> None
             await asyncio.sleep(0)
         await writing
         assert received == 2_000_000
+
+
+async def test_without_windows_a_reset_is_told_to_who_reads_and_to_later_writes(place_without_windows: Place) -> None:
+    async with two_ends(place_without_windows) as (ours, theirs):
+        reading = asyncio.ensure_future(theirs.read_exactly(10))
+        await settle()
+        ours.reset(0x42)
+        with pytest.raises(StreamReset) as caught:
+            await reading
+        assert (caught.value.code, caught.value.by) == (0, "remote")
+        with pytest.raises(StreamReset):
+            await theirs.write(b"x")
+
+
+async def test_without_windows_what_is_not_read_costs_the_stream_and_no_other(place_without_windows: Place) -> None:
+    async with two_ends(place_without_windows) as (ours, theirs):
+        with pytest.raises(StreamReset):
+            await flood(ours)
+        with pytest.raises(StreamReset) as caught:
+            await theirs.read()
+        assert (caught.value.code, caught.value.by) == (0x1002, "local")
+        assert theirs.connection.is_open
+        assert ours.connection.is_open
+
+
+async def test_without_windows_a_reader_may_wait_for_more_than_may_lie_unread(place_without_windows: Place) -> None:
+    async with two_ends(place_without_windows) as (ours, theirs):
+        reading = asyncio.ensure_future(theirs.read_exactly(6_000_000))
+        await settle()
+        await ours.write(bytes(7_000_000))
+        assert await reading == bytes(6_000_000)
+        assert await theirs.read_exactly(1_000_000) == bytes(1_000_000)
 
 
 async def test_a_cancelled_read_leaves_every_byte(place: Place) -> None:
@@ -147,8 +198,8 @@ async def test_messages_keep_their_borders(place: Place) -> None:
         await writing
 
 
-async def test_there_is_one_reader_and_one_writer(place: Place) -> None:
-    async with two_ends(place) as (ours, theirs):
+async def test_there_is_one_reader_and_one_writer(place_with_windows: Place) -> None:
+    async with two_ends(place_with_windows) as (ours, theirs):
         reading = asyncio.ensure_future(ours.read())
         writing = asyncio.ensure_future(ours.write(bytes(1_000_000)))
         await settle()
@@ -220,8 +271,8 @@ async def test_a_protocol_nobody_speaks_shows_at_the_first_read(place: Place) ->
             await stream.read()
 
 
-async def test_the_end_of_the_connection_is_the_end_of_its_streams(place: Place) -> None:
-    async with two_ends(place) as (ours, theirs):
+async def test_the_end_of_the_connection_is_the_end_of_its_streams(place_with_windows: Place) -> None:
+    async with two_ends(place_with_windows) as (ours, theirs):
         reading = asyncio.ensure_future(ours.read())
         writing = asyncio.ensure_future(ours.write(bytes(2_000_000)))
         await settle()

@@ -18,6 +18,7 @@ from typing import final
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.mux import mplex, yamux
 from cortexnet.security.channels import secure_channels
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
@@ -30,28 +31,47 @@ from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 from cortexnet.transport.tcp import TcpTransport
 from cortexnet.transport.transport import Transport
-from cortexnet.transport.upgrade import UpgradeConfig, Upgrader
+from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 from cortexnet.transport.websocket import WebSocketTransport
 from tests.support.tls_hosts import websocket_config
 
-
-PLACES = {"tcp": "/ip4/127.0.0.1/tcp/0", "ws": "/ip4/127.0.0.1/tcp/0/ws", "wss": "/ip4/127.0.0.1/tcp/0/tls/ws"}
+PLACES = {
+    "tcp": "/ip4/127.0.0.1/tcp/0",
+    "ws": "/ip4/127.0.0.1/tcp/0/ws",
+    "wss": "/ip4/127.0.0.1/tcp/0/tls/ws",
+}
 """Where to listen, by transport."""
+MUXERS: dict[str, MuxerFactory] = {
+    yamux.NAME: lambda initiator, memory: yamux.Yamux(initiator=initiator, memory=memory),
+    mplex.NAME: lambda initiator, memory: mplex.Mplex(initiator=initiator, memory=memory),
+}
 
 
 def _transport(over: str, upgrader: Upgrader) -> Transport:
     return TcpTransport(upgrader) if over == "tcp" else WebSocketTransport(upgrader, websocket_config())
 
 
-def _upgrade_config(limits: Limits) -> UpgradeConfig:
-    return UpgradeConfig(inbound_timeout=limits.upgrade_timeout, close_timeout=limits.connection_close_timeout)
+def _upgrade_config(limits: Limits, muxer: str) -> UpgradeConfig:
+    return UpgradeConfig(
+        muxers={muxer: MUXERS[muxer]},
+        inbound_timeout=limits.upgrade_timeout,
+        close_timeout=limits.connection_close_timeout,
+    )
 
 
 @final
 class Station:
     """What stands below a host: an identity, its connections, its handlers, its address book."""
 
-    def __init__(self, memory: MemoryNetwork | None, limits: Limits, identity: Identity, over: str = "tcp", security: str = "noise") -> None:
+    def __init__(
+        self,
+        memory: MemoryNetwork | None,
+        limits: Limits,
+        identity: Identity,
+        over: str = "tcp",
+        muxer: str = yamux.NAME,
+        security: str = "noise",
+    ) -> None:
         self.identity = identity
         self.limits = limits
         self.resources = Resources(limits)
@@ -62,8 +82,8 @@ class Station:
         self.accepted: asyncio.Queue[Connection] = asyncio.Queue()
         self.on_lost: list[Callable[[Connection], None]] = []
         self._handlers: dict[str, tuple[StreamHandler, bool]] = {}
-        channels = secure_channels([security], identity.private_key, ["/yamux/1.0.0"], now=lambda: datetime.now(UTC))
-        upgrader = Upgrader(channels, self.resources, _upgrade_config(limits))
+        channels = secure_channels([security], identity.private_key, [muxer], now=lambda: datetime.now(UTC))
+        upgrader = Upgrader(channels, self.resources, _upgrade_config(limits, muxer))
         self.transport = _transport(over, upgrader) if memory is None else InMemoryTransport(upgrader, memory)
 
     @property
@@ -123,14 +143,15 @@ class Station:
 class Net:
     """The stations of one test and what connects them."""
 
-    def __init__(self, memory: MemoryNetwork | None, over: str = "tcp", security: str = "noise") -> None:
+    def __init__(self, memory: MemoryNetwork | None, over: str = "tcp", muxer: str = yamux.NAME, security: str = "noise") -> None:
         self.memory = memory
         self.over = over
         self.security = security
+        self.muxer = muxer
         self.stations: list[Station] = []
 
     def station(self, limits: Limits | None = None, identity: Identity | None = None) -> Station:
-        station = Station(self.memory, limits or Limits(), identity or Identity.generate(), self.over, security=self.security)
+        station = Station(self.memory, limits or Limits(), identity or Identity.generate(), self.over, self.muxer, self.security)
         self.stations.append(station)
         return station
 
@@ -160,9 +181,11 @@ class Net:
 
 
 @asynccontextmanager
-async def network(*, latency: float = 0.0, tcp: bool = False, over: str = "", security: str = "noise") -> AsyncIterator[Net]:
+async def network(
+    *, latency: float = 0.0, tcp: bool = False, over: str = "", muxer: str = yamux.NAME, security: str = "noise"
+) -> AsyncIterator[Net]:
     """Stations that can be connected, over links with `latency` seconds one way, or over TCP, or what `over` says."""
-    net = Net(None if tcp or over else MemoryNetwork(conditions=LinkConditions(latency=latency)), over or "tcp", security=security)
+    net = Net(None if tcp or over else MemoryNetwork(conditions=LinkConditions(latency=latency)), over or "tcp", muxer, security)
     before = asyncio.all_tasks()
     try:
         yield net

@@ -99,7 +99,7 @@ class Peer:
             "runtime": f"{platform.python_implementation()} {platform.python_version()}",
             "transports": ["tcp", "ws", "wss"],
             "security": ["noise", "tls"],
-            "muxers": ["/yamux/1.0.0"],
+            "muxers": ["/yamux/1.0.0", "/mplex/6.7.0"],
             "key_types": list(KEY_TYPES),
             "early_muxer": True,
             "reset_codes": True,
