@@ -101,6 +101,8 @@ class Upkeep:
         self._counts[peer] = self._counts.get(peer, 0) + 1
         self._rules.tags.connected(peer, now)
         self._rules.warm.connected(peer, now)
+        for key in self._rules.warm.keys_of(peer):
+            self._is_back(key)
         if self._rules.config.idle_timeout:
             self._idle_at = min(self._idle_at, now + self._rules.config.idle_timeout)
             self.wake()
@@ -269,14 +271,17 @@ class Upkeep:
         if not self.is_connected(peer):
             raise connection.error or ConnectionClosed("the connection ended at once")
         self._rules.warm.succeeded(key, peer, self._loop.time())
-        if key in self._unreachable:
-            del self._unreachable[key]
-            log.info("%s is connected again", self._name(key))
+        self._is_back(key)
         self._rules.tell(KeptPeerReached(key, peer))
         try:
             await self._identified(connection)
         except CortexError as error:
             log.debug("%s is connected, but not identified: %s", self._name(key), error)
+
+    def _is_back(self, key: Key) -> None:
+        if key in self._unreachable:
+            del self._unreachable[key]
+            log.info("%s is connected again", self._name(key))
 
     def _failed(self, key: Key, error: Exception) -> None:
         wait = self._rules.warm.failed(key, self._loop.time())

@@ -57,6 +57,10 @@ class WarmSet:
         """Whether it is, by its id or because it is the one who answers at a kept address."""
         return peer in self._keys
 
+    def keys_of(self, peer: PeerId) -> list[Key]:
+        """What it is kept by: its id, addresses where it answered last."""
+        return list(self._keys.get(peer, ()))
+
     def addresses(self, key: Key) -> list[Multiaddr]:
         """Those that were given with it."""
         kept = self._kept.get(key)
@@ -146,7 +150,7 @@ class WarmSet:
                 kept.due = now
 
     def _of(self, peer: PeerId) -> Sequence[_Kept]:
-        return [self._kept[key] for key in self._keys.get(peer, ())]
+        return [self._kept[key] for key in self.keys_of(peer)]
 
     def _up(self, kept: _Kept, now: float) -> None:
         kept.due = None

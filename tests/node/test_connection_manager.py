@@ -357,6 +357,19 @@ async def test_a_kept_peer_that_was_away_is_found_within_a_minute_of_its_return(
     assert [record.levelname for record in said] == ["WARNING", "INFO"], "once that it is away, once that it is back"
 
 
+async def test_a_kept_peer_that_comes_by_itself_is_back_as_well() -> None:
+    network = SimulatedNetwork()
+    async with node(network, "alice") as alice, node(network, "bob", listen=[]) as bob:
+        alice.manager.keep(bob.peer_id)
+        await asyncio.sleep(100)
+        assert alice._running is not None
+        assert alice._running.upkeep.unreachable == [bob.peer_id]
+        await bob.dial(alice.addresses)
+        await asyncio.sleep(0.1)
+        assert alice._running.upkeep.unreachable == []
+        assert len(alice.connections) == 1
+
+
 async def test_a_peer_that_is_kept_while_it_is_connected_is_dialed_when_it_leaves_and_not_before() -> None:
     network = SimulatedNetwork()
     async with node(network, "alice", listen=[]) as alice, node(network, "bob") as bob:
