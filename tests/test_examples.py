@@ -74,6 +74,15 @@ def test_a_kept_peer_comes_back_and_the_least_valuable_one_goes() -> None:
     ]
 
 
+def test_access_is_denied_and_allowed_by_rules_and_by_a_gate() -> None:
+    assert run("examples/access_control.py").splitlines() == [
+        "closed: True",
+        "a network: denied by rule 'deny 192.0.2.0/24 - a bad neighbourhood'",
+        "let in: True",
+        "not dialed: /ip4/192.0.2.7/tcp/4001 True",
+    ]
+
+
 def test_a_file_arrives_whole_and_is_named_by_its_digest(tmp_path: Path) -> None:
     sent, folder = tmp_path / "sent", tmp_path / "received"
     sent.write_bytes(bytes(range(256)) * 8_000)
