@@ -47,7 +47,7 @@ async def main() -> None:
 
         stranger.gater.gate = OnlyThisMachine()
         try:
-            await stranger.dial(f"/ip4/192.0.2.7/tcp/4001/p2p/{server.peer_id}")
+            await stranger.dial("/ip4/192.0.2.7/tcp/4001")
         except DialFailed as error:
             for address, reason in error.attempts:
                 print("not dialed:", address, isinstance(reason, Denied))
