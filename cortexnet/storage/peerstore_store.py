@@ -21,7 +21,9 @@ TABLE = "peers"
 WRITE_DELAY = 1.0
 """Seconds from a change to its writing: what changes many times within them is written once."""
 SLICE = 32
-"""Entries that are decoded or encoded in one turn of the loop: at 50 µs each, less than 2 ms."""
+"""Entries that are decoded or encoded in one turn of the loop at most: 50 µs each."""
+TURN = 0.002
+"""Seconds after which a turn ends earlier, on a slow machine."""
 
 
 @final
@@ -44,10 +46,13 @@ class PeerstoreStore:
         """
         self._peerstore.on_change = self._note
         unreadable = 0
-        waiting = iter(rows.items())
-        while entries := list(islice(waiting, SLICE)):
-            unreadable += sum(not self._restore(key, data) for key, data in entries)
-            await asyncio.sleep(0)
+        end, left = 0.0, 0
+        for key, data in rows.items():
+            if not left or self._loop.time() > end:
+                await asyncio.sleep(0)
+                end, left = self._loop.time() + TURN, SLICE
+            unreadable += not self._restore(key, data)
+            left -= 1
         if unreadable:
             log.warning("%d entries of the address book can't be read; they stay in %s", unreadable, self._database.path)
 
@@ -67,9 +72,8 @@ class PeerstoreStore:
     async def settle(self) -> None:
         """Give all that has changed so far to the database, some entries a turn. Cancelled: the rest is given later."""
         left = len(self._changed)
-        while left > 0:
-            self._write_slice()
-            left -= SLICE
+        while left > 0 and self._changed:
+            left -= self._write_slice()
             await asyncio.sleep(0)
 
     def detach(self) -> None:
@@ -89,10 +93,15 @@ class PeerstoreStore:
         self._write_slice()
         self._timer = self._loop.call_later(0.0, self._write_all) if self._changed else None
 
-    def _write_slice(self) -> None:
+    def _write_slice(self) -> int:
+        """How many entries it was."""
         now, unix_now = self._loop.time(), self._unix()
-        for peer in list(islice(self._changed, SLICE)):
+        peers = list(islice(self._changed, SLICE))
+        for count, peer in enumerate(peers, 1):
             del self._changed[peer]
             known = self._peerstore.known(peer, now)
             data = None if known is None else peer_codec.encode(known, now, unix_now)
             self._database.put(TABLE, bytes(peer), data)
+            if self._loop.time() > now + TURN:
+                return count
+        return len(peers)

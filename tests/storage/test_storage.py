@@ -306,3 +306,11 @@ async def test_wherever_an_opening_is_cancelled_the_next_one_finds_all(turns: in
 
 def test_the_end_of_a_node_has_time_for_it() -> None:
     assert Limits().node_close_timeout > storage_module.CLOSE_TIMEOUT
+
+
+async def test_to_flush_ends_also_where_the_rest_was_written_meanwhile(tmp_path: Path) -> None:
+    async with run_in(tmp_path) as run:
+        for peer in PEERS:
+            run.peerstore.add_addresses(peer, at(0), TEMPORARY_TTL, run.now)
+        await asyncio.gather(*[run.storage.flush() for _ in range(3)])
+        assert run.storage.backlog == 0
