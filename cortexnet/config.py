@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SECURITY = ("noise", "tls")
 _MUXERS = (yamux.NAME, MPLEX)
-_TRANSPORTS = ("tcp", "ws", "memory")
+_TRANSPORTS = ("tcp", "ws", "quic", "memory")
 
 
 @final
@@ -37,7 +37,8 @@ class Config:
     """
 
     transports: Sequence[str] = ("tcp",)
-    """What is spoken below: "tcp", "ws" (WebSocket, also with TLS: `/ws` and `/wss`), "memory" (needs `memory_network`)."""
+    """What is spoken below: "tcp", "ws" (WebSocket, also with TLS: `/ws` and `/wss`), "quic" (`/quic-v1`, with a
+    handshake and streams of its own: `security` and `muxers` do not concern it), "memory" (needs `memory_network`)."""
     security: Sequence[str] = _SECURITY
     """Secure channels in order of preference. With one, a dial proposes it and begins at once; with several it waits for what the
     peer chooses, a round trip more."""

@@ -1,14 +1,13 @@
 """What the streams of a session hold in memory, and the readers who wait for more than a window."""
 
 from collections.abc import Mapping
-from typing import final
+from typing import Generic, Protocol, TypeVar, final
 
 from cortexnet.errors import LimitExceeded
-from cortexnet.mux.inbox import PIECE_OVERHEAD
+from cortexnet.mux.inbox import PIECE_OVERHEAD, Inbox
 from cortexnet.mux.muxer import MemoryBudget
-from cortexnet.mux.window import INITIAL_WINDOW
+from cortexnet.mux.window import INITIAL_WINDOW, ReceiveWindow
 from cortexnet.mux.yamux_frames import MAX_CREDIT
-from cortexnet.mux.yamux_stream import YamuxStream
 
 _PINNED = 65_536  # a piece that was read in part is held whole
 _SMALLEST_PIECES = 512  # the mean size, at the worst: see Inbox
@@ -26,15 +25,34 @@ def reservation(promised: int) -> int:
     return promised + PIECE_OVERHEAD * promised // _SMALLEST_PIECES + _PINNED
 
 
+class Held(Protocol):
+    """What the account needs of a stream."""
+
+    id: int
+    inbox: Inbox
+    window: ReceiveWindow
+    charged: int
+    """Bytes of memory it stands for."""
+    reserved: int
+    """The part of them that does not follow what was read: what is promised to the peer."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing will be put into the inbox any more."""
+
+
+HeldStream = TypeVar("HeldStream", bound=Held)
+
+
 @final
-class Holdings:
+class Holdings(Generic[HeldStream]):
     """The account of one session; a core.
 
     A stream stands for what it holds (bytes and their pieces), or for what a window above the first may bring, whichever is
     more: what was granted may arrive at any time.
     """
 
-    def __init__(self, memory: MemoryBudget, streams: Mapping[int, YamuxStream]) -> None:
+    def __init__(self, memory: MemoryBudget, streams: Mapping[int, HeldStream]) -> None:
         self._memory = memory
         self._streams = streams
         self.is_over = memory.is_over
@@ -44,7 +62,7 @@ class Holdings:
         self.demands: dict[int, int] = {}
         """Bytes that readers of streams wait for and that are not granted yet, in the order they were asked for."""
 
-    def arrived(self, stream: YamuxStream) -> None:
+    def arrived(self, stream: HeldStream) -> None:
         """The stream's inbox has grown."""
         held = stream.inbox.charge
         if held > stream.charged:
@@ -52,7 +70,7 @@ class Holdings:
             stream.charged = held
             self.grew = True
 
-    def settle(self, stream: YamuxStream) -> list[YamuxStream]:
+    def settle(self, stream: HeldStream) -> list[HeldStream]:
         """The stream holds less, or may come to: give back what it no longer stands for; demands that can be granted now."""
         if self.demands:  # readers who wait come before windows that could be smaller
             stream.window.stop_growth(stream.inbox.size)
@@ -64,7 +82,7 @@ class Holdings:
         stream.charged = due
         return self.grantable()
 
-    def grow(self, stream: YamuxStream, round_trip: float | None, now: float) -> None:
+    def grow(self, stream: HeldStream, round_trip: float | None, now: float) -> None:
         """Let the window grow, if it was what held the sender back and nobody needs the memory more."""
         growth = stream.window.wants_growth(stream.inbox.size, now, round_trip)
         if growth and not self.demands:
@@ -72,7 +90,7 @@ class Holdings:
             if self._cover(stream, stream.window.target + growth, spare):
                 stream.window.target += growth
 
-    def demand(self, stream: YamuxStream, size: int) -> list[YamuxStream]:
+    def demand(self, stream: HeldStream, size: int) -> list[HeldStream]:
         """A reader waits for `size` bytes; the streams whose demand is granted now. Raises LimitExceeded for the impossible."""
         need = reservation(size)
         limit = min(self._memory.limit, MAX_CREDIT)
@@ -81,15 +99,15 @@ class Holdings:
         self.demands[stream.id] = size
         return self.grantable()
 
-    def end_demand(self, stream: YamuxStream) -> list[YamuxStream]:
+    def end_demand(self, stream: HeldStream) -> list[HeldStream]:
         """The read has ended; its share goes to the next."""
         self.demands.pop(stream.id, None)
         stream.window.demand = 0
         return self.settle(stream) or self.grantable()  # the turn may be another one's also where nothing was freed
 
-    def grantable(self) -> list[YamuxStream]:
+    def grantable(self) -> list[HeldStream]:
         """Demands that fit now, whole and in order; they are charged and no longer wait."""
-        granted: list[YamuxStream] = []
+        granted: list[HeldStream] = []
         while self.demands:
             stream_id, size = next(iter(self.demands.items()))
             stream = self._streams[stream_id]
@@ -100,7 +118,7 @@ class Holdings:
             granted.append(stream)
         return granted
 
-    def _first_windows(self, asking: YamuxStream) -> int:
+    def _first_windows(self, asking: HeldStream) -> int:
         """What the first windows of other streams may come to hold yet, half of the memory at the least for those to be opened.
 
         Nothing while no demand is granted: one at a time always goes on. More wait, or what is granted to everybody unasked
@@ -111,14 +129,14 @@ class Holdings:
         others = [stream for stream in self._streams.values() if not (stream.reserved or stream.is_draining or stream is asking)]
         return max(sum(max(_FIRST_WINDOW - stream.charged, 0) for stream in others), self._memory.limit // 2)
 
-    def remove(self, stream: YamuxStream) -> list[YamuxStream]:
+    def remove(self, stream: HeldStream) -> list[HeldStream]:
         """The stream is gone; demands that can be granted now."""
         self.demands.pop(stream.id, None)
         self._memory.release(stream.charged)
         stream.charged = 0
         return self.grantable()
 
-    def _cover(self, stream: YamuxStream, promised: int, spare: int = 0) -> bool:
+    def _cover(self, stream: HeldStream, promised: int, spare: int = 0) -> bool:
         """Charge what the stream may come to hold; False, and nothing charged, where not that much and `spare` bytes are free."""
         reserved = reservation(promised)
         if reserved > stream.charged:

@@ -69,13 +69,7 @@ class ConnectionFailed:
 
 
 MuxEvent = (
-    StreamOpened
-    | StreamReadable
-    | StreamWritable
-    | StreamWasReset
-    | StreamWriteStopped
-    | RoundTripMeasured
-    | ConnectionFailed
+    StreamOpened | StreamReadable | StreamWritable | StreamWasReset | StreamWriteStopped | RoundTripMeasured | ConnectionFailed
 )
 
 

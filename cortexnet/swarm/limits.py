@@ -109,6 +109,16 @@ class Limits:
     stream_open_rate: int = 20_000
     """Inbound per second and connection; above it the acknowledgement is withheld, nothing is refused."""
 
+    # QUIC, beside what holds for every transport.
+    quic_streams: int = 256
+    """Streams a peer is granted at a time; go-libp2p's value. Identify and ping are among them."""
+    quic_retry_above: int = 32
+    """Handshakes that go on; above it who is new must show that its address is its own: half of `unauthenticated`."""
+    quic_gaps: int = 1000
+    """Pieces missing in one stream: what a lossy, long link comes to is some dozens."""
+    quic_idle_timeout: float = 30.0
+    """Without a packet for so long a QUIC connection is dead; go-libp2p's value. The lower one of both sides holds."""
+
     # Memory held for readers.
     memory: int = 256 * MIB
     """The node; past it the peer that holds most loses its largest unread stream."""

@@ -147,6 +147,7 @@ class Upgrade(asyncio.BufferedProtocol):
         self._upgrader = upgrader
         self._endpoints = endpoints
         self._finished = finished
+        self._is_inbound = reservation is None
         self._reservation = reservation
         self._expected = expected
         self._loop = asyncio.get_running_loop()
@@ -166,9 +167,9 @@ class Upgrade(asyncio.BufferedProtocol):
         if self._over:  # given up while the socket was being made
             transport.abort()
         elif self._reservation is not None:
-            self._run(upgrade_outbound(upgrader.channels, config.muxers, self._expected), self._reservation)
             if self._reservation.on_reached is not None:
                 self._reservation.on_reached()
+            self._run(upgrade_outbound(upgrader.channels, config.muxers, self._expected), self._reservation)
         else:
             self._accepted(transport)
 
@@ -274,6 +275,9 @@ class Upgrade(asyncio.BufferedProtocol):
             self._io.abort() if at_once or self._io.get_write_buffer_size() else self._io.close()
         if self._reservation is not None:
             self._reservation.release()
+        if self._is_inbound:
+            self._upgrader.resources.tally.handshakes_failed += 1
+            self._upgrader.resources.refused(self._refusal or error)
         self._finished(self._refusal or error)
 
     def _settle(self) -> None:

@@ -17,6 +17,10 @@ SHELLS = {
     "cortexnet.messaging.messenger",
     "cortexnet.messaging.request",
     "cortexnet.node",
+    "cortexnet.observe.bus",
+    "cortexnet.observe.loop_lag",
+    "cortexnet.observe.observer",
+    "cortexnet.observe.status",
     "cortexnet.running",
     "cortexnet.swarm.connection_manager",
     "cortexnet.storage.access_store",
@@ -25,8 +29,8 @@ SHELLS = {
     "cortexnet.storage.sqlite_file",
     "cortexnet.storage.storage",
     "cortexnet.swarm.dialer",
-    "cortexnet.swarm.resolver",
     "cortexnet.swarm.pruner",
+    "cortexnet.swarm.resolver",
     "cortexnet.swarm.shared_dial",
     "cortexnet.swarm.swarm",
     "cortexnet.swarm.upkeep",
@@ -42,6 +46,10 @@ SHELLS = {
     "cortexnet.transport.memory_wire",
     "cortexnet.transport.network_watch",
     "cortexnet.transport.outer_tls",
+    "cortexnet.transport.quic",
+    "cortexnet.transport.quic_endpoint",
+    "cortexnet.transport.quic_link",
+    "cortexnet.transport.quic_upgrade",
     "cortexnet.transport.read_turns",
     "cortexnet.transport.scope",
     "cortexnet.transport.stream",
@@ -49,6 +57,7 @@ SHELLS = {
     "cortexnet.transport.tcp_port",
     "cortexnet.transport.transport",
     "cortexnet.transport.turnstile",
+    "cortexnet.transport.udp",
     "cortexnet.transport.upgrade",
     "cortexnet.transport.websocket",
     "cortexnet.transport.websocket_io",
@@ -73,6 +82,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.swarm.dial_backoff",
         "cortexnet.swarm.dial_plan",
         "cortexnet.swarm.dial_ranking",
+        "cortexnet.swarm.duplicates",
         "cortexnet.swarm.gater",
         "cortexnet.swarm.limits",
         "cortexnet.swarm.manager_config",
@@ -87,10 +97,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.swarm.trim_plan",
         "cortexnet.swarm.warm_set",
     ),
+    ("cortexnet.quic",),
     ("cortexnet.transport",),
     ("cortexnet.swarm",),
     ("cortexnet.storage",),
     ("cortexnet.host",),
+    ("cortexnet.observe",),
     ("cortexnet.messaging",),
     ("cortexnet.config", "cortexnet.node", "cortexnet.running"),
     ("cortexnet.cli",),
@@ -102,6 +114,7 @@ BOUNDARIES = {
     "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
+    "cortexnet/transport/quic_endpoint.py:receive_safely",  # a packet that the QUIC engine fails of costs its connection
     "cortexnet/running.py:Running._identify",  # a bug in what is done about a new connection costs it
     "cortexnet/swarm/upkeep.py:Upkeep._dial",  # a bug on the way to one kept peer is not the end of the node
 }

@@ -27,6 +27,7 @@ from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.in_memory import InMemoryTransport
 from cortexnet.transport.memory import MemoryNetwork
 from cortexnet.transport.memory_wire import LinkConditions
+from cortexnet.transport.quic import quic_transport
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 from cortexnet.transport.tcp import TcpTransport
@@ -39,6 +40,7 @@ PLACES = {
     "tcp": "/ip4/127.0.0.1/tcp/0",
     "ws": "/ip4/127.0.0.1/tcp/0/ws",
     "wss": "/ip4/127.0.0.1/tcp/0/tls/ws",
+    "quic": "/ip4/127.0.0.1/udp/0/quic-v1",
 }
 """Where to listen, by transport."""
 MUXERS: dict[str, MuxerFactory] = {
@@ -47,7 +49,9 @@ MUXERS: dict[str, MuxerFactory] = {
 }
 
 
-def _transport(over: str, upgrader: Upgrader) -> Transport:
+def _transport(over: str, upgrader: Upgrader, identity: Identity) -> Transport:
+    if over == "quic":
+        return quic_transport(upgrader, identity.private_key)
     return TcpTransport(upgrader) if over == "tcp" else WebSocketTransport(upgrader, websocket_config())
 
 
@@ -84,7 +88,7 @@ class Station:
         self._handlers: dict[str, tuple[StreamHandler, bool]] = {}
         channels = secure_channels([security], identity.private_key, [muxer], now=lambda: datetime.now(UTC))
         upgrader = Upgrader(channels, self.resources, _upgrade_config(limits, muxer))
-        self.transport = _transport(over, upgrader) if memory is None else InMemoryTransport(upgrader, memory)
+        self.transport = _transport(over, upgrader, identity) if memory is None else InMemoryTransport(upgrader, memory)
 
     @property
     def peer_id(self) -> PeerId:

@@ -97,7 +97,7 @@ class Peer:
             "implementation": "cortexnet",
             "version": cortexnet.__version__,
             "runtime": f"{platform.python_implementation()} {platform.python_version()}",
-            "transports": ["tcp", "ws", "wss"],
+            "transports": ["tcp", "ws", "wss", "quic-v1"],
             "security": ["noise", "tls"],
             "muxers": ["/yamux/1.0.0", "/mplex/6.7.0"],
             "key_types": list(KEY_TYPES),
@@ -117,7 +117,7 @@ class Peer:
 
     def _make(self, request: Request, listen: Any) -> Node:
         config = Config(
-            transports=["tcp", "ws"],
+            transports=["tcp", "ws", "quic"],
             websocket=self._websocket,
             security=list(request.get("security") or ("noise",)),
             muxers=list(request.get("muxers") or ("/yamux/1.0.0",)),
