@@ -9,6 +9,7 @@ import asyncio
 import gc
 import json
 import resource
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -17,7 +18,10 @@ from typing import Final
 
 from bench.half import Driver, Figures, Task, main
 from bench.quantiles import latencies
-from cortexnet import Node, PeerId, Stream
+from bench.stacks import STACKS
+from cortexnet import Config, Node, PeerId, Stream
+from cortexnet.testing.host_certificates import make_host_certificate
+from cortexnet.transport.websocket_config import WebSocketConfig
 
 PERF: Final = "/perf/1.0.0"
 ECHO: Final = "/interop/echo/1.0.0"
@@ -33,6 +37,7 @@ ENDLESS: Final = 1 << 40
 """Bytes of a transfer that is to last until its process is ended."""
 DIALLERS: Final = 8
 """Nodes that take turns at dialling."""
+WSS_CLIENT: Final = Config(transports=["ws"], security=["noise"], websocket=WebSocketConfig(verify=False))
 SETTLING: Final = 0.3
 """Seconds that bulk streams get to open their windows, and new connections to finish what they do at first."""
 
@@ -79,8 +84,22 @@ async def write_zeros(stream: Stream, size: int) -> None:
         await stream.write(block[:size])
 
 
+def config_for(name: str, folder: Path) -> Config:
+    """Nothing but this stack; `folder` takes the certificate of a WebSocket with TLS."""
+    if not name:
+        return Config()
+    stack = STACKS[name]
+    websocket = make_host_certificate(folder) if name.startswith("wss") else WebSocketConfig()
+    return Config(transports=[stack.transport], security=stack.security or ("noise",), websocket=websocket)
+
+
 async def serve(task: Task, driver: Driver) -> None:
-    node = Node(listen=[LISTEN])
+    with tempfile.TemporaryDirectory() as folder:
+        listen = STACKS[task.stack].listen if task.stack else LISTEN
+        await serve_node(Node(listen=[listen], config=config_for(task.stack, Path(folder))), driver)
+
+
+async def serve_node(node: Node, driver: Driver) -> None:
     node.handle(PERF, perf)
     node.handle(ECHO, echo)
     node.handle(MESSAGES, count_messages)
@@ -192,7 +211,11 @@ async def beside(transfer: Callable[[], Awaitable[None]], node: Node, peer: Peer
         await asyncio.gather(*crowd, return_exceptions=True)
 
 
-async def dials(address: str, amount: int) -> Figures:
+def client_node(task: Task) -> Node:
+    return Node(listen=[], config=config_for(task.stack, Path()) if not task.stack.startswith("wss") else WSS_CLIENT)
+
+
+async def dials(task: Task) -> Figures:
     """Dial one after the other, from nodes that take turns, each of which hangs up when its turn comes again.
 
     Nobody waits for identify, yet each connection lives long enough for it to run to its end, in both directions: a node that
@@ -200,17 +223,17 @@ async def dials(address: str, amount: int) -> Figures:
     """
     times = []
     async with AsyncExitStack() as stack:
-        nodes = [await stack.enter_async_context(Node(listen=[])) for _ in range(DIALLERS)]
+        nodes = [await stack.enter_async_context(client_node(task)) for _ in range(DIALLERS)]
         begun = time.perf_counter()
-        for number in range(amount):
+        for number in range(task.amount):
             node = nodes[number % DIALLERS]
             for connected in node.peers:
                 await node.disconnect(connected)
             started = time.perf_counter()
-            await node.dial(address)
+            await node.dial(task.address)
             times.append(time.perf_counter() - started)
         elapsed = time.perf_counter() - begun
-    return {"rate": amount / elapsed, **latencies(times)}
+    return {"rate": task.amount / elapsed, **latencies(times)}
 
 
 async def hold(task: Task, driver: Driver) -> None:
@@ -246,8 +269,8 @@ async def run(task: Task, driver: Driver) -> Figures:
         await hold(task, driver)
         return {}
     if task.workload == "dials":
-        return await dials(task.address, task.amount)
-    async with Node(listen=[]) as node:
+        return await dials(task)
+    async with client_node(task) as node:
         peer = await node.dial(task.address)
         return await ON_ONE_CONNECTION[task.workload](node, peer, task.amount)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, final
 from bench.half import Figures, Task
 from bench.pair import Client, Kind, Server
 from bench.process import ROOT, MeasurementFailed, Process
+from bench.stacks import STACKS
 from interop.harness import peers
 
 PEER: Final = peers.read_manifest(ROOT / "interop" / "peers" / "go" / "peer.toml", ROOT)
@@ -77,7 +78,7 @@ class GoClient:
 
     async def measure(self, task: Task) -> Figures:
         calls = self._calls
-        await calls.call("start")
+        await calls.call("start", **options(task))
         if task.workload == "dials":
             return rate_and_latencies(await calls.call("dials", address=task.address, count=task.amount))
         peer = (await calls.call("connect", address=task.address))["peer_id"]
@@ -109,6 +110,16 @@ class GoClient:
         return latencies(await self._calls.call("round_trips", peer=peer, size=MESSAGE_SIZE, count=task.amount))
 
 
+def listen_at(task: Task) -> str:
+    return STACKS[task.stack].listen if task.stack else LISTEN
+
+
+def options(task: Task) -> dict[str, object]:
+    """What go is told about the stack."""
+    security = STACKS[task.stack].security if task.stack else ()
+    return {"security": list(security)} if security else {}
+
+
 def latencies(answer: dict[str, Any]) -> Figures:
     return {"p50": answer["p50_us"], "p99": answer["p99_us"]}
 
@@ -121,7 +132,7 @@ def rate_and_latencies(answer: dict[str, Any]) -> Figures:
 async def start_server(task: Task) -> AsyncIterator[Server]:
     async with Process(PEER.run) as process:
         calls = Calls(process)
-        yield GoServer(calls, (await calls.call("start", listen=[LISTEN]))["addresses"][0])
+        yield GoServer(calls, (await calls.call("start", listen=[listen_at(task)], **options(task)))["addresses"][0])
 
 
 @asynccontextmanager

@@ -36,6 +36,8 @@ class Task:
     amount: int
     address: str = ""
     """Where the server half listens; empty says that this half is the server."""
+    stack: str = ""
+    """What connections are made of, by its name in `bench.stacks`; empty: a node's defaults over TCP."""
     meter: str = ""
     """"shares" or "functions": answer with what `bench.shares` or `bench.functions` found instead of with the figures."""
 

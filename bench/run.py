@@ -25,11 +25,12 @@ from bench.half import Task
 from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
-from bench.workloads import ATTACKS, BY_NAME, FLOODS, HOSTILE, WORKLOADS, Workload
+from bench.stacks import STACKS
+from bench.workloads import ATTACKS, BY_NAME, FLOODS, HOSTILE, ON_STACKS, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
 PROFILED: Final = (CEILING, CORTEXNET)
-GROUPS: Final = {"attack": ATTACKS, "flood": FLOODS}
+GROUPS: Final = {"stacks": ON_STACKS, "attack": ATTACKS, "flood": FLOODS}
 PROFILE_GOAL: Final = 0.6
 """Least share of cipher and system calls in the work of bulk."""
 
@@ -51,6 +52,7 @@ def main() -> int:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines = [f"  {workload.name:18}{workload.meaning}" for workload in WORKLOADS]
+    lines.append(f"  {'stacks':18}bulk, messages, round trips and dials over each of {', '.join(STACKS)}")
     lines.append(f"  {'attack':18}all of these: round trips of an honest peer, and what is left when everybody has gone")
     lines += [f"    {workload.name:16}{workload.meaning}" for workload in ATTACKS]
     lines.append(f"  {'flood':18}all of these: dials of honest peers from other addresses than the attacker's")
@@ -63,7 +65,11 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "workloads", nargs="*", metavar="workload", type=workload_name, help="all but attack, flood and profile by default"
+        "workloads",
+        nargs="*",
+        metavar="workload",
+        type=workload_name,
+        help="by default all but groups and profile",
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds; the report has their medians (default 5)")
     parser.add_argument("--no-go", action="store_true", help="leave out go-libp2p")
@@ -115,11 +121,15 @@ async def measure_round(workload: Workload, kinds: Sequence[Kind], samples: repo
             elif workload in HOSTILE:
                 figures = await measure_attack(Task(workload.name, workload.amount))
             else:
-                figures = await measure_pair(halves(kind, workload), Task(workload.task or workload.name, workload.amount))
+                figures = await measure_pair(halves(kind, workload), task_of(workload))
         except MeasurementFailed as error:
             samples.failures.append(f"{workload.name} of {kind.name}: {error}")
         else:
             samples.add(workload, kind.name, figures)
+
+
+def task_of(workload: Workload) -> Task:
+    return Task(workload.task or workload.name, workload.amount, stack=workload.stack)
 
 
 def halves(kind: Kind, workload: Workload) -> Kind:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, final
 
+from bench.stacks import STACKS as NAMES
+
 KindName: TypeAlias = Literal["ceiling", "cortexnet", "go"]
 STACKS: Final[tuple[KindName, ...]] = ("cortexnet", "go")
 ALL: Final[tuple[KindName, ...]] = ("ceiling", "cortexnet", "go")
@@ -47,6 +49,8 @@ class Workload:
     """What the halves are told to do; empty: the workload's name."""
     go_half: Literal["", "server", "client"] = ""
     """Which half is go's where cortexnet is measured."""
+    stack: str = ""
+    """What connections are made of, by its name in `bench.stacks`."""
 
 
 BULK: Final = (Measure("rate", "MB/s", (Goal("≥", 0.7, "ceiling"), Goal("≥", 1.5, "go"))),)
@@ -100,6 +104,33 @@ WORKLOADS: Final = (
         (Measure("package", "ms", (Goal("≤", 50),)), Measure("node", "ms", (Goal("≤", 50),))),
         ("cortexnet",),
     ),
+)
+
+STACK_GOALS: Final[dict[str, dict[str, tuple[Goal, ...]]]] = {
+    "tcp-tls": {"bulk_up": (Goal("≥", 0.7, "go"),), "bulk_down": (Goal("≥", 0.7, "go"),)},
+    "ws-noise": {"bulk_up": (Goal("≥", 1.0, "go"),), "bulk_down": (Goal("≥", 0.6, "go"),)},
+    "quic": {"bulk_up": (Goal("≥", 0.9, "ceiling"),), "bulk_down": (Goal("≥", 0.9, "ceiling"),)},
+}
+
+
+def on_stack(name: str, task: str, unit: str, amount: int) -> Workload:
+    """A workload on one stack; aioquic alone is the ceiling of QUIC."""
+    kinds = ALL if name == "quic" and task.startswith("bulk") else STACKS
+    key = "p50" if unit == "µs" else "rate"
+    measure = Measure(key, unit, STACK_GOALS.get(name, {}).get(task, ()))
+    return Workload(f"{name}_{task}", f"{task} over {name}", amount, (measure,), kinds, task, stack=name)
+
+
+ON_STACKS: Final = tuple(
+    on_stack(name, task, unit, amount // 16 if name == "quic" and task.startswith("bulk") else amount)
+    for name in NAMES
+    for task, unit, amount in (
+        ("bulk_up", "MB/s", 1 << 29),
+        ("bulk_down", "MB/s", 1 << 29),
+        ("messages", "/s", 100_000),
+        ("round_trip", "µs", 2_000),
+        ("dials", "/s", 200),
+    )
 )
 
 ATTACKED: Final = (
@@ -157,4 +188,4 @@ FLOODS: Final = (
     flood("overrun", "data past the window, from a peer that comes back when it is thrown out"),
 )
 HOSTILE: Final = (*ATTACKS, *FLOODS)
-BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *HOSTILE)}
+BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ON_STACKS, *HOSTILE)}
