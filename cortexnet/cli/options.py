@@ -1,7 +1,7 @@
 """Options and arguments that several commands share."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -9,9 +9,10 @@ import click
 from cortexnet.cli import logs
 from cortexnet.cli.output import Output
 from cortexnet.cli.text import escaped, parse_size
-from cortexnet.errors import ProtocolViolation
+from cortexnet.errors import LocalError, ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.swarm.access_rules import Subject, parse_subject
 
 Command = Callable[..., None]
 
@@ -30,6 +31,14 @@ def to_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
         return parse_size(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
+
+
+def to_subjects(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> list[Subject]:
+    """A callback of click: the peer ids, IP addresses and networks of the texts."""
+    try:
+        return [parse_subject(value) for value in values]
+    except LocalError as error:
+        raise click.BadParameter(escaped(str(error)), ctx, param) from None
 
 
 def parse_address(text: str) -> Multiaddr:

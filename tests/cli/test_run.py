@@ -213,3 +213,26 @@ def test_the_log_can_be_json_with_the_peer_it_is_about() -> None:
     assert ended
     assert ended[0].keys() == {"time", "level", "logger", "message", "peer"}
     assert (ended[0]["level"], ended[0]["logger"], ended[0]["peer"]) == ("debug", "cortexnet.swarm.swarm", peer)
+
+
+def test_who_is_denied_is_refused() -> None:
+    with running("run", *LOOPBACK, "--deny", "192.0.2.0/24", "--deny", "127.0.0.0/8") as node:
+        address = node.next_line("listening").split()[1]
+        refused = invoke("ping", address, "-n", "1")
+    assert refused.exit_code != 0
+
+
+def test_with_allow_only_others_are_refused(tmp_path: Path) -> None:
+    file = str(tmp_path / "friend.key")
+    friend = Identity.load_or_create(file).peer_id
+    with running("run", *LOOPBACK, "--allow-only", str(friend)) as node:
+        address = node.next_line("listening").split()[1]
+        assert invoke("ping", address, "-n", "1", "--identity", file).exit_code == 0
+        assert invoke("ping", address, "-n", "1").exit_code != 0
+
+
+@pytest.mark.parametrize("option", ["--deny", "--allow-only"])
+def test_a_subject_that_is_none_is_refused(option: str) -> None:
+    done = invoke("run", *LOOPBACK, option, "everybody")
+    assert done.exit_code == 2
+    assert "neither a peer id nor an IP address or network: 'everybody'" in " ".join(done.stderr.split())

@@ -9,7 +9,7 @@ import click
 from cortexnet.cli import lifecycle, logs, settings
 from cortexnet.cli.client import connection_facts
 from cortexnet.cli.exits import Interrupted
-from cortexnet.cli.options import with_output
+from cortexnet.cli.options import to_subjects, with_output
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.settings import Settings
 from cortexnet.cli.text import duration
@@ -17,6 +17,7 @@ from cortexnet.errors import describe
 from cortexnet.identity.identity import Identity
 from cortexnet.node import Node
 from cortexnet.storage.storage import make_private
+from cortexnet.swarm.access_rules import Subject
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
@@ -33,6 +34,8 @@ KEY_NAME = "identity.key"
 @click.option("--state-dir", type=click.Path(file_okay=False), metavar="DIR", help="Keep there what outlives the process.")
 @click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Settings in TOML.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set one limit, such as connections=500.")
+@click.option("--deny", multiple=True, metavar="SUBJECT", callback=to_subjects, help="Refuse a peer id, IP address or network.")
+@click.option("--allow-only", multiple=True, metavar="SUBJECT", callback=to_subjects, help="Refuse all but these.")
 @click.option("--perf", is_flag=True, help="Serve /perf/1.0.0: anybody may make this node send at full speed.")
 @click.option("--echo", is_flag=True, help=f"Serve {ECHO}, which sends back what it gets.")
 @click.option("--log-json", is_flag=True, help="Write the log, on stderr, as JSON, one object a line.")
@@ -47,6 +50,8 @@ def command(
     state_dir: str | None,
     config_file: str | None,
     limits: tuple[str, ...],
+    deny: list[Subject],
+    allow_only: list[Subject],
     perf: bool,
     echo: bool,
     log_json: bool,
@@ -90,14 +95,15 @@ def command(
         click.echo(settings.as_toml(chosen))
         return
     try:
-        lifecycle.run(lambda: _serve(output, chosen))
+        lifecycle.run(lambda: _serve(output, chosen, deny, allow_only))
     except Interrupted as interruption:
         output.say(f"stopped by {interruption.name}", "stopped", signal=interruption.name)
 
 
-async def _serve(output: Output, chosen: Settings) -> None:
+async def _serve(output: Output, chosen: Settings, deny: list[Subject], allow_only: list[Subject]) -> None:
     identity = _identity(chosen)
     node = Node(identity, listen=chosen.listen, bootstrap=chosen.bootstrap, config=chosen.config)
+    _set_rules(node, deny, allow_only)
     if chosen.echo:
         node.handle(ECHO, _echo)
     if output.verbosity:
@@ -111,6 +117,14 @@ async def _serve(output: Output, chosen: Settings) -> None:
             await node.wait_closed()
         finally:
             await scope.close()
+
+
+def _set_rules(node: Node, deny: list[Subject], allow_only: list[Subject]) -> None:
+    for subject in deny:
+        node.gater.deny(subject, "--deny")
+    for subject in allow_only:
+        node.gater.allow(subject, "--allow-only")
+    node.gater.allow_only = bool(allow_only)
 
 
 def _identity(chosen: Settings) -> Identity | None:
