@@ -150,9 +150,34 @@ async def test_a_scenario_with_keys_that_a_peer_lacks_is_skipped(tmp_path: Path)
     assert (result.outcome, result.detail) == ("skipped", "None has no rsa keys")
 
 
+def test_a_scenario_is_skipped_by_name_where_the_other_side_knows_no_such_keys() -> None:
+    scenario = Scenario("ecdsa", "", nothing, dialer={"key_type": "ecdsa"})
+    able = {"key_types": ["ed25519", "ecdsa"]}
+    other = {"implementation": "other", "key_types": ["ed25519"], "peer_key_types": ["ed25519"]}
+    assert scenario.refusal(able, able) is None
+    assert scenario.refusal(able, other) == "other knows no peers with ecdsa keys"
+    assert scenario.refusal(able, {"key_types": ["ed25519"]}) is None  # it does not say
+
+
+def test_a_scenario_without_early_choice_is_skipped_by_name_where_a_side_cannot_keep_silent() -> None:
+    scenario = Scenario("late", "", nothing, dialer={"early_muxer": False})
+    able = {"implementation": "other", "key_types": ["ed25519"]}
+    talkative = able | {"early_muxer_off": False}
+    assert scenario.refusal(able, talkative) is None
+    assert scenario.refusal(talkative, able) == "other cannot keep silent about muxers in the handshake"
+
+
+def test_a_scenario_for_a_muxer_runs_on_each_stack_with_it_and_on_no_other() -> None:
+    found = Field(able={"rich": (kind("rich"), RICH)})
+    scenarios = [Scenario("one", "", nothing, muxer="/mplex/6.7.0"), Scenario("all", "", nothing, everywhere=True)]
+    cells = [str(cell.stack) for cell in plan(found, ("rich", "rich"), scenarios) if cell.scenario.name == "one"]
+    assert cells == ["ws tls mplex", "ws noise mplex", "tcp tls mplex", "tcp noise mplex"]
+
+
 def test_every_folder_with_a_manifest_is_a_peer() -> None:
     peers = {peer.name: peer for peer in load_peers(ROOT)}
-    assert {"cortexnet", "go"} <= set(peers)
+    assert {"cortexnet", "go", "js"} <= set(peers)
+    assert peers["js"].missing() in (None, "npm not on the PATH")
     assert peers["cortexnet"].run == (sys.executable, "-m", "interop.peers.cortexnet")
     assert peers["go"].missing() in (None, "go not on the PATH")
     assert str(ROOT / "interop" / "build") in peers["go"].run[0]
