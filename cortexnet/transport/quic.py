@@ -185,7 +185,6 @@ class QuicTransport:
         endpoints = Endpoints(local=local_address(endpoint, peer), remote=address, direction="outbound", transport="quic")
         engine = self._engines(reservation.memory, expected, None)
         upgrade = self._upgrade(engine, endpoint, endpoints, reservation, finished, peer)
-        endpoint.route(upgrade, engine.connection_ids)
         upgrade.dial(peer)
         try:
             return await outcome

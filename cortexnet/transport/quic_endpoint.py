@@ -77,6 +77,7 @@ class QuicEndpoint:
         self._ids: dict[Route, list[bytes]] = {}
         self._closed: dict[bytes, _Closed] = {}
         self._waiting: dict[Route, None] = {}
+        self._dialing: dict[Route, Address] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
 
     def attach(self, bound: UdpSocket, name: Address) -> None:
@@ -95,10 +96,15 @@ class QuicEndpoint:
             self._by_id[each] = route
         self._ids[route] = now
 
+    def dialing(self, route: Route, address: Address) -> None:
+        """Until it is replaced or removed, `route` wants to know where nobody answers."""
+        self._dialing[route] = address
+
     def replace(self, route: Route, successor: Route) -> None:
         """`successor` takes over."""
         self.route(successor, self._ids.pop(route))
         self._waiting.pop(route, None)
+        self._dialing.pop(route, None)
 
     def remove(self, route: Route, goodbye: Sequence[Datagram] = (), closing_time: float = 0.0) -> None:
         """The connection has ended; for `closing_time` seconds its late packets are known for what they are."""
@@ -109,6 +115,7 @@ class QuicEndpoint:
         while len(self._closed) > _CLOSED_LIMIT:
             del self._closed[next(iter(self._closed))]
         self._waiting.pop(route, None)
+        self._dialing.pop(route, None)
         if self._closed and self._sweep_timer is None:
             self._sweep_timer = self._loop.call_later(_SWEEP_INTERVAL, self._sweep)
         self.close_if_unused()
@@ -139,6 +146,11 @@ class QuicEndpoint:
         for route in waiting:
             if route in self._ids:
                 route.has_room()
+
+    def unreachable(self, address: Address, error: OSError) -> None:
+        """Called by the socket. Open connections do not believe it: anybody on the way could end them so."""
+        for route in [route for route, where in self._dialing.items() if where == address]:
+            route.unreachable(error)
 
     def received(self, datagrams: Sequence[Datagram]) -> None:
         """Called by the socket: each connection gets what is for it in one call."""
@@ -210,7 +222,7 @@ async def open_endpoint(
             bound.bind(socket_name(family, host, port))
             name = bound.getsockname()
             endpoint = QuicEndpoint(family, reservation, on_close)
-            endpoint.attach(await open_udp(bound, endpoint.received, endpoint.has_room), name)
+            endpoint.attach(await open_udp(bound, endpoint), name)
         except BaseException:
             bound.close()
             raise

@@ -53,6 +53,8 @@ class QuicUpgrade:
 
     def dial(self, address: Address) -> None:
         """Begin the dialer's side."""
+        self._endpoint.route(self, self._engine.connection_ids)
+        self._endpoint.dialing(self, address)
         self._engine.connect(address, self._loop.time())
         self._transmit()
 
@@ -125,7 +127,7 @@ class QuicUpgrade:
         """What was lost meanwhile is sent again by the engine's timer."""
 
     def unreachable(self, error: OSError) -> None:
-        if self._endpoints.direction == "outbound":
+        if self._endpoints.direction == "outbound" and not self._over:
             self.fail(error)
 
     # --- the end -----------------------------------------------------------------------------------------------------------

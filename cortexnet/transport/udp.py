@@ -6,10 +6,11 @@ can't watch sockets (the proactor of Windows) gets asyncio's own datagram transp
 
 import asyncio
 import errno
+import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Protocol, cast, final
 
@@ -29,6 +30,8 @@ _SEGMENTED_BYTES = 65_000
 _UDP_SEGMENT, _UDP_GRO = 103, 104  # of Linux; Python has no names for them
 _UDP = socket.IPPROTO_UDP
 _CONTROL_SIZE = 64
+_ERROR_SIZE = 512  # of what the system says of one datagram
+_IP_RECVERR, _IPV6_RECVERR, _MSG_ERRQUEUE = 11, 25, 0x2000  # of Linux
 
 
 class UdpSocket(Protocol):
@@ -44,9 +47,20 @@ class UdpSocket(Protocol):
         """Nothing comes or goes any more."""
 
 
-async def open_udp(
-    bound: socket.socket, received: Callable[[Sequence[Datagram]], None], has_room: Callable[[], None]
-) -> UdpSocket:
+class Events(Protocol):
+    """Who is told of what happens to a socket; nothing of it must raise."""
+
+    def received(self, datagrams: Sequence[Datagram]) -> None:
+        """What came in a turn."""
+
+    def has_room(self) -> None:
+        """`is_full` is over."""
+
+    def unreachable(self, address: Address, error: OSError) -> None:
+        """A datagram did not get there; said by the network, so not to be believed without need. Only on Linux."""
+
+
+async def open_udp(bound: socket.socket, events: Events) -> UdpSocket:
     """Take over a socket, which is closed where that fails."""
     bound.setblocking(False)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
@@ -55,11 +69,11 @@ async def open_udp(
         except OSError:  # some systems refuse more than they allow, others give what they can
             continue
     loop = asyncio.get_running_loop()
-    watched = WatchedSocket(loop, bound, received, has_room)
+    watched = WatchedSocket(loop, bound, events)
     try:
         loop.add_reader(bound, watched.readable)
     except NotImplementedError:
-        _, protocol = await loop.create_datagram_endpoint(lambda: LoopSocket(received, has_room), sock=bound)
+        _, protocol = await loop.create_datagram_endpoint(lambda: LoopSocket(events), sock=bound)
         return protocol
     except BaseException:
         bound.close()
@@ -71,23 +85,19 @@ async def open_udp(
 class WatchedSocket:
     """See `UdpSocket`."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        bound: socket.socket,
-        received: Callable[[Sequence[Datagram]], None],
-        has_room: Callable[[], None],
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, bound: socket.socket, events: Events) -> None:
         self.is_full = False
         self._loop = loop
         self._socket = bound
-        self._received = received
-        self._has_room = has_room
+        self._events = events
         self._turns = turns_of(loop)
         self._queue: deque[Datagram] = deque()
         self._is_closed = False
-        self._can_segment = _offers(bound, _UDP_SEGMENT, 0)
-        self._gets_segments = _offers(bound, _UDP_GRO, 1)
+        self._can_segment = _offers(bound, _UDP, _UDP_SEGMENT, 0)
+        self._gets_segments = _offers(bound, _UDP, _UDP_GRO, 1)
+        is_ipv6 = bound.family == socket.AF_INET6
+        level, option = (socket.IPPROTO_IPV6, _IPV6_RECVERR) if is_ipv6 else (socket.IPPROTO_IP, _IP_RECVERR)
+        self._tells_errors = _offers(bound, level, option, 1)
 
     # --- in ----------------------------------------------------------------------------------------------------------------
 
@@ -101,7 +111,9 @@ class WatchedSocket:
         batch = self._receive_segments() if self._gets_segments else self._receive_plain()
         self._turns.spend(self._loop.time() - begin)
         if batch:
-            self._received(batch)
+            self._events.received(batch)
+        elif self._tells_errors:
+            self._read_errors()
 
     def _resume(self) -> None:
         if not self._is_closed:
@@ -136,6 +148,19 @@ class WatchedSocket:
                 batch.append((data, address))
         return batch
 
+    def _read_errors(self) -> bool:
+        """Whether the system had something to say of datagrams that were sent."""
+        count = 0
+        while not self._is_closed:
+            try:
+                _, control, _, address = self._socket.recvmsg(1, _ERROR_SIZE, _MSG_ERRQUEUE)
+            except OSError:
+                break
+            count += 1
+            number = int.from_bytes(control[0][2][:4], sys.byteorder) if control else errno.ECONNREFUSED
+            self._events.unreachable(address, OSError(number, os.strerror(number)))
+        return count > 0
+
     # --- out ---------------------------------------------------------------------------------------------------------------
 
     def send(self, datagrams: Sequence[Datagram]) -> OSError | None:
@@ -156,6 +181,8 @@ class WatchedSocket:
             except OSError as error:
                 if stop - start > 1 and error.errno in (errno.EIO, errno.EINVAL, errno.EMSGSIZE):
                     self._can_segment = False  # an interface that can't; one by one then
+                    continue
+                if self._tells_errors and self._read_errors():  # it was said of an earlier one
                     continue
                 failed = error
             start = stop
@@ -198,7 +225,7 @@ class WatchedSocket:
         self._queue.clear()
         self.send(waiting)
         if not self.is_full:
-            self._has_room()
+            self._events.has_room()
 
     def close(self) -> None:
         if not self._is_closed:
@@ -209,12 +236,12 @@ class WatchedSocket:
             self._queue.clear()
 
 
-def _offers(bound: socket.socket, option: int, value: int) -> bool:
-    """Whether the system has segmentation offload; set to `value`."""
+def _offers(bound: socket.socket, level: int, option: int, value: int) -> bool:
+    """Whether the system has an option of Linux; set to `value`."""
     if sys.platform != "linux":  # the numbers mean something else elsewhere
         return False
     try:
-        bound.setsockopt(_UDP, option, value)
+        bound.setsockopt(level, option, value)
     except OSError:
         return False
     return True
@@ -231,17 +258,16 @@ def _segment_size(control: Sequence[tuple[int, int, bytes]]) -> int:
 class LoopSocket(asyncio.DatagramProtocol):
     """See `UdpSocket`: over asyncio's transport, one by one."""
 
-    def __init__(self, received: Callable[[Sequence[Datagram]], None], has_room: Callable[[], None]) -> None:
+    def __init__(self, events: Events) -> None:
         self.is_full = False
-        self._received = received
-        self._has_room = has_room
+        self._events = events
         self._io: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._io = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        self._received([(data, addr)])
+        self._events.received([(data, addr)])
 
     def error_received(self, exc: Exception) -> None:
         """What could not be delivered is lost, as datagrams may be."""
@@ -251,7 +277,7 @@ class LoopSocket(asyncio.DatagramProtocol):
 
     def resume_writing(self) -> None:
         self.is_full = False
-        self._has_room()
+        self._events.has_room()
 
     def send(self, datagrams: Sequence[Datagram]) -> OSError | None:
         if self._io is not None and not self._io.is_closing():

@@ -41,6 +41,7 @@ PLACES: dict[str, Place] = {
     "ws": _sockets("ws"),
     "wss": _sockets("wss"),
     "tcp with tls": lambda: network(over="tcp", security="tls"),
+    "quic": _sockets("quic"),
     "memory": _memory(LinkConditions()),
     "memory with latency": _memory(LinkConditions(latency=0.05)),
     "memory in small pieces": _memory(LinkConditions(piece_size=lambda random: random.randint(1, 900))),
