@@ -42,7 +42,7 @@ coverage: $(INSTALLED_DEV)  ## run the tests and demand that the protocol cores 
 	@echo "== coverage of the cores"
 	@$(BIN)/python scripts/coverage_of_cores.py -n $(WORKERS) $(ARGS)
 
-interop: $(INSTALLED)  ## talk to other implementations (needs Go; CORTEXNET_INTEROP=required fails without)
+interop: $(INSTALLED)  ## talk to other implementations (needs Go and npm; CORTEXNET_INTEROP=required fails without)
 	@echo "== interop"
 	@$(BIN)/python -m interop.run $(ARGS)
 
@@ -59,7 +59,7 @@ test-matrix: $(INSTALLED_DEV)  ## run the tests on each Python from 3.11 to 3.14
 
 clean:  ## remove the environments, caches and reports (not .hypothesis: it has the failing examples)
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov build dist
-	rm -rf interop/build interop/results bench/results
+	rm -rf interop/build interop/results interop/peers/js/node_modules bench/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pyenv puts names on the PATH that fail when they are called, so each one is tried.

@@ -1,4 +1,4 @@
-"""The interop harness: `python -m interop.run` builds every peer, runs every scenario over every ordered pair, reports."""
+"""The interop harness: `python -m interop.run` builds every peer, runs every scenario over ordered pairs, reports."""
 
 import argparse
 import asyncio
@@ -17,6 +17,7 @@ from interop.harness.scenario import Scenario
 from interop.scenarios.catalogue import ALL
 
 ROOT = Path(__file__).resolve().parent.parent
+OURS = "cortexnet"
 REQUIRED = "CORTEXNET_INTEROP"  # set to "required", a peer that cannot be built for want of a toolchain is a failure
 
 
@@ -24,6 +25,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m interop.run", description=__doc__)
     parser.add_argument("--pair", action="append", metavar="DIALER:LISTENER", help="only this pair; may be repeated")
+    parser.add_argument("--all-pairs", action="store_true", help="also pairs of others alone")
     parser.add_argument("--scenario", action="append", metavar="PATTERN", help="only scenarios that match; may be repeated")
     parser.add_argument("--stack", action="append", metavar="PATTERN", help="only stacks that match, such as 'ws noise *'")
     parser.add_argument("--results", type=Path, default=ROOT / "interop" / "results", help="folder for reports and logs")
@@ -31,10 +33,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def chosen_pairs(wanted: Sequence[str] | None, names: Sequence[str]) -> list[Pair]:
-    """The pairs asked for, or all. Raises SystemExit at a name that is not a peer's."""
+def chosen_pairs(wanted: Sequence[str] | None, names: Sequence[str], *, others: bool) -> list[Pair]:
+    """The pairs asked for, or those that cortexnet is in, or all with `others`. Raises SystemExit at a name that is no peer's."""
     if not wanted:
-        return all_pairs(names)
+        return [pair for pair in all_pairs(names) if others or OURS in pair]
     pairs = []
     for text in wanted:
         dialer, _, listener = text.partition(":")
@@ -92,7 +94,7 @@ async def main(options: argparse.Namespace) -> int:
     if options.list:
         print_list(kinds)
         return 0
-    pairs = chosen_pairs(options.pair, [kind.name for kind in kinds])
+    pairs = chosen_pairs(options.pair, [kind.name for kind in kinds], others=options.all_pairs)
     scenarios = chosen_scenarios(options.scenario)
     required = os.environ.get(REQUIRED) == "required"
     found = await prepare([kind for kind in kinds if any(kind.name in pair for pair in pairs)], print)

@@ -13,6 +13,7 @@ from interop.harness.peers import PeerKind, load_peers
 from interop.harness.process import Answer
 from interop.harness.scenario import Scenario
 from interop.harness.stack import Stack, common_stacks
+from interop.run import chosen_pairs
 from interop.scenarios.catalogue import ALL
 
 FAKE = Path(__file__).parent / "fake_peer.py"
@@ -52,6 +53,16 @@ def field(*names: str) -> Field:
 
 def test_pairs_are_ordered_and_each_peer_meets_itself() -> None:
     assert all_pairs(["a", "b"]) == [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")]
+
+
+def test_without_choice_the_pairs_are_those_that_cortexnet_is_in() -> None:
+    names = ["cortexnet", "go", "js"]
+    ours = [("cortexnet", "cortexnet"), ("cortexnet", "go"), ("cortexnet", "js"), ("go", "cortexnet"), ("js", "cortexnet")]
+    assert chosen_pairs(None, names, others=False) == ours
+    assert chosen_pairs(None, names, others=True) == all_pairs(names)
+    assert chosen_pairs(["go:js"], names, others=False) == [("go", "js")]
+    with pytest.raises(SystemExit, match="the peers are"):
+        chosen_pairs(["go:rust"], names, others=False)
 
 
 def test_common_stacks_are_in_the_order_of_the_dialer() -> None:
