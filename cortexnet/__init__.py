@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from cortexnet.swarm.gater import GatedConnection as GatedConnection
     from cortexnet.swarm.limits import Limits as Limits
     from cortexnet.swarm.manager_config import ConnectionManagerConfig as ConnectionManagerConfig
+    from cortexnet.swarm.peer_entry import KnownPeer as KnownPeer
+    from cortexnet.swarm.peerstore import Peerstore as Peerstore
     from cortexnet.swarm.tags import FixedSteps as FixedSteps
     from cortexnet.swarm.tags import HalfLife as HalfLife
     from cortexnet.transport.connection import Connection as Connection
@@ -82,6 +84,8 @@ _PLACES = {
     "cortexnet.swarm.gater": ("Gate", "GatedConnection"),
     "cortexnet.swarm.limits": ("Limits",),
     "cortexnet.swarm.manager_config": ("ConnectionManagerConfig",),
+    "cortexnet.swarm.peer_entry": ("KnownPeer",),
+    "cortexnet.swarm.peerstore": ("Peerstore",),
     "cortexnet.swarm.tags": ("FixedSteps", "HalfLife"),
     "cortexnet.transport.connection": ("Connection",),
     "cortexnet.transport.stream": ("Stream",),

@@ -75,6 +75,8 @@ class Node:
         self._on_disconnected: list[Observer] = []
         self.gater = Gater(limit=self.config.limits.access_rules, unix_time=time.time)
         """Who may connect: `deny`, `allow`, `allow_only`, and `gate` for a decision of the application's own."""
+        self.peerstore = Peerstore(self.config.limits)
+        """What is known of other peers, and noted about them; also before the start. Its times are those of the event loop."""
         self._resources = Resources(self.config.limits, process_descriptors=process_descriptor_limit())
         self.manager = ConnectionManager(self.peer_id, self.config.manager, self.config.limits)
         """What connections are worth, and who must stay connected; also before the start."""
@@ -84,7 +86,7 @@ class Node:
             config=self.config,
             announce=[self._own(address) for address in self.config.announce],
             protocols=self._protocols,
-            peerstore=Peerstore(self.config.limits),
+            peerstore=self.peerstore,
             resources=self._resources,
             gater=self.gater,
             manager=self.manager,

@@ -44,6 +44,8 @@ class PeerstoreStore:
         Addresses whose time is over are left out. Rows that can't be read are left alone, with one warning for all of them.
         Cancelled: the rest is not taken back.
         """
+        for peer in (*self._peerstore.peers(), *self._peerstore.noted()):  # which the application has made known before the start
+            self._note(peer)
         self._peerstore.on_change = self._note
         unreadable = 0
         end, left = 0.0, 0

@@ -27,6 +27,10 @@ class PeerMetadata:
         self._of: dict[PeerId, dict[str, MetadataValue]] = {}
         self._size = 0
 
+    def peers(self) -> list[PeerId]:
+        """Everybody something is noted about."""
+        return list(self._of)
+
     def of(self, peer: PeerId) -> Mapping[str, MetadataValue]:
         """What is noted about a peer, not to be changed."""
         values = self._of.get(peer)

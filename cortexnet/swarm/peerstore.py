@@ -9,6 +9,7 @@ those we only heard of, which anybody can invent, then of those that were connec
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from math import inf
@@ -193,7 +194,8 @@ class Peerstore:
     def restore(self, known: KnownPeer, now: float) -> None:
         """Take back what `known` has shown before, at the end of an earlier run, say; who is known already stays as it is.
 
-        Addresses of a peer that was connected then get their time from now on. Metadata beyond the limit is left out.
+        Addresses of a peer that was connected then get their time from now on. What the application has noted meanwhile counts,
+        and metadata beyond the limit is left out.
         """
         peer = known.peer_id
         if self._find(peer) is None:
@@ -201,10 +203,13 @@ class Peerstore:
             entry.shorten(now + RECENTLY_CONNECTED_TTL, now + ADDRESS_TTL)
             self._keep(peer, entry, self._heard_of if known.last_seen is None else self._met, now)
         for name, value in known.metadata.items():
-            try:
-                self._metadata.set(peer, name, value)
-            except LimitExceeded:
-                break
+            if name not in self._metadata.of(peer):
+                with suppress(LimitExceeded):
+                    self._metadata.set(peer, name, value)
+
+    def noted(self) -> list[PeerId]:
+        """Everybody the application has noted something about."""
+        return self._metadata.peers()
 
     def metadata(self, peer: PeerId) -> Mapping[str, MetadataValue]:
         """What the application has noted about a peer."""

@@ -58,7 +58,7 @@ async def test_its_signed_record_and_what_it_told_are_kept_too(town: Town) -> No
         async with town.alice() as alice:
             await alice.identify(await alice.dial(bob.addresses))
         async with town.alice() as alice:
-            book, now = alice._blueprint.peerstore, asyncio.get_running_loop().time()
+            book, now = alice.peerstore, asyncio.get_running_loop().time()
             known = book.known(bob.peer_id, now)
             assert known is not None
             assert known.record_sequence > 0
@@ -76,6 +76,16 @@ async def test_rules_outlive_the_node_whether_made_before_its_start_or_later(tow
             assert len(alice.gater.access) == 2
             with pytest.raises(DialFailed, match="because"):
                 await alice.dial(bob.addresses)
+
+
+async def test_what_the_application_notes_about_a_peer_is_kept(town: Town) -> None:
+    somebody = Identity.generate().peer_id
+    alice = town.alice()
+    alice.peerstore.set_metadata(somebody, "nickname", "Bob")
+    async with alice:
+        alice.peerstore.set_metadata(somebody, "trusted", True)
+    async with town.alice() as alice:
+        assert alice.peerstore.metadata(somebody) == {"nickname": "Bob", "trusted": True}
 
 
 async def test_two_nodes_can_not_share_a_state_directory(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,15 @@ async def test_a_rule_that_was_made_before_the_start_is_kept_and_goes_before_the
         assert set(rules) == {Rule("deny", A, "new"), Rule("deny", B)}
 
 
+async def test_what_was_known_before_the_start_is_kept_too(tmp_path: Path) -> None:
+    run = Run(Limits())
+    run.peerstore.add_addresses(A, at(0), TEMPORARY_TTL, run.now)
+    run.peerstore.set_metadata(B, "friend", True)
+    await (await Storage.open(str(tmp_path), run.peerstore, run.rules)).close()
+    again = await reopened(tmp_path)
+    assert (again.peerstore.peers(), again.peerstore.metadata(B)) == ([A], {"friend": True})
+
+
 async def reopened(folder: Path) -> Run:
     async with run_in(folder) as run:
         return run

@@ -223,7 +223,15 @@ def test_limits_hold_for_what_is_taken_back() -> None:
         again.restore(KnownPeer(peer_id=peer, addresses=addresses, metadata={"a": 1, "b": 2}), 0.0)
     assert again.peers() == OTHERS[2:]
     assert again.addresses(OTHERS[2], 0.0) == at(2)
-    assert [dict(again.metadata(peer)) for peer in OTHERS] == [{"a": 1}, {}, {}, {}]
+    assert [len(again.metadata(peer)) for peer in OTHERS] == [1, 0, 0, 0]
+
+
+def test_what_was_noted_meanwhile_goes_before_what_is_taken_back() -> None:
+    again = Peerstore(Limits())
+    again.set_metadata(PEER, "friend", False)
+    assert again.noted() == [PEER]
+    again.restore(replace(known(full()), metadata={"friend": True, "other": 1}), 0.0)
+    assert again.metadata(PEER) == {"friend": False, "other": 1}
 
 
 def test_each_change_is_told() -> None:
