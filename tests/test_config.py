@@ -17,6 +17,7 @@ from cortexnet.transport.memory import MemoryNetwork
         ("transports", ["tcp", "udp"], "'udp' is not one of tcp, memory"),
         ("transports", "tcp", "must be a list of texts, but is 'tcp'"),
         ("security", 5, "must be a list of texts, but is 5"),
+        ("security", ["/tls/1.0.0"], "'/tls/1.0.0' is not one of noise, tls"),
         ("muxers", ["/mplex/1.0.0"], "'/mplex/1.0.0' is not one of /yamux/1.0.0, /mplex/6.7.0"),
         ("announce", "/ip4/192.0.2.1/tcp/1", "must be a list of texts"),
         ("announce", ["/ip4/192.0.2.1/tcp/1", "example.org"], "multiaddr 'example.org' does not begin"),
