@@ -2,6 +2,9 @@
 
 An inbound stream starts without a protocol and is counted by its protocol's kind once that is known, so that neither slow
 negotiations nor one greedy protocol keep the others out.
+
+What all peers share, none takes up alone: who holds some may take more only while it holds less than `_SHARE` times what is
+left. So places remain for others however many are greedy: of 2,048, eight leave 62.
 """
 
 from typing import final
@@ -11,6 +14,7 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.limits import CONTROL_PROTOCOLS, Limits
 
 # Kinds of streams, as indices of their counters.
+_SHARE = 4
 _NEGOTIATING, _ORDINARY, _EXTENDED, _CONTROL, _OUTBOUND, _RELEASED = range(6)
 
 
@@ -98,11 +102,10 @@ class ConnectionStreams:
     def open_inbound(self) -> "StreamReservation":
         """Count a stream the peer opened; it negotiates. Raises LimitExceeded."""
         node, peer = self._node, self._peer
-        limits, negotiating = node.limits, node.counts[_NEGOTIATING]
-        if node.inbound >= limits.streams_inbound:
-            raise _exceeded("inbound streams", limits.streams_inbound, node.inbound, "streams_inbound")
-        if negotiating >= limits.streams_negotiating:
-            raise _exceeded("streams that negotiate", limits.streams_negotiating, negotiating, "streams_negotiating")
+        limits, counts = node.limits, node.counts
+        negotiating = counts[_NEGOTIATING], self._counts[_NEGOTIATING]
+        _check_shared("inbound streams", limits.streams_inbound, node.inbound, peer.inbound, "streams_inbound")
+        _check_shared("streams that negotiate", limits.streams_negotiating, *negotiating, "streams_negotiating")
         if peer.inbound >= limits.streams_inbound_per_peer:
             limit = limits.streams_inbound_per_peer
             raise _exceeded(f"inbound streams of {peer.peer}", limit, peer.inbound, "streams_inbound_per_peer")
@@ -134,9 +137,8 @@ class ConnectionStreams:
         """One more inbound stream of a protocol. Raises LimitExceeded."""
         limits, of_node, of_peer = self._node.limits, self._node.by_protocol, peer.by_protocol
         by_node, by_peer = of_node.get(protocol, 0), of_peer.get(protocol, 0)
-        if by_node >= limits.streams_inbound_per_protocol:
-            limit = limits.streams_inbound_per_protocol
-            raise _exceeded(f"inbound streams of {protocol}", limit, by_node, "streams_inbound_per_protocol")
+        shared = limits.streams_inbound_per_protocol
+        _check_shared(protocol, shared, by_node, by_peer, "streams_inbound_per_protocol")
         if by_peer >= limits.streams_inbound_per_protocol_and_peer:
             limit = limits.streams_inbound_per_protocol_and_peer
             scope = f"inbound streams of {protocol} and {peer.peer}"
@@ -210,6 +212,14 @@ class StreamReservation:
 
     def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _check_shared(what: str, limit: int, total: int, own: int, setting: str) -> None:
+    """Raises LimitExceeded where all have as many as they may, or this one has more than is fair for what is left."""
+    if total >= limit:
+        raise _exceeded(what, limit, total, setting)
+    if own and own >= _SHARE * (limit - total):
+        raise _exceeded(f"{what} of one peer, where all have {total} of {limit}", _SHARE * (limit - total), own, setting)
 
 
 def _exceeded(scope: str, limit: int, value: int, setting: str) -> LimitExceeded:

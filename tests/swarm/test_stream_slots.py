@@ -163,7 +163,7 @@ def test_a_protocol_is_limited_over_all_peers_and_does_not_limit_others() -> Non
     node = NodeStreams(Limits(streams_inbound_per_protocol=2))
     first, second = connections_of(node, ALICE, BOB)
     held = [ordinary(first), ordinary(second)]
-    with pytest.raises(LimitExceeded, match=f"inbound streams of {ECHO}: 3 is over the limit of 2"):
+    with pytest.raises(LimitExceeded, match=f"{ECHO}: 3 is over the limit of 2"):
         ordinary(first)
     first.open_inbound().negotiated("/other/1.0.0")
     held.pop().release()
@@ -222,3 +222,56 @@ def test_a_stream_that_outlives_its_connection_does_not_take_the_count_of_the_ne
     current.release()
     second.leave()
     assert (node.peers, node.inbound) == ({}, 0)
+
+
+Opener = Callable[[ConnectionStreams], StreamReservation]
+
+
+@pytest.mark.parametrize(
+    ("setting", "open_one"),
+    [
+        ("streams_inbound", ordinary),
+        ("streams_negotiating", ConnectionStreams.open_inbound),
+        ("streams_inbound_per_protocol", ordinary),
+    ],
+)
+def test_greedy_peers_leave_places_for_others_however_many_they_are(setting: str, open_one: Opener) -> None:
+    node = NodeStreams(Limits(**{setting: 100}))
+    greedy = [ConnectionStreams(node) for _ in range(8)]
+    for number, streams in enumerate(greedy):
+        streams.belong_to(PeerId(bytes([0x12, 32]) + bytes([number + 10]) * 32))
+    refused = None
+    for _ in range(100):
+        for streams in greedy:
+            try:
+                open_one(streams)
+            except LimitExceeded as error:
+                refused = error
+    assert refused is not None
+    assert refused.setting == f"limits.{setting}"
+    assert "of one peer, where all have" in str(refused)
+    (other,) = connections_of(node, BOB)
+    for _ in range(2):
+        open_one(other)
+
+
+def test_the_first_stream_of_a_peer_finds_the_last_place() -> None:
+    node = NodeStreams(Limits(streams_inbound=5))
+    for number in range(5):
+        (streams,) = connections_of(node, PeerId(bytes([0x12, 32]) + bytes([number + 10]) * 32))
+        streams.open_inbound()
+    (late,) = connections_of(node, BOB)
+    with pytest.raises(LimitExceeded, match="inbound streams: 6 is over the limit of 5"):
+        late.open_inbound()
+
+
+@pytest.mark.parametrize(("total", "fits"), [(7, True), (8, False)])
+def test_one_peer_alone_has_four_fifths_of_what_all_share(total: int, fits: bool) -> None:
+    (streams,) = connections_of(NodeStreams(Limits(streams_inbound=10)), ALICE)
+    for _ in range(total):
+        streams.open_inbound()
+    if fits:
+        streams.open_inbound()
+    else:
+        with pytest.raises(LimitExceeded, match="where all have 8 of 10: 9 is over the limit of 8"):
+            streams.open_inbound()
