@@ -36,6 +36,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         self._wire = wire
         self._tls = tls
         self._io: asyncio.Transport | None = None
+        self._direct: memoryview | None = None  # the upper protocol's buffer
         self._kept = b""  # of the socket, that came when the turn was over
         self._pending: deque[bytes | memoryview] = deque()  # payload the upper protocol has not taken: of one chunk at most
         self._is_paused = False  # by the upper protocol
@@ -62,10 +63,15 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
             self._flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
+        # While the socket is read nothing is pending, so bytes without TLS may come to where their payload goes.
+        self._direct = memoryview(self._upper.get_buffer(sizehint)) if self._tls is None and self._wire.is_open else None
+        return self._buffer if self._direct is None else self._direct
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._is_closing:
+            return
+        if self._direct is not None:
+            self._receive_in_place(self._direct[:nbytes])
             return
         data = self._buffer[:nbytes]
         if self._turns.is_over and (self._tls is not None or not self._wire.is_open):  # else there is hardly anything to do
@@ -73,6 +79,21 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
             self._defer()
         else:
             self._receive(data)
+
+    def _receive_in_place(self, view: memoryview) -> None:
+        """Take the heads out from between the payload, which moves to the front: never behind what is still to be read."""
+        begin, used = self._loop.time(), 0
+        for piece in self._wire.receive(view, begin):
+            end = used + len(piece)
+            view[used:end] = piece
+            used = end
+        if self._wire.has_output:
+            self._answer()
+        self._turns.spend(self._loop.time() - begin)
+        if used and not self._is_closing:
+            self._upper.buffer_updated(used)
+        if self._is_over or self._wire.has_backlog:
+            self._deliver()
 
     def _defer(self) -> None:
         self._is_deferred = True

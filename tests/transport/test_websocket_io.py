@@ -128,7 +128,7 @@ async def test_goodbye_may_be_said_while_the_other_end_still_sends(secure: bool)
 
 
 async def test_what_had_come_when_the_socket_was_lost_is_handed_over_first() -> None:
-    async with pair() as (dialer, listener):
+    async with pair(secure=True) as (dialer, listener):
         await open_both(dialer, listener)
         listener._buffer = bytearray(10)
         listener.on_read = listener.transport.pause_reading
@@ -153,12 +153,17 @@ async def test_what_came_when_the_turn_was_over_waits_for_the_next() -> None:
         await listener.until("lost")
 
 
-async def test_many_small_frames_take_several_turns() -> None:
-    async with pair() as (dialer, listener):
+@SECURE
+async def test_many_small_frames_take_several_turns(secure: bool) -> None:
+    async with pair(secure=secure) as (dialer, listener):
         await open_both(dialer, listener)
-        raw = io_of(dialer)._io
+        raw, tls = io_of(dialer)._io, io_of(dialer)._tls
         assert raw is not None
-        raw.write(b"".join(FrameWriter(lambda: b"mask").message(b"a")) * 5_000)
+        frames = b"".join(FrameWriter(lambda: b"mask").message(b"a")) * 5_000
+        if tls is not None:
+            tls.send(frames)
+            frames = tls.data_to_send()
+        raw.write(frames)
         await listener.until_bytes(5_000)
         assert len(listener.reads) > 5
 
