@@ -104,7 +104,8 @@ class Driver(Generic[T]):
             self._result.append(stop.value)
             self.done = True
         except (RemoteError, ConnectionClosed) as error:
-            self.error = error
+            # The traceback leads back here and to all that the handshake held: a circle that only a collection would free.
+            self.error = error.with_traceback(None)
             self.done = True
         return None
 

@@ -134,7 +134,7 @@ class _Judge:
                 der = certificate.to_cryptography().public_bytes(Encoding.DER)
                 self.verdict = verify_chain([der], expected=self.expected, now=self.now)
             except HandshakeFailed as error:
-                self.error = error
+                self.error = error.with_traceback(None)  # which leads back here
         return self.error is None
 
 
@@ -160,23 +160,21 @@ def _context(certificate: NodeCertificate) -> SSL.Context:
 
 def _advance(engine: SSL.Connection, judge: _Judge) -> Handshake[bool]:
     """Let the engine go on; whether it is done. Of a handshake that is done nothing is sent yet: the peer is not accepted."""
+    failure: HandshakeFailed | None = None
     try:
         engine.do_handshake()
+        return True
     except SSL.WantReadError:
-        flight = pending(engine, 0)
-        if flight:
-            yield Send(flight)
-        return False
-    except NegotiationFailed:
+        pass
+    except NegotiationFailed as error:
+        failure = error
         _clear_errors(engine)
-        yield Send(pending(engine, 0))
-        raise
     except SSL.Error as error:
-        alert = pending(engine, 0)
-        if alert:
-            yield Send(alert)
-        raise judge.error or HandshakeFailed(f"TLS handshake: {reason(error)}") from error
-    return True
+        failure = judge.error or HandshakeFailed(f"TLS handshake: {reason(error)}")
+    yield Send(pending(engine, 0))  # the next flight, or an alert
+    if failure is not None:
+        raise failure  # not from OpenSSL's error: that holds the engine, and says no more
+    return False
 
 
 def _clear_errors(engine: SSL.Connection) -> None:

@@ -3,6 +3,7 @@
 What every secure channel does is in test_handshakes_conformance.
 """
 
+import gc
 from collections.abc import Callable
 from random import Random
 from typing import Any, get_args
@@ -303,6 +304,24 @@ def test_the_certificate_with_the_largest_keys_has_its_place() -> None:
     peer = NodeCertificate(b"", forge.make(), key)  # type: ignore[arg-type]
     ours, _ = session_of(CHANNELS[BERT].respond(), foreign(context(peer), is_dialer=True))
     assert ours.remote_peer == id_of(identity)
+
+
+def test_handshakes_that_fail_leave_nothing_for_the_collector() -> None:
+    """Each engine has 40 KiB that Python knows nothing of: in circles of references they would pile up under a flood."""
+    engines = SSL.Connection._reverse_mapping
+    gc.collect()
+    before = len(engines)
+    gc.disable()
+    try:
+        for _ in range(5):
+            run_pair(CHANNELS[ANNA].initiate(id_of(EVE)), CHANNELS[BERT].respond())
+            run_over(CHANNELS[BERT].respond(), [CLIENT_HELLO.replace(YAMUX.encode(), bytes(12)).replace(b"libp2p", b"libp2q")])
+            run_over(CHANNELS[BERT].respond(), [record(200)])
+            run_over(CHANNELS[BERT].respond(), [record(MAX_BODY + 1)[:5]])
+            run_over(CHANNELS[BERT].respond(), [CLIENT_HELLO])
+        assert len(engines) == before
+    finally:
+        gc.enable()
 
 
 def test_the_date_is_that_of_the_handshake() -> None:
