@@ -14,7 +14,7 @@ from cortexnet import Config, Limits, Multiaddr, Node, Stream
 from cortexnet.multiformats import varint
 from cortexnet.multistream import propose
 from tests.support.pairs import settle
-from tests.support.raw_peer import RawPeer, data, opened
+from tests.support.raw_peer import RawPeer, credit, data, opened
 from tests.transport.recorder import Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address only")
@@ -166,3 +166,15 @@ async def test_a_denied_network_is_refused_before_a_byte_and_its_neighbour_is_no
         assert neighbour.is_ready
         assert besieged.node.gater.refused["accept"] == 2
         assert besieged.node.gater.explain(Multiaddr.parse("/ip4/127.0.0.2/tcp/1")).rule is not None
+
+
+async def test_peers_that_do_not_read_take_no_more_than_the_pool_and_leave_others_going() -> None:
+    async with flood(outbox_memory=256 * 1024) as besieged:
+        for address in ATTACKERS[:3]:
+            attacker = await besieged.enter(address)
+            attacker.io.pause_reading()
+            for number in range(1, 129, 2):
+                attacker.send(opened(number), data(number, propose(ECHO) + bytes(200_000)), credit(number, 1 << 24))
+        await besieged.honest_dials()
+        most = 256 * 1024 + 131_072 + 3 * 64 * 4096
+        assert besieged.node.counters["outbox_memory"] <= most

@@ -85,7 +85,7 @@ class Mplex:
         if self._outbound >= limit and not self._reset_a_lingering(ours=True):
             setting = "mplex.max_outbound_streams"
             raise LimitExceeded("streams opened by us", limit=limit, value=self._outbound, setting=setting)
-        stream = MplexStream(self._next_number, ours=True)
+        stream = MplexStream(self._next_number, self._memory.outgoing, ours=True)
         self._streams[stream.id] = stream
         self._outbound += 1
         self._queue(opening(self._next_number))
@@ -176,7 +176,7 @@ class Mplex:
             raise StreamClosed("the write side of this stream is closed") if stream else LocalError(f"no stream {stream_id}")
         size = len(data)
         outbox = stream.outbox
-        room = self._share - outbox.size
+        room = self._share - outbox.size if outbox.pool.queued < outbox.pool.limit else outbox.tight_room(self._share)
         if size > room:
             stream.stopped = True
             data = memoryview(data)[:room]
@@ -412,7 +412,7 @@ class Mplex:
             self._queue(frame(number, RESET, ours=False))
             self._tolerance.refused()
             return
-        self._streams[key] = MplexStream(number, ours=False)
+        self._streams[key] = MplexStream(number, self._memory.outgoing, ours=False)
         self._inbound += 1
         events.append(StreamOpened(key))
 

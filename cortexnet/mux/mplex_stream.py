@@ -5,7 +5,7 @@ from typing import final
 from cortexnet.multiformats import varint
 from cortexnet.mux.inbox import Inbox
 from cortexnet.mux.mplex_frames import CLOSE, MESSAGE, RESET, frame, key_of
-from cortexnet.mux.outbox import Outbox
+from cortexnet.mux.outbox import Outbox, OutboxPool
 
 
 @final
@@ -30,13 +30,13 @@ class MplexStream:
         "turn",
     )
 
-    def __init__(self, number: int, *, ours: bool) -> None:
+    def __init__(self, number: int, pool: OutboxPool, *, ours: bool) -> None:
         self._number = number
         self._ours = ours
         self.id = key_of(number, ours=ours)
         self.data_prefix = varint.encode(number << 3 | MESSAGE - (not ours))  # what stands before the length of its data
         self.inbox = Inbox()
-        self.outbox = Outbox()
+        self.outbox = Outbox(pool)
         self.awaited = 0  # bytes that a reader waits for
         self.closing = False  # no more writes
         self.fin_sent = False

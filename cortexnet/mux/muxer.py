@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol, final
 
 from cortexnet.errors import CortexError
+from cortexnet.mux.outbox import OutboxPool
 
 
 @final
@@ -74,8 +75,10 @@ MuxEvent = (
 
 
 class MemoryBudget(Protocol):
-    """Where a muxer charges the bytes it holds for its readers."""
+    """Where a muxer charges the bytes it holds for its readers, and counts those that wait to be sent."""
 
+    outgoing: OutboxPool
+    """What all connections together have queued to send."""
     limit: int
     """The cap in bytes: more can never be reserved at a time."""
 
@@ -206,6 +209,9 @@ class Unlimited:
     """A MemoryBudget without a cap, for single cores in tests and tools."""
 
     limit = 1 << 62
+
+    def __init__(self) -> None:
+        self.outgoing = OutboxPool(self.limit)
 
     def reserve(self, size: int) -> bool:
         return True

@@ -10,21 +10,42 @@ SMALL_WRITE = 4096
 """Writes below this are gathered in one buffer: a copy costs less than a part of its own in the next record."""
 
 
+TIGHT_SHARE = 4096
+"""What a stream may queue while all together have queued too much: enough that each goes on, by a little at a time."""
+
+
+@final
+class OutboxPool:
+    """What all streams of a node have queued; past `limit` each may have `TIGHT_SHARE` only, so that nobody waits for others."""
+
+    __slots__ = ("limit", "queued")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.queued = 0
+
+
 @final
 class Outbox:
-    """A queue of bytes; small writes are gathered, large ones are kept as they are."""
+    """A queue of bytes; small writes are gathered, large ones are kept as they are. What is in it counts in its pool."""
 
-    __slots__ = ("_pieces", "_tail", "size")
+    __slots__ = ("_pieces", "_tail", "pool", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, pool: OutboxPool) -> None:
+        self.pool = pool
         self._pieces: deque[bytes | bytearray | memoryview] = deque()
         self._tail: bytearray | None = None  # the last piece, while it may still grow
         self.size = 0
+
+    def tight_room(self, share: int) -> int:
+        """How many bytes more may come while all have queued too much."""
+        return max(min(share, TIGHT_SHARE) - self.size, 0)
 
     def append(self, data: bytes | memoryview) -> None:
         """Put bytes, which never change, at the end."""
         size = len(data)
         self.size += size
+        self.pool.queued += size
         if size < SMALL_WRITE:
             tail = self._tail
             if tail is None:
@@ -38,6 +59,7 @@ class Outbox:
     def move(self, size: int, parts: list[bytes | bytearray | memoryview]) -> None:
         """Move `size` bytes, at most all, from the front to the end of `parts`."""
         self.size -= size
+        self.pool.queued -= size
         pieces = self._pieces
         while size:
             piece = pieces[0]
@@ -62,4 +84,5 @@ class Outbox:
         """Drop everything."""
         self._pieces.clear()
         self._tail = None
+        self.pool.queued -= self.size
         self.size = 0

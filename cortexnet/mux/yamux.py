@@ -61,18 +61,18 @@ class Yamux:
 
     def __init__(self, *, initiator: bool, config: YamuxConfig | None = None, memory: MemoryBudget | None = None) -> None:
         self._config = config or YamuxConfig()
-        self._table = StreamTable(self._config, initiator=initiator)
+        memory = memory or Unlimited()
+        self._table = StreamTable(self._config, memory.outgoing, initiator=initiator)
         self._streams = self._table.by_id
-        self._holdings = Holdings(memory or Unlimited(), self._streams)
+        self._holdings = Holdings(memory, self._streams)
         self._demands = self._holdings.demands
         self._ended = False
         # in
         self._now = float("-inf")
-        self._turn = 0
+        self._turn = self._body_left = 0
         self._backlog: deque[bytes] = deque()
         self._backlog_position = 0  # in its first piece
         self._partial = b""  # of a header
-        self._body_left = 0
         self._body_stream: YamuxStream | None = None  # None: the body is skipped
         self._body_ends = False  # FIN came with the body that is still arriving
         self._tolerance = Tolerance(self._config.useless_frames, self._config.stray_data)
@@ -166,7 +166,7 @@ class Yamux:
             raise StreamClosed("the write side of this stream is closed") if stream else LocalError(f"no stream {stream_id}")
         size = len(data)
         outbox = stream.outbox
-        room = self._share - outbox.size
+        room = self._share - outbox.size if outbox.pool.queued < outbox.pool.limit else outbox.tight_room(self._share)
         if stream.send_window < room:
             room = stream.send_window
         if size > room:

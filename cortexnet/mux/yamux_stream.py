@@ -3,7 +3,7 @@
 from typing import final
 
 from cortexnet.mux.inbox import Inbox
-from cortexnet.mux.outbox import Outbox
+from cortexnet.mux.outbox import Outbox, OutboxPool
 from cortexnet.mux.window import INITIAL_WINDOW, ReceiveWindow
 
 
@@ -30,11 +30,11 @@ class YamuxStream:
         "window",
     )
 
-    def __init__(self, stream_id: int, window: ReceiveWindow, *, ours: bool) -> None:
+    def __init__(self, stream_id: int, window: ReceiveWindow, pool: OutboxPool, *, ours: bool) -> None:
         self.id = stream_id
         self.ours = ours
         self.inbox = Inbox()
-        self.outbox = Outbox()
+        self.outbox = Outbox(pool)
         self.window = window
         self.send_window = INITIAL_WINDOW
         self.ack_wanted = ours  # opened by us, not acknowledged yet

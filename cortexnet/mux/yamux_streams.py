@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import final
 
 from cortexnet.errors import ConnectionClosed, LimitExceeded, ProtocolViolation
+from cortexnet.mux.outbox import OutboxPool
 from cortexnet.mux.window import ReceiveWindow
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import MAX_CREDIT
@@ -14,13 +15,14 @@ from cortexnet.mux.yamux_stream import YamuxStream
 class StreamTable:
     """Makes, counts and forgets streams; a core. The side that dialed has the odd ids, the other one the even ones."""
 
-    def __init__(self, config: YamuxConfig, *, initiator: bool) -> None:
+    def __init__(self, config: YamuxConfig, pool: OutboxPool, *, initiator: bool) -> None:
         self.by_id: dict[int, YamuxStream] = {}
         self.inbound = 0
         self.outbound = 0
         self.unacknowledged = 0
         """Streams of ours that the peer has not acknowledged."""
         self._config = config
+        self._pool = pool
         self._next_id = 1 if initiator else 2
 
     def can_open(self) -> bool:
@@ -68,7 +70,7 @@ class StreamTable:
         return self._add(stream_id, now, ours=False)
 
     def _add(self, stream_id: int, now: float, *, ours: bool) -> YamuxStream:
-        stream = YamuxStream(stream_id, ReceiveWindow(self._config.max_window, now), ours=ours)
+        stream = YamuxStream(stream_id, ReceiveWindow(self._config.max_window, now), self._pool, ours=ours)
         self.by_id[stream_id] = stream
         return stream
 

@@ -126,6 +126,8 @@ class Limits:
     """All connections of one peer: two at their full, as after a simultaneous dial; more of them bring no more."""
     connection_memory: int = 16 * MIB
     """One connection; equals the largest window, so one bulk stream may use it all."""
+    outbox_memory: int = 64 * MIB
+    """Queued to send, all streams together: a quarter of `memory`. Past it each may queue 4 KiB at a time, not 128."""
     stream_window: int = 16 * MIB
     """Of one stream, 256 KiB at first; where tuning by round trip stops: 1 Gbit/s over 130 ms."""
     file_descriptors: int | None = None

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Hashable
 from typing import final
 
+from cortexnet.mux.outbox import OutboxPool
+
 
 @final
 class PeerMemory:
@@ -25,13 +27,15 @@ class PeerMemory:
 class NodeMemory:
     """The node's total, and the connections and peers that share it."""
 
-    __slots__ = ("_connections", "limit", "peer_limit", "peers", "used")
+    __slots__ = ("_connections", "limit", "outgoing", "peer_limit", "peers", "used")
 
-    def __init__(self, limit: int, peer_limit: int = sys.maxsize) -> None:
-        """`peer_limit` bounds the connections of one peer together."""
+    def __init__(self, limit: int, peer_limit: int = sys.maxsize, outbox_limit: int = sys.maxsize) -> None:
+        """`peer_limit` bounds the connections of one peer together, `outbox_limit` what all have queued to send."""
         self.limit = limit
         self.peer_limit = peer_limit
         self.used = 0
+        self.outgoing = OutboxPool(outbox_limit)
+        """What all streams have queued to send; apart from what is held for readers, or many writes would end reads."""
         self.peers: dict[Hashable, PeerMemory] = {}
         self._connections: dict[ConnectionMemory, None] = {}
 
@@ -69,10 +73,11 @@ class NodeMemory:
 class ConnectionMemory:
     """One connection's part; the `MemoryBudget` of its muxer. Not to be made directly: see `NodeMemory.open`."""
 
-    __slots__ = ("limit", "node", "owner", "peer", "used")
+    __slots__ = ("limit", "node", "outgoing", "owner", "peer", "used")
 
     def __init__(self, node: NodeMemory, limit: int) -> None:
         self.node = node
+        self.outgoing = node.outgoing
         self.limit = limit
         self.used = 0
         self.owner: Hashable | None = None

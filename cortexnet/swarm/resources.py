@@ -37,7 +37,7 @@ class Resources:
 
     def __init__(self, limits: Limits, *, process_descriptors: int | None = None) -> None:
         self.limits = limits
-        self.memory = NodeMemory(limits.memory, limits.peer_memory)
+        self.memory = NodeMemory(limits.memory, limits.peer_memory, limits.outbox_memory)
         self.streams = NodeStreams(limits)
         self.tally = Tally()
         self.on_refused: Callable[[LimitExceeded], None] | None = None
@@ -129,6 +129,7 @@ class Resources:
             "streams_outbound": self.streams.outbound,
             "streams_negotiating": self.streams.negotiating,
             "memory": self.memory.used,
+            "outbox_memory": self.memory.outgoing.queued,
             "peers": len(self.memory.peers),
             "file_descriptors": value("file_descriptors"),
             "entries": sum(len(table) for table in self._tables()),

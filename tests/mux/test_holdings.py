@@ -5,6 +5,7 @@ import pytest
 from cortexnet.errors import LimitExceeded
 from cortexnet.mux.holdings import Holdings, reservation
 from cortexnet.mux.inbox import PIECE_OVERHEAD
+from cortexnet.mux.outbox import OutboxPool
 from cortexnet.mux.window import INITIAL_WINDOW, ReceiveWindow
 from cortexnet.mux.yamux_stream import YamuxStream
 from tests.support.yamux_session import Budget
@@ -18,7 +19,9 @@ class Account:
     def __init__(self, limit: int, streams: int = 3) -> None:
         self.memory = Budget(limit)
         window = ReceiveWindow
-        self.streams = {number: YamuxStream(number, window(16 * MIB, 0.0), ours=False) for number in range(streams)}
+        self.streams = {
+            number: YamuxStream(number, window(16 * MIB, 0.0), OutboxPool(0), ours=False) for number in range(streams)
+        }
         self.holdings = Holdings(self.memory, self.streams)
 
     def arrive(self, number: int, *pieces: bytes) -> None:

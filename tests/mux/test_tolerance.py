@@ -3,6 +3,7 @@
 import pytest
 
 from cortexnet.errors import ProtocolViolation
+from cortexnet.mux.outbox import OutboxPool
 from cortexnet.mux.tolerance import Tolerance
 from cortexnet.mux.window import INITIAL_WINDOW, ReceiveWindow
 from cortexnet.mux.yamux_stream import YamuxStream
@@ -13,7 +14,7 @@ def tolerance(useless: int = 0, stray: int = 0) -> Tolerance:
 
 
 def stream(*, ours: bool = False) -> YamuxStream:
-    return YamuxStream(1, ReceiveWindow(INITIAL_WINDOW, 0.0), ours=ours)
+    return YamuxStream(1, ReceiveWindow(INITIAL_WINDOW, 0.0), OutboxPool(0), ours=ours)
 
 
 def useless_frames_left(patience: Tolerance, now: float = 0.0) -> int:

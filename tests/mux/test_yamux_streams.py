@@ -3,12 +3,13 @@
 import pytest
 
 from cortexnet.errors import ConnectionClosed, LimitExceeded, ProtocolViolation
+from cortexnet.mux.outbox import OutboxPool
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_streams import StreamTable
 
 
 def table(*, initiator: bool = True, **limits: int) -> StreamTable:
-    return StreamTable(YamuxConfig(**limits), initiator=initiator)
+    return StreamTable(YamuxConfig(**limits), OutboxPool(0), initiator=initiator)
 
 
 @pytest.mark.parametrize(("initiator", "ids"), [(True, [1, 3, 5]), (False, [2, 4, 6])])

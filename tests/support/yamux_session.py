@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from cortexnet.mux.holdings import reservation
 from cortexnet.mux.muxer import MuxEvent
+from cortexnet.mux.outbox import OutboxPool
 from cortexnet.mux.window import INITIAL_WINDOW
 from cortexnet.mux.yamux import Yamux
 from cortexnet.mux.yamux_config import YamuxConfig
@@ -89,6 +90,7 @@ class Budget:
 
     def __init__(self, limit: int = 1 << 62) -> None:
         self.limit = limit
+        self.outgoing = OutboxPool(1 << 62)
         self.used = 0
         self.peak = 0
 
