@@ -14,7 +14,7 @@ from cortexnet.transport.memory import MemoryNetwork
     ("key", "value", "says"),
     [
         ("transports", [], "needs at least one entry"),
-        ("transports", ["tcp", "udp"], "'udp' is not one of tcp, memory"),
+        ("transports", ["tcp", "udp"], "'udp' is not one of tcp, ws, quic, memory"),
         ("transports", "tcp", "must be a list of texts, but is 'tcp'"),
         ("security", 5, "must be a list of texts, but is 5"),
         ("security", ["/tls/1.0.0"], "'/tls/1.0.0' is not one of noise, tls"),

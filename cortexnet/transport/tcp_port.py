@@ -160,8 +160,9 @@ class FirstBytes(asyncio.Transport, asyncio.BufferedProtocol):
         self._io: asyncio.Transport | None = None
 
     def _endpoints(self, io: asyncio.Transport) -> Endpoints:
-        assert self._service is not None  # no upgrade succeeds without bytes
-        return self._service.endpoints(io)
+        # Who asks where a socket comes from before it is known what is spoken on it is told by any of the services.
+        service = self._service or next(iter(self._services.values()))
+        return service.endpoints(io)
 
     def _finished(self, outcome: Outcome) -> None:
         if self._service is not None:

@@ -74,7 +74,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
             self._receive_in_place(self._direct[:nbytes])
             return
         data = self._buffer[:nbytes]
-        if self._turns.is_over and (self._tls is not None or not self._wire.is_open):  # else there is hardly anything to do
+        if self._turns.is_over if self._wire.is_open else self._turns.is_over_for_handshakes:
             self._kept = bytes(data)
             self._defer()
         else:
@@ -97,7 +97,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
 
     def _defer(self) -> None:
         self._is_deferred = True
-        self._turns.defer(self._receive_kept)
+        (self._turns.defer if self._wire.is_open else self._turns.defer_handshake)(self._receive_kept)
         self._update_reading()
 
     def _receive_kept(self) -> None:
@@ -107,12 +107,13 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
 
     def _receive(self, data: bytes | memoryview) -> None:
         begin = self._loop.time()
+        spend = self._turns.spend if self._wire.is_open else self._turns.spend_on_handshake
         if self._tls is not None and data:
             data = self._tls.receive(data, self._plain)
         pieces = self._wire.receive(data, begin) if data or self._wire.has_backlog else []
         self._pending.extend(pieces)
         self._answer()
-        self._turns.spend(self._loop.time() - begin)
+        spend(self._loop.time() - begin)
         self._deliver()
 
     def _deliver(self) -> None:

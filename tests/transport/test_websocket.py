@@ -232,6 +232,22 @@ async def test_a_node_listens_for_all_on_one_port() -> None:
                 assert str(alice.connections[0].remote_address) == str(address).partition("/p2p")[0]
 
 
+async def test_the_gate_of_a_node_also_holds_on_a_shared_port() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    tcp = f"/ip4/127.0.0.1/tcp/{port}"
+    async with node(f"{tcp}/ws", tcp) as bob:
+        bob.gater.deny("192.0.2.0/24", "a rule, so that the gate is asked")
+        async with node() as alice:
+            await alice.dial(bob.addresses[0])
+        bob.gater.deny("127.0.0.0/8", "nobody from here")
+        for address in bob.addresses:
+            async with node() as alice:
+                with pytest.raises(DialFailed):
+                    await alice.dial(address)
+
+
 # --- hostile peers
 
 
