@@ -9,6 +9,7 @@ algorithms, or of an unreasonable size never gets further.
 Spec: libp2p specs, tls/; RFC 5280, section 4.1.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ from cortexnet.security.der import BIT_STRING, BOOLEAN, INTEGER, OBJECT_IDENTIFI
 
 MAX_CERTIFICATE = 16_384
 """Bytes of a certificate: with the largest RSA keys all round it has 4 KiB."""
+MAX_REMEMBERED = 256
+"""Verified certificates kept per node, less than 1 KiB each."""
 SIGNATURE_PREFIX = b"libp2p-tls-handshake:"
 EXTENSION = x509.ObjectIdentifier("1.3.6.1.4.1.53594.1.1")
 
@@ -82,35 +85,78 @@ def verify_chain(chain: Sequence[bytes], *, expected: PeerId | None, now: dateti
     Whether the peer holds its key is for the handshake to find out. Raises PeerIdMismatch where it is another than `expected`
     (None: whoever it is), and HandshakeFailed for all else. `now` has its time zone.
     """
+    return _verify(_only(chain)).accepted(expected, now)
+
+
+@final
+class KnownCertificates:
+    """Verifies as `verify_chain` does, and remembers good certificates: the peers of a node keep theirs, and come again.
+
+    That is safe: whether a certificate proves an identity never changes, but for its dates, which are looked at each time, and
+    that the peer holds its key is proven by each handshake. Two signatures less are 0.2 ms. A flood of identities drives others
+    out of the memory, and they are verified again.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, _Verified] = {}
+
+    def verify_chain(self, chain: Sequence[bytes], *, expected: PeerId | None, now: datetime) -> tuple[PeerId, PublicKey]:
+        """See `verify_chain`."""
+        der = _only(chain)
+        digest = hashlib.sha256(der).digest()
+        verified = self._known.pop(digest, None)
+        if verified is None:
+            verified = _verify(der)
+            if len(self._known) >= MAX_REMEMBERED:
+                del self._known[next(iter(self._known))]
+        self._known[digest] = verified  # at the end: what was used last goes last
+        return verified.accepted(expected, now)
+
+
+@final
+@dataclass(slots=True)
+class _Verified:
+    """A certificate that proves an identity, at its time."""
+
+    peer_id: PeerId
+    public_key: PublicKey
+    begin: datetime
+    end: datetime
+
+    def accepted(self, expected: PeerId | None, now: datetime) -> tuple[PeerId, PublicKey]:
+        if not self.begin <= now <= self.end:
+            raise HandshakeFailed(f"the certificate of {self.peer_id} is not valid at {now:%Y-%m-%d %H:%M:%S %Z}")
+        # Compared after the signatures: the error must name who answered, not who somebody claimed to be.
+        if expected is not None and self.peer_id != expected:
+            raise PeerIdMismatch(expected, self.peer_id)
+        return self.peer_id, self.public_key
+
+
+def _only(chain: Sequence[bytes]) -> bytes:
     if len(chain) != 1:
         raise HandshakeFailed(f"the peer sent {len(chain)} certificates instead of one")
     der = chain[0]
     if len(der) > MAX_CERTIFICATE:
         raise HandshakeFailed(f"the peer's certificate of {len(der)} bytes is over the limit of {MAX_CERTIFICATE}")
+    return der
+
+
+def _verify(der: bytes) -> _Verified:
+    """All but the dates."""
     try:
-        peer_id, public_key = _verify(der, now)
+        claim = _read(der)
+        certificate = x509.load_der_x509_certificate(der)  # a second opinion on the structure, and what times mean
+        public_key = PublicKey.unmarshal(claim.identity_key)
+        certificate_signature.verify(claim.algorithm, claim.subject_key, claim.signature, claim.signed)
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except InvalidSignature:
         raise HandshakeFailed("the peer's certificate is not signed with its own key") from None
     except (ValueError, UnsupportedAlgorithm, ProtocolViolation, MessageTooLarge) as error:
         raise HandshakeFailed(f"unacceptable certificate of the peer: {error}") from error
-    # Compared after the signatures: the error must name who answered, not who somebody claimed to be.
-    if expected is not None and peer_id != expected:
-        raise PeerIdMismatch(expected, peer_id)
-    return peer_id, public_key
-
-
-def _verify(der: bytes, now: datetime) -> tuple[PeerId, PublicKey]:
-    claim = _read(der)
-    # A second opinion on the structure, and what times mean.
-    certificate = x509.load_der_x509_certificate(der)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise ValueError(f"it is not valid at {now:%Y-%m-%d %H:%M:%S %Z}")
-    public_key = PublicKey.unmarshal(claim.identity_key)
-    certificate_signature.verify(claim.algorithm, claim.subject_key, claim.signature, claim.signed)
     peer_id = PeerId.from_public_key(public_key)
     if not public_key.verify(SIGNATURE_PREFIX + claim.subject_key, claim.identity_signature):
         raise HandshakeFailed(f"somebody claims to be {peer_id} without its signature of the certificate's key")
-    return peer_id, public_key
+    return _Verified(peer_id, public_key, begin, end)
 
 
 @final

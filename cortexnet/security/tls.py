@@ -22,7 +22,7 @@ from cortexnet.errors import HandshakeFailed, LocalError, MessageTooLarge, Negot
 from cortexnet.handshake import Handshake, Read, Send
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.security.certificate import NodeCertificate, verify_chain
+from cortexnet.security.certificate import KnownCertificates, NodeCertificate
 from cortexnet.security.session import SecureSession
 from cortexnet.security.tls_session import HEADER_SIZE, MAX_BODY, NAME, TlsSession, pending, reason
 
@@ -55,6 +55,7 @@ class TlsChannel:
             raise LocalError(f"at most {MAX_MUXERS} muxers can be offered, not {len(muxers)}")
         self._muxers = [muxer.encode() for muxer in muxers]
         self._now = now
+        self._known = KnownCertificates()
         self._client = _context(certificate)
         self._client.set_alpn_protos([*self._muxers, _LIBP2P])
         self._server = _context(certificate)
@@ -91,7 +92,7 @@ class TlsChannel:
         self, engine: SSL.Connection, expected: PeerId | None, *, certificates_in_front: int
     ) -> Handshake[SecureSession]:
         """What OpenSSL calls the chain is without the peer's own certificate on one of the sides: `certificates_in_front`."""
-        judge = _Judge(expected, self._now())
+        judge = _Judge(self._known, expected, self._now())
         engine.set_app_data(judge)
         size = count = 0
         while not (yield from _advance(engine, judge)):
@@ -121,6 +122,7 @@ class TlsChannel:
 class _Judge:
     """Looks at the certificate of one peer, once."""
 
+    known: KnownCertificates
     expected: PeerId | None
     now: datetime
     verdict: tuple[PeerId, PublicKey] | None = None
@@ -132,7 +134,7 @@ class _Judge:
                 if depth > 0:
                     raise HandshakeFailed("the peer sent a chain of certificates")
                 der = certificate.to_cryptography().public_bytes(Encoding.DER)
-                self.verdict = verify_chain([der], expected=self.expected, now=self.now)
+                self.verdict = self.known.verify_chain([der], expected=self.expected, now=self.now)
             except HandshakeFailed as error:
                 self.error = error.with_traceback(None)  # which leads back here
         return self.error is None

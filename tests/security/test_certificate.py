@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 from cortexnet.errors import HandshakeFailed, PeerIdMismatch
 from cortexnet.identity.keys import KeyType, PrivateKey
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.security.certificate import MAX_CERTIFICATE, SIGNATURE_PREFIX, create_certificate, verify_chain
+from cortexnet.security import certificate
+from cortexnet.security.certificate import (
+    MAX_CERTIFICATE,
+    MAX_REMEMBERED,
+    SIGNATURE_PREFIX,
+    KnownCertificates,
+    create_certificate,
+    verify_chain,
+)
 from tests.support.certificates import NOW, P256, Forge, element, mutated, signed_key, subject_key
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "tls.json").read_text())
@@ -280,6 +288,77 @@ def test_a_certificate_signed_by_another_key_is_refused() -> None:
 @pytest.mark.parametrize(("begin", "end"), [(NOW + DAY, NOW + 2 * DAY), (NOW - 2 * DAY, NOW - DAY), (NOW + DAY, NOW + DAY)])
 def test_a_certificate_is_refused_before_and_after_its_time(begin: datetime, end: datetime) -> None:
     assert "not valid at 2026-11-25 12:00:00 UTC" in refusal(Forge(identity=ANNA, begin=begin, end=end).der())
+
+
+# --- what is remembered
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every certificate that is really verified."""
+    seen: list[bytes] = []
+    real = certificate._verify
+
+    def counted(der: bytes) -> Any:
+        seen.append(der)
+        return real(der)
+
+    monkeypatch.setattr(certificate, "_verify", counted)
+    return seen
+
+
+def test_the_certificate_of_a_peer_that_comes_again_is_not_verified_again(verifications: list[bytes]) -> None:
+    known, der = KnownCertificates(), Forge(identity=ANNA).der()
+    for _ in range(3):
+        assert known.verify_chain([der], expected=ANNA_ID, now=NOW) == (ANNA_ID, ANNA.public_key)
+    assert verifications == [der]
+
+
+def test_a_remembered_certificate_is_still_held_to_the_expected_peer_and_to_its_time(verifications: list[bytes]) -> None:
+    known, der = KnownCertificates(), Forge(identity=ANNA).der()
+    known.verify_chain([der], expected=None, now=NOW)
+    with pytest.raises(PeerIdMismatch):
+        known.verify_chain([der], expected=PeerId.from_public_key(EVE.public_key), now=NOW)
+    for now in (NOW - DAY, NOW + 2 * DAY):
+        with pytest.raises(HandshakeFailed, match="not valid at"):
+            known.verify_chain([der], expected=ANNA_ID, now=now)
+    with pytest.raises(HandshakeFailed, match="2 certificates"):
+        known.verify_chain([der, der], expected=ANNA_ID, now=NOW)
+    assert verifications == [der]
+
+
+def test_failures_are_not_remembered(verifications: list[bytes]) -> None:
+    known, der = KnownCertificates(), Forge(identity=ANNA, extension=b"").der()
+    for count in (1, 2):
+        with pytest.raises(HandshakeFailed):
+            known.verify_chain([der], expected=None, now=NOW)
+        assert len(verifications) == count
+
+
+def test_the_memory_is_bounded_and_forgets_whom_it_has_not_seen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    verified = certificate._verify(Forge(identity=ANNA).der())
+
+    def accepting(der: bytes) -> Any:
+        seen.append(der)
+        return verified
+
+    monkeypatch.setattr(certificate, "_verify", accepting)
+    known = KnownCertificates()
+
+    def met(name: object) -> bool:
+        """Whether this one was remembered."""
+        before = len(seen)
+        known.verify_chain([str(name).encode()], expected=None, now=NOW)
+        return len(seen) == before
+
+    assert not any(met(number) for number in range(MAX_REMEMBERED))
+    assert met(0)
+    assert not met("one more")
+    assert met(0)
+    assert not met(1)
+    assert all(met(number) for number in range(3, MAX_REMEMBERED))
+    assert not met(2)
 
 
 # --- hostile bytes
