@@ -70,7 +70,7 @@ TESTING = "cortexnet.testing"  # shipped to users; above everything, imported by
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.documented", "cortexnet.errors", "cortexnet.version"),
     ("cortexnet.protobuf", "cortexnet.multiformats"),
-    ("cortexnet.identity", "cortexnet.handshake"),
+    ("cortexnet.identity", "cortexnet.handshake", "cortexnet.mux.outbox"),
     (
         "cortexnet.multistream",
         "cortexnet.security",
