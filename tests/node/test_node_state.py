@@ -122,9 +122,12 @@ async def test_a_node_lives_on_while_its_disk_is_full_and_says_so(
     monkeypatch.setattr(SqliteFile, "write", full)
     async with town.bob() as bob, town.alice() as alice:
         await alice.dial(bob.addresses)
-        await asyncio.sleep(5.0)
         storage = alice._run.storage
         assert storage is not None
+        with pytest.raises(StorageFailed, match="the disk is full"):
+            await storage.flush()
+        (problem,) = alice.health().problems
+        assert "the disk is full" in problem.what
         assert storage.is_failing
         assert await alice.ping(bob.peer_id) >= 0
     messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
