@@ -85,6 +85,7 @@ def server_context(config: WebSocketConfig) -> ssl.SSLContext:
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.num_tickets = 0  # nobody resumes a session: it would say nothing about the peer inside
     context.set_alpn_protocols(_HTTP)
     key = config.private_key or config.certificate
     _check_file(config.certificate, "websocket.certificate")

@@ -72,28 +72,28 @@ class ServerHandshake:
 
     def receive(self, data: bytes | memoryview) -> tuple[bytes, bytes, RemoteError | None] | None:
         """The answer, what came behind the request, and why it was refused; None as long as the request is not there."""
-        server = ServerProtocol()
         try:
             found = self._head.receive(data)
         except MessageTooLarge as error:
-            return self._refused(server, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, error)
+            return self._refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, error)
         if not self._head.begins_with(_may_be_request):
             return b"", b"", HandshakeFailed("the peer sent no HTTP request")
         if found is None:
             return None
         head, rest = found
+        server = ServerProtocol()
         server.receive_data(head)
         requests = [event for event in server.events_received() if isinstance(event, Request)]
         if not requests:
-            return self._refused(server, HTTPStatus.BAD_REQUEST, HandshakeFailed("the peer sent a malformed HTTP request"))
+            return self._refused(HTTPStatus.BAD_REQUEST, HandshakeFailed("the peer sent a malformed HTTP request"))
         response = server.accept(requests[0])
         if response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             return response.serialize(), rest, None
         why = f"the peer's HTTP request for a WebSocket was answered with {response.status_code}: {_shown(server.handshake_exc)}"
         return response.serialize(), b"", HandshakeFailed(why)
 
-    def _refused(self, server: ServerProtocol, status: HTTPStatus, error: RemoteError) -> tuple[bytes, bytes, RemoteError]:
-        return server.reject(status, f"{error}\n").serialize(), b"", error
+    def _refused(self, status: HTTPStatus, error: RemoteError) -> tuple[bytes, bytes, RemoteError]:
+        return ServerProtocol().reject(status, f"{error}\n").serialize(), b"", error
 
 
 @final

@@ -34,7 +34,7 @@ class WebSocketWire:
         """The handshake is over."""
         self.is_closed = False
         """We have sent a close frame; nothing can be sent behind it."""
-        self._handshake = handshake
+        self._handshake: ClientHandshake | ServerHandshake | None = handshake
         self._reader = FrameReader(is_server=mask_key is None, useless_frames=useless_frames)
         self._writer = FrameWriter(mask_key)
         request = handshake.start()
@@ -60,7 +60,7 @@ class WebSocketWire:
         """The payload in these bytes, in order; pieces may be views of `data`. Never raises: see `error`."""
         if self.error is not None:
             return []
-        if not self.is_open:
+        if self._handshake is not None:
             outcome = self._handshake.receive(data)
             if outcome is None:
                 return []
@@ -69,6 +69,7 @@ class WebSocketWire:
             if self.error is not None:
                 return []
             self.is_open = True
+            self._handshake = None  # some KiB
             for early in self._early:
                 self.send(early)
             self._early.clear()

@@ -9,7 +9,20 @@ import pytest
 
 from tests.architecture.source_tree import ROOT, modules
 
-HEAVY = ("OpenSSL", "asyncio", "click", "cryptography", "dns", "fastapi", "google", "hypothesis", "ifaddr", "noise", "sqlite3", "websockets")
+HEAVY = (
+    "OpenSSL",
+    "asyncio",
+    "click",
+    "cryptography",
+    "dns",
+    "fastapi",
+    "google",
+    "hypothesis",
+    "ifaddr",
+    "noise",
+    "sqlite3",
+    "websockets",
+)
 ON_FIRST_USE = ("OpenSSL", "click", "dns", "hypothesis", "ifaddr", "noise", "sqlite3", "websockets")
 
 # Each module in a process of its own, forked from one that has loaded none of the package.
