@@ -39,8 +39,8 @@ function kindOf (error) {
   return KINDS[error.name] ?? 'failed'
 }
 
-// A peer that is not the one dialed is told by Noise in words alone.
-export const isMismatch = error => /does not match expected remote identity key/.test(error.message)
+// A peer that is not the one dialed is told by Noise and TLS in words alone.
+export const isMismatch = error => /does not match expected remote identity key|Unexpected Peer/.test(error.message)
 
 // The fields of a failed answer.
 export function failure (error) {
