@@ -30,6 +30,8 @@ _TABLE = "CREATE TABLE {} (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, c
 MIGRATIONS: tuple[tuple[str, ...], ...] = (tuple(_TABLE.format(table) for table in TABLES),)
 """What makes of each version the next one, beginning with an empty file."""
 _APPLICATION = 0x43580000  # "CX" in the upper half of the file's application id; the version stands in the lower one too
+_FRESH = ".fresh"
+_ENDINGS = ("-wal", "-shm", "-journal", "")  # of the files that SQLite may make, ours last
 _LOCK_TIMEOUT = 1.0  # seconds; a node that was told to stop just now may still be closing its file
 _HEADER_SIZE = 100
 _JOURNAL_LIMIT = 4 * 1024 * 1024  # bytes that stay of the file beside ours after a large transaction
@@ -63,6 +65,9 @@ class SqliteFile:
     def open(self) -> Rows:
         """Open the file, made where there is none, readable by its owner alone; what is in it."""
         with self._translated():
+            if not os.path.lexists(self.path):
+                with suppress(FileNotFoundError):
+                    os.rename(self.path + _FRESH, self.path)  # an earlier start ended just before this
             _create(self.path)
             try:
                 return self._open()
@@ -98,14 +103,24 @@ class SqliteFile:
         return rows
 
     def _begin_anew(self, damage: str) -> Rows:
-        """Move a damaged file aside, and begin a fresh one with what can be read of it."""
+        """Begin a fresh file with what can be read of a damaged one, and move that aside.
+
+        In this order: where there is no room for the fresh one, the other stays where it is, and the next start tries again.
+        """
         rows = _salvage(self.path)
-        aside = _move_aside(self.path)
-        _create(self.path)
-        self._open()
-        assert self._connection is not None
         kept = {(table, key): value for table, values in rows.items() for key, value in values.items()}
-        self._write(self._connection, kept)
+        fresh = SqliteFile(self.path + _FRESH)
+        for ending in _ENDINGS:
+            with suppress(FileNotFoundError):
+                os.unlink(fresh.path + ending)  # of a start that did not come to its end
+        try:
+            fresh.open()
+            fresh.write(kept)
+        finally:
+            fresh.close()
+        aside = _move_aside(self.path)
+        os.rename(fresh.path, self.path)
+        self._open()
         message = "%s is damaged (%s): it was moved to %s; %d entries could be read and are kept"
         log.warning(message, self.path, damage, aside, len(kept))
         return rows
@@ -225,7 +240,7 @@ def _move_aside(path: str) -> str:
         aside = f"{path}.damaged-{number}"
         if not os.path.lexists(aside):
             break
-    for ending in ("-wal", "-shm", "-journal", ""):
+    for ending in _ENDINGS:
         if os.path.lexists(path + ending):
             os.rename(path + ending, aside + ending)
     return aside

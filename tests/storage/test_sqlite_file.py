@@ -14,7 +14,7 @@ import pytest
 
 from cortexnet.errors import StorageFailed
 from cortexnet.storage import sqlite_file
-from cortexnet.storage.sqlite_file import MIGRATIONS, TABLES, Rows, SqliteFile
+from cortexnet.storage.sqlite_file import MIGRATIONS, TABLES, Changes, Rows, SqliteFile
 
 NOTHING: Rows = {table: {} for table in TABLES}
 
@@ -229,6 +229,38 @@ def test_an_entry_that_was_changed_is_noticed_and_the_others_are_kept(tmp_path: 
     assert damaged_ones(tmp_path) == ["state.sqlite.damaged-1"]
     assert opened(path) == rows, "from then on the fresh one is used"
     assert damaged_ones(tmp_path) == ["state.sqlite.damaged-1"]
+
+
+def test_where_there_is_no_room_for_a_fresh_file_the_damaged_one_stays_until_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = path_in(tmp_path)
+    rows = written(path)
+    content = bytearray(Path(path).read_bytes())
+    content[-50] ^= 1
+    Path(path).write_bytes(content)
+
+    def full(file: SqliteFile, changes: Changes) -> None:
+        raise StorageFailed("the disk is full", path=file.path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteFile, "write", full)
+        for _ in range(2):
+            with pytest.raises(StorageFailed, match="the disk is full"):
+                SqliteFile(path).open()
+    assert (Path(path).read_bytes(), damaged_ones(tmp_path)) == (content, [])
+    found = opened(path)
+    assert damaged_ones(tmp_path) == ["state.sqlite.damaged-1"]
+    assert sum(map(len, found.values())) == sum(map(len, rows.values())) - 1
+    assert not (tmp_path / "state.sqlite.fresh").exists()
+
+
+def test_a_start_that_ended_just_before_the_fresh_file_got_its_name_is_brought_to_its_end(tmp_path: Path) -> None:
+    path = path_in(tmp_path)
+    rows = written(path)
+    os.rename(path, path + ".fresh")
+    assert opened(path) == rows
+    assert [file.name for file in tmp_path.iterdir()] == ["state.sqlite"]
 
 
 @pytest.mark.parametrize("seed", range(6))
