@@ -185,7 +185,10 @@ class AioquicEngine:
         ack_at = quic._spaces[_ONE_RTT].ack_at
         if ack_at is not None and ack_at <= now:
             return True
-        return bool(quic._network_paths[0].remote_challenges or quic._retire_connection_ids) or self._has_data()
+        if quic._network_paths[0].remote_challenges or quic._retire_connection_ids or self._has_data():
+            return True
+        # The peer is granted another stream in place of one that is over as aioquic looks for something to send.
+        return any(quic._streams[stream_id].is_finished for stream_id in self._gone if stream_id in quic._streams)
 
     def _has_data(self) -> bool:
         for stream in self._quic._streams_queue:
@@ -348,7 +351,7 @@ class AioquicEngine:
         state.is_gone = state.discarding = state.closing = True
         self._drop_unread(state)
         self._grant_demands(self._holdings.remove(state))
-        if self._ended:
+        if self._ended or state.id not in self._quic._streams:
             self._delete(state)
         else:
             self._gone[state.id] = None
@@ -504,8 +507,8 @@ class AioquicEngine:
             self.has_output = True
 
     def close_now(self, code: int | None = None) -> None:
-        self._end_streams()
         self._ended = True
+        self._end_streams()
         code = self._goodbye if code is None else code
         if code is None:
             self._quic.close(QuicErrorCode.NO_ERROR, QuicFrameType.PADDING)
@@ -525,8 +528,8 @@ class AioquicEngine:
         is_ours = self._goodbye is not None and not self.is_over and closed.frame_type is None
         if is_ours:
             return
-        self._end_streams()
         self._ended = True
+        self._end_streams()
         if self._refused is not None:
             error = self._refused
         elif self.is_over:
@@ -545,6 +548,10 @@ class AioquicEngine:
             if not state.finished or state.discarding or not state.inbox.size:
                 self._remove(state)
         self._stopped.clear()
+        if self._ended:
+            for stream_id in self._gone:
+                self._delete(self._streams[stream_id])
+            self._gone.clear()
 
     # --- time --------------------------------------------------------------------------------------------------------------
 
@@ -561,6 +568,8 @@ class AioquicEngine:
             self._due = quic.get_timer()
         if self._due is None:
             return None
+        if self._ended:
+            return self._due
         due = min(self._due, self._keep_alive.next_timeout())
         return min(due, self._now + _DEMAND_RETRY) if self._demands else due
 
