@@ -1,4 +1,4 @@
-"""What a hostile peer might send, by name: bytes that break multistream-select, Noise, a muxer, or only look as if.
+"""What a hostile peer might send, by name: bytes that break multistream-select, Noise, TLS, a muxer, or only look as if.
 
 Each catalogue maps a name (good as the id of a test) to the bytes of a whole connection in one direction. None may make a
 decoder raise anything but a RemoteError, keep it from ending, or make it hold more than its limits; not all are violations.
@@ -104,6 +104,44 @@ def hostile_noise_records() -> dict[str, bytes]:
         "half a length": b"\x01",
         "a thousand empty records": b"\x00\x00" * 1_000,
     }
+
+
+def hostile_tls_records() -> dict[str, bytes]:
+    """What may come where records of TLS are expected, in a handshake or behind it, from somebody who does not have the keys."""
+    hello = b"\x03\x03" + bytes(32) + b"\x00" + b"\x00\x02\x13\x01" + b"\x01\x00"
+    kinds = {
+        "a change of cipher specs": 20,
+        "an alert": 21,
+        "a handshake": 22,
+        "data": 23,
+        "a heartbeat": 24,
+        "kind 0": 0,
+        "kind 255": 255,
+    }
+    return (
+        _FOREIGN
+        | {f"{name}, empty": _tls(kind, b"") for name, kind in kinds.items()}
+        | {f"{name}, of nonsense": _tls(kind, bytes(range(60))) for name, kind in kinds.items()}
+        | {f"{name}, of the largest length without its body": pack(">BHH", kind, 0x0303, 16_640) for name, kind in kinds.items()}
+        | {f"{name}, one byte too long": _tls(kind, bytes(16_641)) for name, kind in kinds.items()}
+        | {f"handshake message {number}": _tls(22, pack(">BBH", number, 0, 40) + bytes(40)) for number in range(0, 26)}
+        | {
+            "half a header": b"\x16\x03",
+            "a hello without extensions": _tls(22, b"\x01\x00\x00" + bytes([len(hello)]) + hello),
+            "a hello of 16 MiB": _tls(22, b"\x01\xff\xff\xff" + bytes(16_000)) + _tls(22, bytes(16_000)) * 3,
+            "a hello, byte by byte": b"".join(_tls(22, bytes([byte])) for byte in b"\x01\x00\x01\x00" + hello * 4),
+            "a hello of SSL 2": bytes.fromhex("802e010002001500000010010080") + bytes(35),
+            "a farewell": _tls(21, b"\x01\x00"),
+            "a thousand warnings": _tls(21, b"\x01\x5a") * 1_000,
+            "a thousand changes of cipher specs": _tls(20, b"\x01") * 1_000,
+            "a thousand empty records": _tls(23, b"") * 1_000,
+            "a change of keys without encryption": _tls(22, b"\x18\x00\x00\x01\x01"),
+        }
+    )
+
+
+def _tls(kind: int, body: bytes) -> bytes:
+    return pack(">BHH", kind, 0x0303, len(body)) + body
 
 
 def hostile_yamux() -> dict[str, bytes]:

@@ -15,7 +15,14 @@ from cortexnet.security.noise import NoiseKeys, initiate, respond
 from cortexnet.security.noise_session import NoiseSession
 from cortexnet.testing.adversary import mutations
 from cortexnet.testing.handshakes import run_over, run_pair
-from cortexnet.testing.hostile import hostile_multistream, hostile_noise_frames, hostile_noise_records, hostile_yamux
+from cortexnet.testing.hostile import (
+    hostile_multistream,
+    hostile_noise_frames,
+    hostile_noise_records,
+    hostile_tls_records,
+    hostile_yamux,
+)
+from tests.support.tls import ANNA, CHANNELS, tls_pair
 
 KEYS = NoiseKeys.create(PrivateKey.generate(), ["/yamux/1.0.0"])
 OTHER_KEYS = NoiseKeys.create(PrivateKey.generate(), ["/yamux/1.0.0"])
@@ -24,6 +31,8 @@ HANDSHAKES: dict[str, tuple[Callable[[], Handshake[object]], dict[str, bytes]]] 
     "multistream initiator": (lambda: select(["/ours", "/theirs"]), hostile_multistream()),
     "noise responder": (lambda: respond(KEYS), hostile_noise_frames()),
     "noise initiator": (lambda: initiate(KEYS, None), hostile_noise_frames()),
+    "tls responder": (lambda: CHANNELS[ANNA].respond(), hostile_tls_records()),
+    "tls initiator": (lambda: CHANNELS[ANNA].initiate(None), hostile_tls_records()),
 }
 CASES = [(who, name) for who, (_, catalogue) in HANDSHAKES.items() for name in catalogue]
 
@@ -105,6 +114,17 @@ def test_no_hostile_record_yields_plaintext(name: str) -> None:
     assert session.error is not None or taken == 0
     if session.error is not None:
         assert session.decrypt(data) == ([], len(data))
+
+
+@pytest.mark.parametrize("name", list(hostile_tls_records()))
+def test_no_hostile_record_of_tls_yields_plaintext(name: str) -> None:
+    data = hostile_tls_records()[name]
+    for session in tls_pair():
+        plaintexts, taken = session.decrypt(data)
+        assert plaintexts == []
+        assert session.error is not None or taken == 0
+        if session.error is not None:
+            assert session.decrypt(data) == ([], len(data))
 
 
 @pytest.mark.parametrize("name", [name for name in hostile_noise_frames() if "low order" in name])
