@@ -127,7 +127,10 @@ def killed_writer(folder: Path, first: int, chance: random.Random) -> str:
     end = None if not said else time.monotonic() + 0.04 * chance.random()
     while end is None or time.monotonic() < end:
         if select.select([reading], [], [], 0.001)[0]:
-            said += os.read(reading, 65_536)
+            piece = os.read(reading, 65_536)
+            if not piece:
+                break  # it has failed, and says why on stderr
+            said += piece
         if end is None and b"open\n" in said:
             end = time.monotonic() + LONGEST_LIFE * chance.random()
     os.kill(child, signal.SIGKILL)
