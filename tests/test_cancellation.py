@@ -65,7 +65,7 @@ class World:
 
     def node(self, identity: Identity) -> Node:
         if self.network is None:
-            return Node(identity, listen=[PLACES[self.over]], config=Config(transports=["tcp", "ws"], perf=True))
+            return Node(identity, listen=[PLACES[self.over]], config=Config(transports=["tcp", "ws", "quic"], perf=True))
         config = Config(transports=["memory"], memory_network=self.network, perf=True)
         return Node(identity, listen=["/memory/0"], config=config)
 
@@ -284,7 +284,13 @@ def tcp() -> None:
     return None
 
 
-NETWORKS: dict[str, Callable[[], MemoryNetwork | None]] = {"memory": memory, "distant": distant_memory, "tcp": tcp, "ws": tcp}
+NETWORKS: dict[str, Callable[[], MemoryNetwork | None]] = {
+    "memory": memory,
+    "distant": distant_memory,
+    "tcp": tcp,
+    "ws": tcp,
+    "quic": tcp,
+}
 
 
 def run_on(network: str, main: Callable[[Callable[[], MemoryNetwork | None]], Coroutine[Any, Any, None]]) -> None:
@@ -308,6 +314,8 @@ WAYS: list[tuple[str, How]] = [
     ("tcp", "turn"),
     ("ws", "early"),
     ("ws", "turn"),
+    ("quic", "early"),
+    ("quic", "late"),
 ]
 
 
