@@ -233,7 +233,7 @@ class Node:
 
         Of the `kinds` of `cortexnet.observe.events` given, or all. At most `queue` events wait; then the oldest go, and an
         EventsLost tells how many. The end of the node ends the iteration. Also before the start. Raises LocalError for a queue
-        that holds nothing.
+        that holds nothing, and for kinds that are none.
         """
         return self._bus.subscribe(kinds, queue=queue)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from types import UnionType
 from typing import Self, final
 
 from cortexnet.errors import LocalError
@@ -56,9 +57,12 @@ class Subscription:
     """
 
     def __init__(self, bus: EventBus, kinds: tuple[type[Event], ...], queue: int) -> None:
-        """Raises LocalError for a queue that holds nothing."""
+        """Raises LocalError for a queue that holds nothing, and for kinds that are none."""
         if queue < 1:
             raise LocalError(f"a queue of events holds at least 1, not {queue}")
+        for kind in kinds:
+            if not isinstance(kind, type | UnionType):  # else whoever publishes would raise
+                raise LocalError(f"events are named by their types, one after the other, not by {kind!r}")
         self._bus = bus
         self._kinds = kinds
         self._limit = queue

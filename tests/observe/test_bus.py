@@ -54,6 +54,23 @@ async def test_of_more_than_the_queue_holds_the_oldest_go_and_it_is_said_how_man
         assert [event async for event in events] == [*expected, failed(count - 2), failed(count - 1)]
 
 
+async def test_several_kinds_may_be_named_as_one() -> None:
+    bus = EventBus()
+    async with bus.subscribe((Refused | AddressesChanged,), queue=10) as events:
+        bus.publish(failed(1))
+        bus.publish(AddressesChanged(()))
+        bus.close()
+        assert [event async for event in events] == [AddressesChanged(())]
+
+
+@pytest.mark.parametrize("kind", [[Refused, DialEnded], "Refused", AddressesChanged(())])
+async def test_what_is_no_kind_of_events_hurts_who_asks_for_it_and_not_who_publishes(kind: object) -> None:
+    bus = EventBus()
+    with pytest.raises(LocalError, match="by their types"):
+        bus.subscribe((kind,), queue=1)
+    bus.publish(failed(1))
+
+
 async def test_a_queue_that_holds_nothing_is_refused() -> None:
     with pytest.raises(LocalError, match="at least 1"):
         EventBus().subscribe((), queue=0)
