@@ -96,6 +96,7 @@ class AioquicEngine:
         self._keep_alive = KeepAlive()
         self._rtt_due = float("-inf")
         self.ids_moved = True
+        self.held_until = float("-inf")
         self.has_output = False
         self.takes_early_end = True
         self.timeout_moved = True
@@ -533,9 +534,9 @@ class AioquicEngine:
         if self._refused is not None:
             error = self._refused
         elif self.is_over:
-            error = closed_by_peer(closed, is_established=self._quic._handshake_complete)
+            error = closed_by_peer(closed, is_established=self._quic._handshake_confirmed)
         else:
-            error = closed_by_us(closed, is_established=self._quic._handshake_complete)
+            error = closed_by_us(closed, is_established=self._quic._handshake_confirmed)
         self._events.append(ConnectionFailed(error))
 
     def _end_streams(self) -> None:
@@ -571,7 +572,7 @@ class AioquicEngine:
         if self._ended:
             return self._due
         due = min(self._due, self._keep_alive.next_timeout())
-        return min(due, self._now + _DEMAND_RETRY) if self._demands else due
+        return max(min(due, self._now + _DEMAND_RETRY) if self._demands else due, self.held_until)
 
     def handle_timeout(self, now: float) -> list[MuxEvent]:
         quic = self._quic

@@ -73,6 +73,8 @@ class QuicEngine(StreamMuxer, Protocol):
 
     ids_moved: bool
     """Whether `connection_ids` may have changed; the endpoint clears it."""
+    held_until: float
+    """Nothing can be sent before that: `next_timeout` is not earlier, for what is due then is mostly to be sent."""
 
     def connect(self, address: Address, now: float) -> None:
         """Begin the dialer's handshake."""

@@ -71,7 +71,7 @@ async def open_udp(bound: socket.socket, events: Events) -> UdpSocket:
     loop = asyncio.get_running_loop()
     watched = WatchedSocket(loop, bound, events)
     try:
-        loop.add_reader(bound, watched.readable)
+        watched.start()
     except NotImplementedError:
         _, protocol = await loop.create_datagram_endpoint(lambda: LoopSocket(events), sock=bound)
         return protocol
@@ -93,6 +93,12 @@ class WatchedSocket:
         self._turns = turns_of(loop)
         self._queue: deque[Datagram] = deque()
         self._is_closed = False
+        self._can_segment = self._gets_segments = self._tells_errors = False
+
+    def start(self) -> None:
+        """Begin to read. Raises NotImplementedError where the loop can't watch sockets."""
+        bound = self._socket
+        self._loop.add_reader(bound, self.readable)
         self._can_segment = _offers(bound, _UDP, _UDP_SEGMENT, 0)
         self._gets_segments = _offers(bound, _UDP, _UDP_GRO, 1)
         is_ipv6 = bound.family == socket.AF_INET6
