@@ -136,6 +136,15 @@ def an_incomplete_record_waits_and_is_not_consumed(subject: Subject) -> None:
     assert reader.decrypt(second) == ([b"second"], len(second))
 
 
+def headers_say_how_long_records_are(subject: Subject) -> None:
+    writer, reader = subject.make()
+    for size in SIZES:
+        records = records_of(reader, bytes(writer.encrypt([text_of(size)])))
+        plaintexts = [reader.decrypt(record) for record in records]
+        assert [used for _, used in plaintexts] == [len(record) for record in records]
+        assert b"".join(b"".join(pieces) for pieces, _ in plaintexts) == text_of(size)
+
+
 def small_records_are_taken_a_share_at_a_time(subject: Subject) -> None:
     for count in (subject.records_at_once - 1, subject.records_at_once, subject.records_at_once + 1, 2 * subject.records_at_once):
         writer, reader = subject.make()
@@ -236,6 +245,7 @@ CHECKS: list[Check] = [
     the_result_is_never_written_to_again,
     cutting_the_bytes_elsewhere_changes_nothing,
     an_incomplete_record_waits_and_is_not_consumed,
+    headers_say_how_long_records_are,
     small_records_are_taken_a_share_at_a_time,
     a_damaged_record_ends_it_behind_the_good_ones,
     records_out_of_order_end_it,
