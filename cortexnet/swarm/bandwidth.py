@@ -12,6 +12,8 @@ from cortexnet.swarm.limits import Limits
 
 BURST = 0.1
 """Seconds at the full rate that may pass at once after a pause."""
+NO_REST = 0.001
+"""Seconds that nobody needs to stop for: debt is not forgotten."""
 _LEAST_BURST = 65_536  # bytes; a record's worth, or slow caps would wait after every one
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 from cortexnet.errors import ConnectionClosed
 from cortexnet.mux.muxer import Muxer
 from cortexnet.security.session import SecureSession
-from cortexnet.swarm.bandwidth import Traffic
+from cortexnet.swarm.bandwidth import NO_REST, Traffic
 from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ _FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works
 _LAST_SHARES = 64  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
 _SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
-_NO_REST = 0.001  # seconds it is not worth to stop for: bandwidth that is used up is not forgotten
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
 
 
@@ -141,7 +140,7 @@ class ByteLink(asyncio.BufferedProtocol):
             self._resume_reading()
 
     def _rest_from_reading(self, seconds: float) -> None:
-        if seconds > _NO_REST:
+        if seconds > NO_REST:
             wanted = not self._read_paused or self._read_wanted
             self._pause_reading()
             self._read_wanted = wanted
@@ -226,7 +225,7 @@ class ByteLink(asyncio.BufferedProtocol):
         traffic.sent += len(data)
         if traffic.is_limited:
             seconds = traffic.wait_to_write(len(data), self._loop.time())
-            if seconds > _NO_REST:
+            if seconds > NO_REST:
                 self._write_paused = True
                 if self._write_rest is not None:
                     self._write_rest.cancel()

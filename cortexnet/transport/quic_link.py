@@ -9,6 +9,7 @@ from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.mux.muxer import MuxEvent
 from cortexnet.quic.engine import Datagram, QuicEngine
+from cortexnet.swarm.bandwidth import NO_REST, Traffic
 from cortexnet.transport.quic_endpoint import QuicEndpoint, receive_safely
 from cortexnet.transport.read_turns import turns_of
 
@@ -48,6 +49,9 @@ class QuicLink:
         self._may_answer = False
         self._unflushed = 0
         self._goodbye: Sequence[Datagram] = ()
+        self._traffic = Traffic()
+        self._read_rest: asyncio.TimerHandle | None = None  # until this, bandwidth is used up
+        self._write_rest: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None  # of the goodbye
 
     @property
@@ -60,6 +64,7 @@ class QuicLink:
 
     def attach(self, connection: "Connection") -> None:
         self._connection = connection
+        self._traffic = connection.reservation.traffic
 
     def start(self) -> None:
         self._is_started = True
@@ -95,21 +100,34 @@ class QuicLink:
             self._connection.flushed()
 
     def _take_in(self) -> None:
-        engine, turns, inbound, loop = self._engine, self._turns, self._inbound, self._loop
+        engine, turns, inbound, loop, traffic = self._engine, self._turns, self._inbound, self._loop, self._traffic
         self._dispatching = self._may_answer = True
         now = loop.time()
-        while inbound and not self._is_lost:
+        while inbound and not self._is_lost and self._read_rest is None:
             if turns.is_over:
                 self._is_deferred = True
                 turns.defer(self._resume, is_light=len(inbound) <= _FEW)
                 break
             datagram, address = inbound.popleft()
+            traffic.received += len(datagram)
+            if traffic.is_limited:
+                self._rest_from_reading(traffic.wait_to_read(len(datagram), now))
             events = receive_safely(engine, datagram, address, now)
             if events and not self._is_over:
                 self._connection.dispatch(events)
             begin, now = now, loop.time()
             turns.spend(now - begin)
         self._dispatching = False
+
+    def _rest_from_reading(self, seconds: float) -> None:
+        """What comes meanwhile waits, and so do its acknowledgements: the peer slows down."""
+        if seconds > NO_REST and not self._is_over:
+            self._is_deferred = True
+            self._read_rest = self._loop.call_later(seconds, self._end_read_rest)
+
+    def _end_read_rest(self) -> None:
+        self._read_rest = None
+        self._resume()
 
     # --- out: engine → socket ----------------------------------------------------------------------------------------------
 
@@ -143,6 +161,8 @@ class QuicLink:
             self._connection.flushed()
 
     def _send(self) -> None:
+        if self._write_rest is not None:
+            return
         if self._endpoint.is_full:
             self._endpoint.wait_for_room(self)
             return
@@ -155,11 +175,26 @@ class QuicLink:
         datagrams = engine.datagrams_to_send(self._loop.time())
         if datagrams:
             self._endpoint.send(datagrams)
+            self._count_sent(datagrams)
         if engine.ids_moved:
             engine.ids_moved = False
             self._endpoint.route(self, engine.connection_ids)
         if engine.is_over:
             self._goodbye = datagrams
+
+    def _count_sent(self, datagrams: Sequence[Datagram]) -> None:
+        traffic, size = self._traffic, sum(len(datagram) for datagram, _ in datagrams)
+        traffic.sent += size
+        if traffic.is_limited and not self._is_over:
+            now = self._loop.time()
+            seconds = traffic.wait_to_write(size, now)
+            if seconds > NO_REST:
+                self._engine.held_until = now + seconds
+                self._write_rest = self._loop.call_later(seconds, self._end_write_rest)
+
+    def _end_write_rest(self) -> None:
+        self._write_rest = None
+        self.has_room()
 
     def has_room(self) -> None:
         if self._is_over:
@@ -178,9 +213,18 @@ class QuicLink:
         if self._is_over:
             return
         self._is_over = True
+        self._end_rests()
         if not lingering:
             self._engine.close_now()
         self._go_on_closing()
+
+    def _end_rests(self) -> None:
+        """A goodbye has no time to wait for bandwidth."""
+        for rest in (self._read_rest, self._write_rest):
+            if rest is not None:
+                rest.cancel()
+        self._is_deferred = self._is_deferred and self._read_rest is None
+        self._read_rest = self._write_rest = None
 
     def _go_on_closing(self) -> None:
         if self._is_lost:
@@ -203,6 +247,7 @@ class QuicLink:
     def abort(self) -> None:
         if not self._is_lost:
             self._is_over = True
+            self._end_rests()
             self._engine.close_now()
             self._transmit()
             self._lose()

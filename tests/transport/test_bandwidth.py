@@ -160,3 +160,40 @@ async def test_bytes_are_counted_by_peer_on_both_ends() -> None:
         received, answered = bob.resources.traffic()
         assert received == sent
         assert answered == alice.resources.traffic()[0] > 0
+
+
+@pytest.mark.parametrize("over", ["tcp", "quic"])
+@pytest.mark.parametrize(("dialer", "listener"), [({"bandwidth_out": 1024 * KIB}, {}), ({}, {"bandwidth_in": 1024 * KIB})])
+async def test_over_real_sockets_nothing_is_faster_than_its_cap_and_nothing_is_lost(
+    over: str, dialer: dict[str, int], listener: dict[str, int]
+) -> None:
+    async with network(over=over) as net:
+        alice, bob = net.station(Limits(**dialer)), net.station(Limits(**listener))
+        done = sink(bob)
+        connection, theirs = await net.connect(alice, bob)
+        begin = connection.loop.time()
+        await _send(connection, 512 * KIB)
+        end, size = await done.get()
+        assert size == 512 * KIB
+        assert end - begin >= (512 - 103 - 128) / 1024  # less a burst, and what was on its way
+        assert alice.resources.of_peer(bob.peer_id)["bytes_sent"] > 512 * KIB
+        assert bob.resources.of_peer(alice.peer_id)["bytes_received"] > 512 * KIB
+        await connection.close()
+        await theirs.closed
+        for link in (connection.link, theirs.link):
+            assert (link._read_rest, link._write_rest) == (None, None)
+
+
+async def test_quic_says_farewell_while_it_waits_for_bandwidth() -> None:
+    async with network(over="quic") as net:
+        alice, bob = net.station(Limits(bandwidth_out=16 * KIB)), net.station()
+        done = sink(bob)
+        connection, theirs = await net.connect(alice, bob)
+        await _send(connection, 100 * KIB)
+        for _ in range(1000):
+            if connection.link._write_rest is None:
+                await asyncio.sleep(0.01)  # time stands still while nobody waits for it
+        connection.abort()
+        await theirs.closed
+        assert connection.link._write_rest is None
+        assert done.empty()
