@@ -43,7 +43,7 @@ class RawPeer:
         self._received = ByteQueue()
         self._plaintext = ByteQueue()
         keys = NoiseKeys.create(PrivateKey.generate(), [yamux.NAME])
-        driver = Driver(upgrade_outbound([NoiseChannel(keys)], [yamux.NAME], None), self._received.take)
+        driver = Driver(upgrade_outbound(NoiseChannel(keys), [yamux.NAME], None), self._received.take)
         driver.advance()
         self._socket.sendall(driver.data_to_send())
         while not driver.done:

@@ -61,7 +61,7 @@ def confirm(protocol: str) -> Handshake[None]:
     """Read the answer to `propose(protocol)`. Raises NegotiationFailed where the responder refuses."""
     yield from _read_header()
     if not (yield from _read_answer(protocol)):
-        raise _nothing_in_common([protocol])
+        raise nothing_in_common([protocol])
 
 
 def be_selected(is_supported: Callable[[str], bool]) -> Handshake[str]:
@@ -80,7 +80,7 @@ def be_selected(is_supported: Callable[[str], bool]) -> Handshake[str]:
         except (ProtocolViolation, MessageTooLarge) as error:
             if not refused:
                 raise
-            raise _nothing_in_common(refused) from error
+            raise nothing_in_common(refused) from error
         protocol = text.decode(errors="replace")
         # A replaced character would make two names of the peer's one for us: such a name is never ours.
         if protocol.encode() == text and is_supported(protocol):
@@ -88,7 +88,7 @@ def be_selected(is_supported: Callable[[str], bool]) -> Handshake[str]:
             return protocol
         refused.append(protocol[:_SHOWN])
         yield Send(_NA_LINE)
-    raise _nothing_in_common(refused)
+    raise nothing_in_common(refused)
 
 
 def _select(protocols: Sequence[str], lines: Sequence[bytes]) -> Handshake[str]:
@@ -99,7 +99,7 @@ def _select(protocols: Sequence[str], lines: Sequence[bytes]) -> Handshake[str]:
             yield Send(lines[index])
         if (yield from _read_answer(protocol)):
             return protocol
-    raise _nothing_in_common(protocols)
+    raise nothing_in_common(protocols)
 
 
 def _read_header() -> Handshake[None]:
@@ -147,7 +147,8 @@ def _proposal_line(protocol: str) -> bytes:
     return _line(text)
 
 
-def _nothing_in_common(protocols: Sequence[str]) -> NegotiationFailed:
+def nothing_in_common(protocols: Sequence[str]) -> NegotiationFailed:
+    """The error of who has proposed all of these."""
     names = ", ".join(ascii(protocol[:_SHOWN]) for protocol in protocols[:4])
     more = len(protocols) - 4
     return NegotiationFailed(f"no common protocol among {names}{f' and {more} more' if more > 0 else ''}", protocols=protocols)

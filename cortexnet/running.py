@@ -18,6 +18,8 @@ from cortexnet.host.identify import Identify
 from cortexnet.host.ping import PROTOCOL as PING
 from cortexnet.host.ping import Pinger, serve_ping
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.multiformats.multiaddr_quic import is_quic
+from cortexnet.multiformats.multiaddr_websocket import is_websocket
 from cortexnet.mux import yamux
 from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.observe.observer import Observer as NodeObserver
@@ -28,6 +30,7 @@ from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.interfaces import specific_addresses
+from cortexnet.transport.lazy import LazyTransport
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.network_watch import NetworkWatch
 from cortexnet.transport.scope import Scope
@@ -111,6 +114,7 @@ class Running:
             acceptor=blueprint.protocols,
             scope=scope,
             gater=blueprint.gater,
+            tcp_first=_prefers_tcp(config.transports),
         )
         self.host = Host(self.swarm, blueprint.peerstore)
         self.pinger = Pinger(limits)
@@ -269,6 +273,10 @@ def _mplex(limits: "Limits") -> MuxerFactory:
 _MUXERS: "dict[str, Callable[[Limits], MuxerFactory]]" = {yamux.NAME: _yamux, MPLEX: _mplex}
 
 
+def _prefers_tcp(transports: Sequence[str]) -> bool:
+    return "quic" not in transports or "tcp" in transports[: transports.index("quic")]
+
+
 def _transports(config: Config, upgrader: Upgrader, identity: "PrivateKey") -> list[Transport]:
     transports: list[Transport] = []
     ports = TcpPorts(upgrader)
@@ -276,15 +284,29 @@ def _transports(config: Config, upgrader: Upgrader, identity: "PrivateKey") -> l
         if name == "tcp":
             transports.append(TcpTransport(upgrader, ports))
         elif name == "ws":
-            from cortexnet.transport.websocket import WebSocketTransport  # 35 ms of a start without
-
-            transports.append(WebSocketTransport(upgrader, config.websocket, ports))
+            transports.append(_websocket(config, upgrader, ports))
         elif name == "quic":
-            from cortexnet.transport.quic import quic_transport  # aioquic takes 120 ms of a start
-
-            transports.append(quic_transport(upgrader, identity))
+            transports.append(_quic(upgrader, identity))
         elif config.memory_network is not None:
             from cortexnet.transport.in_memory import InMemoryTransport  # only simulations need it: 2 ms of every start less
 
             transports.append(InMemoryTransport(upgrader, config.memory_network))
     return transports
+
+
+def _websocket(config: Config, upgrader: Upgrader, ports: TcpPorts) -> Transport:
+    def make() -> Transport:
+        from cortexnet.transport.websocket import WebSocketTransport
+
+        return WebSocketTransport(upgrader, config.websocket, ports)
+
+    return LazyTransport("ws", is_websocket, "cortexnet.transport.websocket", make)
+
+
+def _quic(upgrader: Upgrader, identity: "PrivateKey") -> Transport:
+    def make() -> Transport:
+        from cortexnet.transport.quic import quic_transport
+
+        return quic_transport(upgrader, identity)
+
+    return LazyTransport("quic", is_quic, "cortexnet.transport.quic", make)

@@ -38,6 +38,11 @@ def parse(address: Multiaddr) -> WebSocketAddress | None:
     )
 
 
+def is_websocket(address: Multiaddr) -> bool:
+    """Whether `parse` finds something."""
+    return parse(address) is not None
+
+
 def over(tcp: Multiaddr, *, is_secure: bool) -> Multiaddr:
     """The address of a WebSocket over a socket there."""
     ending = ("tls", "ws") if is_secure else ("ws",)

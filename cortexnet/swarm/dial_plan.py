@@ -98,7 +98,7 @@ class DialPlan:
     (go-libp2p keeps them at their time from the start; after a quick failure that is time lost.)
 
     At most `address_limit` addresses are tried, `at_once` of them at a time. `peer` is None where it is not known; then there is
-    no back-off.
+    no back-off. `tcp_first` is how addresses are ranked that become known later.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class DialPlan:
         refused: Iterable[Attempt] = (),
         at_once: int = 8,
         address_limit: int = 16,
+        tcp_first: bool = False,
     ) -> None:
         self._queue: deque[ScheduledDial] = deque()
         self._known: set[Multiaddr] = set()
@@ -118,6 +119,7 @@ class DialPlan:
         self._in_flight: dict[Multiaddr, float] = {}  # and until when the next one waits for it
         self._last_start, self._last_delay = now, 0.0
         self._at_once = at_once
+        self._tcp_first = tcp_first
         self._peer, self._backoff = peer, backoff
         self._has_succeeded = False
         self.attempts: list[Attempt] = list(refused)
@@ -128,7 +130,7 @@ class DialPlan:
         """More addresses have become known: those that are new come behind the others, ranked among themselves."""
         self.attempts += refused
         start = PUBLIC_STEP + (self._queue[-1].delay if self._queue else self._last_delay)
-        new = rank([address for address in addresses if address not in self._known])
+        new = rank([address for address in addresses if address not in self._known], tcp_first=self._tcp_first)
         self._enqueue([ScheduledDial(dial.address, start + dial.delay) for dial in new])
 
     def _enqueue(self, schedule: Sequence[ScheduledDial]) -> None:

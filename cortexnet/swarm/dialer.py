@@ -43,8 +43,9 @@ class Dialer:
         *,
         gater: "Gater | None" = None,
         on_stranger: "Callable[[PeerId, Multiaddr], None] | None" = None,
+        tcp_first: bool = False,
     ) -> None:
-        """Without `gater` anybody may be dialed.
+        """Without `gater` anybody may be dialed. `tcp_first`: TCP is tried before QUIC.
 
         `on_stranger` is called with who was expected at an address where somebody else has answered.
         """
@@ -54,6 +55,7 @@ class Dialer:
         self._own_addresses = own_addresses
         self._gater = gater
         self._on_stranger = on_stranger
+        self._tcp_first = tcp_first
         self._waiting: dict[_Waiting, None] = {}  # for a slot among the dials, in the order of asking
         self.backoff = DialBackoff()
         self.black_holes = BlackHoles()
@@ -77,13 +79,16 @@ class Dialer:
         choice = self._choose(plain, expected, direct=direct)
         is_single = not named and len(choice.addresses) <= 1
         plan = DialPlan(
-            [ScheduledDial(address, 0.0) for address in choice.addresses] if is_single else rank(choice.addresses),
+            [ScheduledDial(address, 0.0) for address in choice.addresses]
+            if is_single
+            else rank(choice.addresses, tcp_first=self._tcp_first),
             loop.time(),
             peer=expected,
             backoff=self.backoff,
             refused=choice.refused,
             at_once=self._resources.limits.dials_per_peer,
             address_limit=self._resources.limits.dial_addresses_per_peer,
+            tcp_first=self._tcp_first,
         )
         if is_single:
             return await self._run_in_turn(plan, expected)

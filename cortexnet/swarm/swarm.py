@@ -54,7 +54,9 @@ class Swarm:
         acceptor: StreamAcceptor,
         scope: Scope,
         gater: "Gater | None" = None,
+        tcp_first: bool = False,
     ) -> None:
+        """`tcp_first`: of a peer's addresses those of TCP are tried before those of QUIC, not after them."""
         self._own_id = own_id
         self._upgrader = upgrader
         self._transports = transports
@@ -66,7 +68,7 @@ class Swarm:
         if gater is not None:
             gater.on_narrowed = self._turn_out_denied
         self._dialer = Dialer(
-            transports, resources, resolve, self._own_addresses, gater=gater, on_stranger=peerstore.remove_address
+            transports, resources, resolve, self._own_addresses, gater=gater, on_stranger=peerstore.remove_address, tcp_first=tcp_first
         )
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[Connection]] = {}
@@ -78,6 +80,8 @@ class Swarm:
         """Called with each new connection, before its first stream."""
         self.on_disconnected: list[Observer] = []
         """Called with each connection that is gone."""
+        self.on_dial_failed: Callable[[PeerId | None, CortexError], None] | None = None
+        """Called with each dial that led to nobody. Must not raise."""
 
     # --- listening ---------------------------------------------------------------------------------------------------------
 
@@ -120,6 +124,10 @@ class Swarm:
 
     def _add(self, connection: Connection) -> None:
         peer = connection.peer_id
+        if connection.direction == "inbound":
+            self._resources.tally.connections_inbound += 1
+        else:
+            self._resources.tally.connections_outbound += 1
         connection.on_lost = self._lost
         connection.on_overload = self._relieve
         self._connections.setdefault(peer, []).append(connection)
@@ -140,12 +148,13 @@ class Swarm:
         peer = connection.peer_id
         connections = self._connections[peer]
         connections.remove(connection)
+        self._resources.tally.connections_ended += 1
         self._unclaimed.pop(connection, None)
         self._pruner.forget(connection)
         if not connections:
             del self._connections[peer]
             self._peerstore.mark_disconnected(peer, asyncio.get_running_loop().time())
-        log.debug("connection to %s ended: %s", peer, connection.error)
+        log.debug("connection to %s ended: %s", peer, connection.error, extra={"peer": peer})
         for observer in self.on_disconnected:
             observer(connection)
 
@@ -179,6 +188,10 @@ class Swarm:
     def peers(self) -> list["PeerId"]:
         """Whom we are connected to."""
         return list(self._connections)
+
+    def connections_to(self, peer: "PeerId") -> list[Connection]:
+        """All to one peer, those about to close as well."""
+        return list(self._connections.get(peer, ()))
 
     def connection_to(self, peer: "PeerId") -> Connection | None:
         """The best connection to a peer: one that stays (see `duplicates`), with most streams, and of those the newest."""
@@ -281,7 +294,15 @@ class Swarm:
     async def _dial(
         self, peer: "PeerId | None", addresses: list[Multiaddr], private_names: Container[Multiaddr], *, direct: bool
     ) -> Connection:
-        connection = await self._dialer.dial(peer, addresses, private_names=private_names, direct=direct)
+        tally = self._resources.tally
+        tally.dials += 1
+        try:
+            connection = await self._dialer.dial(peer, addresses, private_names=private_names, direct=direct)
+        except CortexError as error:
+            tally.dials_failed += 1
+            if self.on_dial_failed is not None:
+                self.on_dial_failed(peer, error)
+            raise
         if self._closing:
             connection.abort()
             raise NotRunning("the node is closing")

@@ -13,6 +13,7 @@ from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.keys import PrivateKey, PublicKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
+from cortexnet.multiformats.multiaddr_quic import is_quic
 from cortexnet.mux.muxer import MemoryBudget
 from cortexnet.quic.aioquic_engine import AioquicEngine
 from cortexnet.quic.aioquic_hooks import check_hooks
@@ -28,8 +29,6 @@ from cortexnet.transport.quic_upgrade import QuicUpgrade, given_up
 from cortexnet.transport.transport import Accept, Listener
 from cortexnet.transport.udp import Address
 from cortexnet.transport.upgrade import Outcome, Upgrader
-
-_SHAPES = (["ip4", "udp", "quic-v1"], ["ip6", "udp", "quic-v1"], ["ip6zone", "ip6", "udp", "quic-v1"])
 
 
 def quic_config(limits: Limits) -> QuicConfig:
@@ -81,7 +80,7 @@ class QuicTransport:
         self._half_open = 0
 
     def can_dial(self, address: Multiaddr) -> bool:
-        return [component.protocol for component in address.components] in _SHAPES
+        return is_quic(address)
 
     can_listen = can_dial
 

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, final
 
-from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, Denied, LimitExceeded, PeerTimeout
+from cortexnet import multistream
+from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, Denied, LimitExceeded, NegotiationFailed, PeerTimeout
 from cortexnet.handshake import ByteQueue, Driver, Handshake
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.mux import yamux
@@ -131,8 +132,8 @@ Outcome = Connection | Exception
 class Upgrade(asyncio.BufferedProtocol):
     """The protocol of a socket until its connection takes over: in one step, so that no byte falls between them.
 
-    `finished` gets the connection, not started, or the error; on an error the socket is closed already. With a `reservation`,
-    which it then owns, it is the dialer's side.
+    `finished` gets the connection, not started, or the error; on an error the socket is closed already. With a `channel` and the
+    dialer's `reservation` it is the dialer's side.
     """
 
     def __init__(
@@ -141,13 +142,14 @@ class Upgrade(asyncio.BufferedProtocol):
         endpoints: Callable[[asyncio.Transport], Endpoints],
         finished: Callable[[Outcome], None],
         *,
+        channel: SecureChannel | None = None,
         reservation: Reservation | None = None,
         expected: PeerId | None = None,
     ) -> None:
         self._upgrader = upgrader
+        self._channel = channel
         self._endpoints = endpoints
         self._finished = finished
-        self._is_inbound = reservation is None
         self._reservation = reservation
         self._expected = expected
         self._loop = asyncio.get_running_loop()
@@ -163,13 +165,12 @@ class Upgrade(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # what sockets and memory links give
         self._io = transport
-        upgrader, config = self._upgrader, self._upgrader.config
         if self._over:  # given up while the socket was being made
             transport.abort()
-        elif self._reservation is not None:
+        elif self._channel is not None and self._reservation is not None:
             if self._reservation.on_reached is not None:
                 self._reservation.on_reached()
-            self._run(upgrade_outbound(upgrader.channels, config.muxers, self._expected), self._reservation)
+            self._run(upgrade_outbound(self._channel, self._upgrader.config.muxers, self._expected), self._reservation)
         else:
             self._accepted(transport)
 
@@ -273,9 +274,9 @@ class Upgrade(asyncio.BufferedProtocol):
         if self._io is not None:
             at_once = error is not self._refusal and (self._refusal is not None or isinstance(error, LimitExceeded))
             self._io.abort() if at_once or self._io.get_write_buffer_size() else self._io.close()
-        if self._reservation is not None:
-            self._reservation.release()
-        if self._is_inbound:
+        if self._channel is None:
+            if self._reservation is not None:
+                self._reservation.release()
             self._upgrader.resources.tally.handshakes_failed += 1
             self._upgrader.resources.refused(self._refusal or error)
         self._finished(self._refusal or error)
@@ -309,8 +310,30 @@ async def dial_over(
 ) -> Connection:
     """Connect with `create(protocol_factory)` and upgrade. Raises what either does.
 
+    A secure channel that the peer refuses costs its socket (see `upgrade_outbound`); the next one is tried on a new one.
     Owns the reservation from the call on. Cancelled or failed: the socket is closed, the reservation released.
     """
+    try:
+        for channel in upgrader.channels:
+            try:
+                return await _dial_with(channel, create, upgrader, endpoints, reservation, expected)
+            except NegotiationFailed as error:
+                if error.protocols != (channel.name,):
+                    raise  # it is not the channel that was refused
+        raise multistream.nothing_in_common([channel.name for channel in upgrader.channels])
+    except BaseException:
+        reservation.release()
+        raise
+
+
+async def _dial_with(
+    channel: SecureChannel,
+    create: Callable[[Callable[[], Upgrade]], Awaitable[object]],
+    upgrader: Upgrader,
+    endpoints: Callable[[asyncio.Transport], Endpoints],
+    reservation: Reservation,
+    expected: PeerId | None,
+) -> Connection:
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[Connection] = loop.create_future()
 
@@ -323,7 +346,7 @@ async def dial_over(
         else:
             outcome.set_exception(result)
 
-    upgrade = Upgrade(upgrader, endpoints, finished, reservation=reservation, expected=expected)
+    upgrade = Upgrade(upgrader, endpoints, finished, channel=channel, reservation=reservation, expected=expected)
     try:
         await create(lambda: upgrade)
         return await outcome

@@ -26,18 +26,14 @@ class Upgraded:
     """Plaintext that came behind the muxer's negotiation: the first bytes of the muxer."""
 
 
-def upgrade_outbound(channels: Sequence[SecureChannel], muxers: Collection[str], expected: PeerId | None) -> Handshake[Upgraded]:
-    """The dialer's side; `channels` and `muxers` in order of preference.
+def upgrade_outbound(channel: SecureChannel, muxers: Collection[str], expected: PeerId | None) -> Handshake[Upgraded]:
+    """The dialer's side; `muxers` in order of preference.
 
-    With one secure channel its proposal and first message travel together; with several, that message must wait for the choice.
+    The proposal of the channel and its first message travel together, a round trip less than to wait for the answer between
+    them. So a peer that refuses it has bytes before it that it can't understand: another channel needs another socket.
     """
-    if len(channels) == 1:
-        channel = channels[0]
-        yield Send(multistream.propose(channel.name))
-        session = yield from _behind_answer(channel.initiate(expected), multistream.confirm(channel.name))
-    else:
-        name = yield from multistream.select([channel.name for channel in channels])
-        session = yield from _named(channels, name).initiate(expected)
+    yield Send(multistream.propose(channel.name))
+    session = yield from _behind_answer(channel.initiate(expected), multistream.confirm(channel.name))
     return (yield from _with_muxer(session, multistream.select(list(muxers))))
 
 
@@ -45,12 +41,8 @@ def upgrade_inbound(channels: Sequence[SecureChannel], muxers: Collection[str]) 
     """The listener's side."""
     names = [channel.name for channel in channels]
     name = yield from multistream.be_selected(lambda name: name in names)
-    session = yield from _named(channels, name).respond()
+    session = yield from next(channel for channel in channels if channel.name == name).respond()
     return (yield from _with_muxer(session, multistream.be_selected(lambda name: name in muxers)))
-
-
-def _named(channels: Sequence[SecureChannel], name: str) -> SecureChannel:
-    return next(channel for channel in channels if channel.name == name)
 
 
 def _with_muxer(session: SecureSession, choice: Handshake[str]) -> Handshake[Upgraded]:

@@ -40,6 +40,7 @@ SHELLS = {
     "cortexnet.transport.in_memory",
     "cortexnet.transport.interfaces",
     "cortexnet.transport.keep_alive",
+    "cortexnet.transport.lazy",
     "cortexnet.transport.log_limit",
     "cortexnet.transport.memory",
     "cortexnet.transport.memory_link",

@@ -84,7 +84,7 @@ class RawPeer(asyncio.Protocol):
         self._rest = b""
         self._news = asyncio.Event()
         channels = [NoiseChannel(NoiseKeys.create(self.identity.private_key, [yamux.NAME] if early_muxer else []))]
-        upgrade = upgrade_outbound(channels, [yamux.NAME], None) if is_dialer else upgrade_inbound(channels, [yamux.NAME])
+        upgrade = upgrade_outbound(channels[0], [yamux.NAME], None) if is_dialer else upgrade_inbound(channels, [yamux.NAME])
         self._received = ByteQueue()
         self._driver = Driver(upgrade, self._received.take)
 

@@ -46,7 +46,7 @@ ALICE, BOB = Identity.generate(), Identity.generate()
 def outbound(
     muxers: tuple[str, ...] = (YAMUX,), *, early: bool = True, expected: PeerId | None = BOB.peer_id
 ) -> Handshake[Upgraded]:
-    return upgrade_outbound(noise(ALICE, muxers, early=early), muxers, expected)
+    return upgrade_outbound(noise(ALICE, muxers, early=early)[0], muxers, expected)
 
 
 def inbound(muxers: tuple[str, ...] = (YAMUX,), *, early: bool = True) -> Handshake[Upgraded]:
