@@ -25,8 +25,9 @@ RECORDS_AT_ONCE = 500
 """Records of one `decrypt`: small ones take 3.4 µs each, and 128 KiB hold 5,700 of them."""
 USELESS_RECORDS = 32
 """Records that carry no data, as tickets and changes of keys do, that a peer may send in advance; besides them one for each
-RECORDS_PER_USELESS that do. A change of keys takes ten times as long as a small record, and nobody needs more than a few."""
-RECORDS_PER_USELESS = 16
+RECORDS_PER_USELESS that do. A change of keys takes four times as long as a small record, its answer waits for our next write, and
+nobody needs one before some 16 million records."""
+RECORDS_PER_USELESS = 1_024
 
 _OVERHEAD = HEADER_SIZE + 1 + 16  # the type of the content, and the tag
 _ROOM = 512  # for alerts and changes of keys that wait in front
