@@ -79,7 +79,7 @@ class Limits:
     """Addresses whose rate is remembered; the least recently seen is forgotten first."""
 
     access_rules: int = 10_000
-    """Of `node.gater`, deny and allow together: a published list of bad networks has some thousands, which take 5 MiB."""
+    """Of `node.gater`, deny and allow together: a published list of bad networks has some thousands; all take 4 MiB."""
 
     # Streams. One counts until its handler has ended, however long ago the peer gave it up.
     streams_inbound_per_connection: int = 256

@@ -102,10 +102,12 @@ class ConnectionStreams:
     def open_inbound(self) -> "StreamReservation":
         """Count a stream the peer opened; it negotiates. Raises LimitExceeded."""
         node, peer = self._node, self._peer
-        limits, counts = node.limits, node.counts
-        negotiating = counts[_NEGOTIATING], self._counts[_NEGOTIATING]
-        _check_shared("inbound streams", limits.streams_inbound, node.inbound, peer.inbound, "streams_inbound")
-        _check_shared("streams that negotiate", limits.streams_negotiating, *negotiating, "streams_negotiating")
+        limits, own, total = node.limits, peer.inbound, node.inbound
+        if own >= _SHARE * (limits.streams_inbound - total):
+            raise _too_many("inbound streams", limits.streams_inbound, total, own, "streams_inbound")
+        own, total = self._counts[_NEGOTIATING], node.counts[_NEGOTIATING]
+        if own >= _SHARE * (limits.streams_negotiating - total):
+            raise _too_many("streams that negotiate", limits.streams_negotiating, total, own, "streams_negotiating")
         if peer.inbound >= limits.streams_inbound_per_peer:
             limit = limits.streams_inbound_per_peer
             raise _exceeded(f"inbound streams of {peer.peer}", limit, peer.inbound, "streams_inbound_per_peer")
@@ -138,7 +140,8 @@ class ConnectionStreams:
         limits, of_node, of_peer = self._node.limits, self._node.by_protocol, peer.by_protocol
         by_node, by_peer = of_node.get(protocol, 0), of_peer.get(protocol, 0)
         shared = limits.streams_inbound_per_protocol
-        _check_shared(protocol, shared, by_node, by_peer, "streams_inbound_per_protocol")
+        if by_peer >= _SHARE * (shared - by_node):
+            raise _too_many(protocol, shared, by_node, by_peer, "streams_inbound_per_protocol")
         if by_peer >= limits.streams_inbound_per_protocol_and_peer:
             limit = limits.streams_inbound_per_protocol_and_peer
             scope = f"inbound streams of {protocol} and {peer.peer}"
@@ -214,12 +217,11 @@ class StreamReservation:
         self.release()
 
 
-def _check_shared(what: str, limit: int, total: int, own: int, setting: str) -> None:
-    """Raises LimitExceeded where all have as many as they may, or this one has more than is fair for what is left."""
+def _too_many(what: str, limit: int, total: int, own: int, setting: str) -> LimitExceeded:
+    """All have as many as they may, or this one has more than is fair for what is left."""
     if total >= limit:
-        raise _exceeded(what, limit, total, setting)
-    if own and own >= _SHARE * (limit - total):
-        raise _exceeded(f"{what} of one peer, where all have {total} of {limit}", _SHARE * (limit - total), own, setting)
+        return _exceeded(what, limit, total, setting)
+    return _exceeded(f"{what} of one peer, where all have {total} of {limit}", _SHARE * (limit - total), own, setting)
 
 
 def _exceeded(scope: str, limit: int, value: int, setting: str) -> LimitExceeded:
