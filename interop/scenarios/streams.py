@@ -10,6 +10,7 @@ MIB = 1 << 20
 WINDOW = 256 << 10  # every muxer's first window here
 UNREAD = 4 << 20  # what is kept for a reader where there are no windows
 CODE = 0x2A
+MPLEX = "/mplex/6.7.0"  # its resets have no code
 
 
 def echo(size: int) -> Callable[[Meeting], Awaitable[None]]:
@@ -51,7 +52,7 @@ async def reset(meeting: Meeting, near: Side, far: Side) -> None:
         async with meanwhile(second.side.call("read", stream=second.stream, size=1)) as reading:
             await first.reset(CODE)
             failure = await expect_failure(reading, "reset")
-        if first.side.abilities.get("reset_codes") and second.side.abilities.get("reset_codes"):
+        if meeting.stack.muxer != MPLEX and first.side.abilities.get("reset_codes") and second.side.abilities.get("reset_codes"):
             expect(failure.code == CODE, f"the code {CODE:#x}", failure.code)
         await expect_failure(second.write(WINDOW), "reset")
         await expect_failure(first.write(1), "reset", "closed")
