@@ -78,10 +78,10 @@ def test_nonsense_fails_at_once() -> None:
 
 
 def test_an_address_of_a_transport_that_is_not_there_is_told() -> None:
-    code, event = examined("/ip4/127.0.0.1/udp/1/quic-v1")
+    code, event = examined("/ip4/127.0.0.1/udp/1/quic-v1/webtransport")
     step = failed_step(event)
     assert (code, step["name"]) == (1, "dial")
-    assert step["advice"] == "Transports of this node: tcp."
+    assert step["advice"] == "Transports of this node: tcp, ws, quic."
 
 
 @pytest.mark.parametrize(
