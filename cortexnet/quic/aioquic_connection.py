@@ -210,8 +210,6 @@ class HookedConnection(QuicConnection):
         if not length and not frame_type & 1:
             self._spend_useless(context, frame_type)
         if offset == receiver._buffer_start and not frame_type & 1 and not receiver._buffer and receiver._final_size is None:
-            if receiver.is_finished:
-                return  # it was reset
             receiver._buffer_start = receiver.highest_offset = end
         else:
             data = self._take_frame(frame_type, receiver, QuicStreamFrame(data=data, offset=offset, fin=bool(frame_type & 1)))

@@ -158,7 +158,8 @@ class AioquicEngine:
         self.has_output = False
         if not quic._network_paths:
             return []
-        if self._goodbye is not None and not quic._close_pending and self._is_delivered():
+        if self._goodbye is not None and not self._ended and self._is_delivered():
+            self._ended = True
             quic.close(self._goodbye)
         quic.advance_ack(now, has_data=self._has_data())
         datagrams = quic.datagrams_to_send(now)
@@ -469,10 +470,8 @@ class AioquicEngine:
             self._raise_window(state, state.window.grant_demand(state.inbox.size, self._now))
 
     def _raise_window(self, state: QuicStreamState, increment: int) -> None:
-        stream = self._quic._streams.get(state.id)
-        if increment and stream is not None:
-            stream.max_stream_data_local += increment
-            self.has_output = True
+        self._quic._streams[state.id].max_stream_data_local += increment
+        self.has_output = True
 
     def _consume(self, size: int) -> None:
         """Bytes were read or dropped: return them to the window of the connection, a quarter of it at a time."""
@@ -525,9 +524,6 @@ class AioquicEngine:
         """aioquic tells only at the end of its closing time, and of its own errors not at all."""
         closed = self._quic._close_event
         if closed is None or self._ended:
-            return
-        is_ours = self._goodbye is not None and not self.is_over and closed.frame_type is None
-        if is_ours:
             return
         self._ended = True
         self._end_streams()

@@ -3,6 +3,8 @@
 from random import Random
 
 import pytest
+from aioquic._buffer import Buffer
+from aioquic.quic.packet import pull_quic_transport_parameters, push_quic_transport_parameters
 
 from cortexnet.errors import (
     ConnectionClosed,
@@ -26,7 +28,7 @@ from cortexnet.mux.muxer import (
 )
 from cortexnet.quic.engine import QuicConfig, QuicEngine
 from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
-from tests.support.quic_pair import CLIENT, SERVER, Conditions, Pair, engine, pair
+from tests.support.quic_pair import CLIENT, SERVER, Conditions, Pair, engine, inject, pair
 
 WINDOW = 262_144
 
@@ -416,6 +418,15 @@ def test_a_reader_who_waits_for_more_than_a_window_is_given_it() -> None:
     assert memory.used < WINDOW
 
 
+def test_a_reader_who_waits_for_less_than_a_window_needs_nothing() -> None:
+    memory = budget()
+    both = pair(memory=memory)
+    stream = opened(both)
+    before = memory.used
+    both.server.expect(stream, 200_000)
+    assert memory.used == before
+
+
 def test_more_than_ever_fits_is_refused_at_once() -> None:
     both = pair(memory=budget(1 << 20))
     stream = opened(both)
@@ -560,6 +571,18 @@ def test_a_connection_that_is_aborted_ends_at_once_at_the_other_side() -> None:
     assert event.error.by == "network"
     assert not both.server.knows(stream)
     assert both.server._streams == {}
+
+
+def test_a_goodbye_that_may_not_wait_goes_at_once() -> None:
+    both = pair()
+    stream = opened(both)
+    both.client.send(stream, bytes(100_000))
+    both.client.close(0x1006)
+    both.client.close_now()
+    settle(both)
+    [event] = [event for event in both.server_events if isinstance(event, ConnectionFailed)]
+    assert isinstance(event.error, ConnectionClosed)
+    assert event.error.code == 0x1006
 
 
 def test_streams_that_come_after_our_goodbye_are_reset() -> None:
@@ -740,6 +763,124 @@ def test_larger_datagrams_are_sent_as_far_as_the_peer_takes_them() -> None:
     both.client._quic.max_payload = 1_452
     both.client.use_datagram_size(16_384)
     assert both.client._quic._max_datagram_size == 1_452
+
+
+def test_what_the_peer_takes_in_a_datagram_is_what_it_says() -> None:
+    def make(origin):
+        server = engine(Identity.generate(), origin=origin)
+        serialize = server._quic._serialize_transport_parameters
+
+        def modest() -> bytes:
+            parameters = pull_quic_transport_parameters(Buffer(data=serialize()))
+            parameters.max_udp_payload_size = 1_452
+            buffer = Buffer(capacity=1_000)
+            push_quic_transport_parameters(buffer, parameters)
+            return buffer.data
+
+        vars(server._quic)["_serialize_transport_parameters"] = modest
+        return server
+
+    both = Pair(engine(Identity.generate()), make)
+    both.establish()
+    both.client.use_datagram_size(16_384)
+    assert both.client._quic._max_datagram_size == 1_452
+
+
+def varint(number: int) -> bytes:
+    buffer = Buffer(capacity=8)
+    buffer.push_uint_var(number)
+    return buffer.data
+
+
+def test_an_offset_beyond_all_bounds_ends_the_connection() -> None:
+    both = pair()
+    inject(both, b"\x0e" + varint(0) + varint((1 << 62) - 1) + varint(1) + b"x")
+    assert "2^62" in str(violated(both).error)
+
+
+def test_empty_frames_are_put_up_with_for_a_while() -> None:
+    both = pair(config=QuicConfig(useless_frames=3))
+    for _ in range(3):
+        inject(both, b"\x0a" + varint(0) + varint(0))
+    assert both.server.is_established
+    inject(both, b"\x0a" + varint(0) + varint(0))
+    assert "change nothing" in str(violated(both).error)
+
+
+def test_tokens_for_later_are_dropped() -> None:
+    both = pair()
+    assert inject(both, b"\x07" + varint(3) + b"abc", from_server=True) == []
+    assert both.client.is_established
+
+
+def test_bytes_that_come_after_a_reset_are_dropped() -> None:
+    both = pair()
+    stream = opened(both)
+    inject(both, b"\x04" + varint(stream) + varint(7) + varint(100))
+    assert StreamWasReset(stream, 7, by_peer=True) in both.server_events
+    assert inject(both, b"\x0e" + varint(stream) + varint(1) + varint(3) + b"abc") == []
+    assert inject(both, b"\x0e" + varint(stream) + varint(50) + varint(3) + b"abc") == []
+    assert not both.server.knows(stream)
+    assert both.server.is_established
+
+
+def test_nothing_goes_out_before_there_is_somewhere_to_go() -> None:
+    idle = engine(Identity.generate())
+    assert idle.datagrams_to_send(0.0) == []
+    assert idle.next_timeout() is None
+    assert idle.handle_timeout(0.0) == []
+
+
+def test_a_write_side_that_the_peer_has_stopped_can_be_closed() -> None:
+    both = pair()
+    stream = opened(both)
+    both.server.discard_reads(stream)
+    settle(both)
+    both.client.close_write(stream)
+    assert both.client.knows(stream)
+
+
+def test_a_stream_that_outlives_its_connection_can_be_reset() -> None:
+    both = pair()
+    stream = opened(both, b"whole")
+    both.client.close_write(stream)
+    settle(both)
+    both.client.close_now()
+    settle(both)
+    assert both.server.knows(stream)
+    both.server.reset(stream)
+    assert not both.server.knows(stream)
+
+
+def test_a_reader_of_a_stream_that_outlives_its_connection_may_leave() -> None:
+    both = pair()
+    stream = opened(both, b"whole")
+    both.client.close_write(stream)
+    settle(both)
+    both.client.close_now()
+    settle(both)
+    both.server.discard_reads(stream)
+    assert not both.server.knows(stream)
+
+
+def test_memory_that_is_over_for_another_reason_resets_nothing() -> None:
+    memory = budget(100_000)
+    both = pair(memory=memory)
+    stream = opened(both)
+    memory.charge(200_000)
+    both.client.send(stream, bytes(2_000))
+    settle(both)
+    assert not both.server.knows(stream)
+    inject(both, b"\x01")
+    assert both.server.is_established
+
+
+def test_our_own_goodbye_is_not_told_as_the_peers() -> None:
+    both = pair()
+    both.client.close(5)
+    both.run(1)
+    assert both.client.is_over
+    assert not any(isinstance(event, ConnectionFailed) for event in both.client_events)
 
 
 def test_readable_is_said_once_for_what_comes_together() -> None:

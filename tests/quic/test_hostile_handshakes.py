@@ -16,7 +16,7 @@ from cortexnet.mux.muxer import ConnectionFailed
 from cortexnet.quic.aioquic_engine import AioquicEngine
 from cortexnet.quic.engine import Origin, QuicConfig
 from cortexnet.security.certificate import NodeCertificate, create_certificate
-from tests.support.quic_pair import CLIENT, NOW, SERVER, Conditions, Pair, engine, verify
+from tests.support.quic_pair import NOW, SERVER, Conditions, Pair, engine, inject, verify
 
 COUNT = 520
 """Of each kind and role: more than 2,000 in all."""
@@ -155,7 +155,7 @@ def test_frames_of_noise_from_an_authenticated_peer_end_in_an_event() -> None:
         random = Random(seed)
         both = Pair(engine(IDENTITIES[0]), lambda origin: engine(IDENTITIES[1], origin=origin), Conditions(latency=0.001))
         both.establish()
-        quic, server = both.client._quic, both.server
+        server = both.server
         stream = both.client.open_stream()
         both.client.send(stream, b"x")
         both.flush()
@@ -164,11 +164,7 @@ def test_frames_of_noise_from_an_authenticated_peer_end_in_an_event() -> None:
         plain = Buffer(capacity=1_200)
         plain.push_uint_var(kind)
         plain.push_bytes(random.randbytes(random.randrange(0, 40)))
-        header = bytes([0x41]) + quic._peer_cid.cid + (quic._packet_number & 0xFFFF).to_bytes(2)
-        payload = plain.data + bytes(4)
-        packet = quic._cryptos[Epoch.ONE_RTT].encrypt_packet(header, payload, quic._packet_number)
-        quic._packet_number += 1
-        events = server.receive(packet, CLIENT, both.now)
+        events = inject(both, plain.data)
         server.datagrams_to_send(both.now)
         server.handle_timeout(both.now + 1)
         for event in events:

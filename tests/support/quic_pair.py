@@ -8,6 +8,8 @@ from itertools import count
 from random import Random
 from typing import final
 
+from aioquic.tls import Epoch
+
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.mux.muxer import MemoryBudget, MuxEvent
@@ -140,3 +142,17 @@ def pair(conditions: Conditions | None = None, *, config: QuicConfig | None = No
     assert both.server.remote_peer == ours.peer_id
     assert both.client.remote_peer == theirs.peer_id
     return both
+
+
+def inject(both: Pair, frames: bytes, *, from_server: bool = False) -> list[MuxEvent]:
+    """Frames of a hand-made packet come to one side, correctly encrypted by the other; what they lead to there."""
+    sender, receiver = (both.server, both.client) if from_server else (both.client, both.server)
+    assert isinstance(sender, AioquicEngine)
+    quic = sender._quic
+    header = bytes([0x41 | quic._cryptos[Epoch.ONE_RTT].key_phase << 2]) + quic._peer_cid.cid
+    header += (quic._packet_number & 0xFFFF).to_bytes(2)
+    packet = quic._cryptos[Epoch.ONE_RTT].encrypt_packet(header, frames + bytes(4), quic._packet_number)
+    quic._packet_number += 1
+    events = receiver.receive(packet, SERVER if from_server else CLIENT, both.now)
+    (both.client_events if from_server else both.server_events).extend(events)
+    return events
