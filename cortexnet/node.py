@@ -139,6 +139,8 @@ class Node:
                 if self._scope is not None:
                     await self._scope.close()
             finally:
+                if self._scope is not None:
+                    self._scope.cancel()  # where the wait for others was cancelled
                 await self._finish(running)
 
     async def _finish(self, running: "Running | None") -> None:

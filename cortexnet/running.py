@@ -226,11 +226,10 @@ class Running:
 
     async def close(self) -> None:
         self._blueprint.protocols.on_change = None
-        if self.storage is not None:
-            await self.storage.freeze()
         self._blueprint.manager.stop()
         self.observer.stop()
-        self._blueprint.manager.observers.remove(self._blueprint.bus.publish)
+        if self.storage is not None:
+            await self.storage.freeze()
         await self.swarm.close()
 
     async def close_storage(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,45 @@ async def test_over_sockets_too_nothing_is_left(transport: str, place: str, capl
         assert not any(hub.counters.values())
     assert asyncio.all_tasks() <= before
     assert caplog.text == ""
+
+
+# --- an end that is cancelled
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("turns", [1, 2, 5])
+async def test_wherever_its_end_is_cancelled_a_node_leaves_no_timer_no_task_and_nobody_who_waits_for_events(
+    times: int, turns: int, tmp_path: Path
+) -> None:
+    network = SimulatedNetwork()
+    config = Config(transports=["memory"], memory_network=network.host("alice"), state_directory=tmp_path)
+    alice = Node(config=config)
+
+    async def listen() -> list[object]:
+        async with alice.events() as events:
+            return [event async for event in events]
+
+    async with simulated(network, "bob") as bob:
+        await alice.__aenter__()
+        listening = asyncio.create_task(listen())
+        await alice.dial(bob.addresses)
+        ending = asyncio.create_task(alice.__aexit__(None, None, None))
+        for _ in range(times):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            ending.cancel()
+        await asyncio.wait([ending])
+        async with asyncio.timeout(60):
+            assert await listening
+    await asyncio.sleep(60)
+    assert not any(alice.counters.values())
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()] == []
+
+
+async def test_a_node_ends_in_good_order_where_its_application_has_put_other_observers_in_place() -> None:
+    network = SimulatedNetwork()
+    hub = simulated(network, "hub")
+    async with hub:
+        hub.manager.observers = []
+    assert not any(hub.counters.values())
