@@ -43,6 +43,7 @@ NAME = "/quic-v1"
 _ONE_RTT = Epoch.ONE_RTT
 _DEMAND_RETRY = 0.25  # seconds until memory is asked for again that other connections may have given back
 _SETTLE_STEP = 4_096  # bytes that may have been read before the charge follows
+_GRAIN = 1e-6  # seconds later than it is: aioquic's sums differ in the last digit, and a loss due now would not be one yet
 _RTT_INTERVAL = 1.0  # seconds between two looks at the round trip
 
 
@@ -575,7 +576,7 @@ class AioquicEngine:
         self._now = now
         due = quic.get_timer() if quic._network_paths else None
         if due is not None and now >= due:
-            quic.handle_timer(now)
+            quic.handle_timer(now + _GRAIN)
             self.has_output = True
         if self._keep_alive.is_due(now) and not self._ended:
             quic.send_ping(0)
