@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import final
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from cortexnet.errors import HandshakeFailed, LocalError, MessageTooLarge, NegotiationFailed
@@ -133,7 +132,7 @@ class _Judge:
             try:
                 if depth > 0:
                     raise HandshakeFailed("the peer sent a chain of certificates")
-                der = certificate.to_cryptography().public_bytes(Encoding.DER)
+                der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
                 self.verdict = self.known.verify_chain([der], expected=self.expected, now=self.now)
             except HandshakeFailed as error:
                 self.error = error.with_traceback(None)  # which leads back here

@@ -12,17 +12,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from cortexnet.errors import HandshakeFailed, LocalError, MessageTooLarge, NegotiationFailed, PeerIdMismatch
 from cortexnet.handshake import Handshake
 from cortexnet.identity.keys import KeyType, PrivateKey
 from cortexnet.security.certificate import NodeCertificate
+from cortexnet.security.der import BIT_STRING, SEQUENCE, one
 from cortexnet.security.tls import MAX_HANDSHAKE, MAX_RECORDS, TlsChannel
 from cortexnet.security.tls_session import MAX_BODY, TlsSession
 from cortexnet.testing.handshakes import Outcome, run_over, run_pair
 from tests.security.test_certificate import FALSE_PROOFS, NOT_CRITICAL
-from tests.support.certificates import NAME, NOW, Forge, mutated
+from tests.support.certificates import NAME, NOW, P256, Forge, element, mutated
 from tests.support.tls import ANNA, BERT, CHANNELS, EVE, YAMUX, channel_of, context, foreign, id_of, session_of
 
 CLIENT_HELLO = run_over(CHANNELS[ANNA].initiate(None), []).sent
@@ -193,6 +194,23 @@ BAD = {
 @pytest.mark.parametrize("forge", BAD.values(), ids=BAD)
 def test_an_unacceptable_certificate_is_refused_by_both_sides(forge: Forge) -> None:
     refused_in_both_roles(forge.node())
+
+
+def resigned(signed: bytes) -> bytes:
+    """A certificate that says this, whatever it is, with a good signature."""
+    signature = P256.sign(signed, ec.ECDSA(SHA256()))
+    return element(SEQUENCE, signed + bytes.fromhex("300a06082a8648ce3d040302") + element(BIT_STRING, b"\0" + signature))
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL X509 objects")
+def test_certificates_that_openssl_reads_and_other_libraries_do_not_are_refused() -> None:
+    """OpenSSL is the first that sees a certificate, and not strict."""
+    signed = one(Forge(identity=ANNA).der(), SEQUENCE).take_whole(SEQUENCE)
+    head = bytes.fromhex("a00302010202014d")  # version and serial number
+    assert signed.count(head) == 1
+    for changed in ("a00302010002014d", "a00302010702014d", "a0030201020201cd"):
+        certificate = crypto.load_certificate(crypto.FILETYPE_ASN1, resigned(signed.replace(head, bytes.fromhex(changed))))
+        refused_in_both_roles(Forge(identity=ANNA).node(), lambda made, shown=certificate: made.use_certificate(shown))
 
 
 def test_the_refused_peer_is_told_by_an_alert_before_we_have_shown_who_we_are() -> None:
