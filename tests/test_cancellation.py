@@ -245,10 +245,10 @@ async def listen(world: World) -> Callable[[], Coroutine[Any, Any, Any]]:
 async def wait_until_ready(world: World) -> Callable[[], Coroutine[Any, Any, Any]]:
     running = world.alice._running
     assert running is not None
-    running.bootstrapped.clear()
+    running.upkeep.all_tried.clear()
 
     async def wait() -> None:
-        asyncio.get_running_loop().call_soon(running.bootstrapped.set)
+        asyncio.get_running_loop().call_soon(running.upkeep.all_tried.set)
         await world.alice.ready()
 
     return wait
