@@ -11,6 +11,8 @@ from cortexnet.multiformats.multiaddr import Component, Multiaddr
 _IPS = (["ip4", "tcp"], ["ip6", "tcp"], ["ip6zone", "ip6", "tcp"])
 _LONGEST = 32  # components; an address that long leads nowhere, and one with more than 64 is none
 _ENDINGS = (["ws"], ["wss"], ["tls", "ws"], ["tls", "sni", "ws"])
+_LONGEST_NAME, _LONGEST_LABEL = 253, 63
+_IN_NAMES = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*.")
 
 
 @final
@@ -22,7 +24,7 @@ class WebSocketAddress:
     """The socket below."""
     is_secure: bool
     server_name: str
-    """The name its certificate is for; nothing where none is known."""
+    """The name its certificate is for, in ASCII; nothing where none is known."""
 
 
 def parse(address: Multiaddr) -> WebSocketAddress | None:
@@ -31,11 +33,24 @@ def parse(address: Multiaddr) -> WebSocketAddress | None:
     length = next((len(ip) for ip in _IPS if names[: len(ip)] == ip), 0)
     if not length or names[length:] not in _ENDINGS:
         return None
-    return WebSocketAddress(
-        Multiaddr.from_components(address.components[:length]),
-        names[length:] != ["ws"],
-        address.value_of("sni") or "",
-    )
+    server_name = address.value_of("sni")
+    name = "" if server_name is None else _host_name(server_name)
+    if name is None:
+        return None
+    return WebSocketAddress(Multiaddr.from_components(address.components[:length]), names[length:] != ["ws"], name)
+
+
+def _host_name(text: str) -> str | None:
+    """As it may stand in TLS and HTTP; None for what can't be the name of a host."""
+    name = text.removesuffix(".")
+    if len(name) > _LONGEST_NAME:
+        return None
+    try:
+        name = name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        return None
+    is_one = _IN_NAMES.issuperset(name) and all(0 < len(label) <= _LONGEST_LABEL for label in name.split("."))
+    return name if is_one else None
 
 
 def is_websocket(address: Multiaddr) -> bool:

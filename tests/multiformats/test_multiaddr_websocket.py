@@ -15,6 +15,10 @@ TCP = "/ip4/1.2.3.4/tcp/443"
         (f"{TCP}/wss", TCP, True, ""),
         (f"{TCP}/tls/ws", TCP, True, ""),
         (f"{TCP}/tls/sni/node.example/ws", TCP, True, "node.example"),
+        (f"{TCP}/tls/sni/Node_1.example./ws", TCP, True, "Node_1.example"),
+        (f"{TCP}/tls/sni/{'a' * 63}.example/ws", TCP, True, f"{'a' * 63}.example"),
+        (f"{TCP}/tls/sni/bücher.example/ws", TCP, True, "xn--bcher-kva.example"),
+        (f"{TCP}/tls/sni/*.node.example/ws", TCP, True, "*.node.example"),
         ("/ip6/::1/tcp/1/ws", "/ip6/::1/tcp/1", False, ""),
         ("/ip6zone/eth0/ip6/fe80::1/tcp/1/wss", "/ip6zone/eth0/ip6/fe80::1/tcp/1", True, ""),
     ],
@@ -45,6 +49,15 @@ def test_an_address_says_where_the_socket_is_and_whom_the_certificate_is_for(
 )
 def test_what_is_no_websocket_at_an_ip_is_none(text: str) -> None:
     assert parse(Multiaddr.parse(text)) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a..b", ".a", ".", "a" * 64, "b" * 63 + (".c" * 96), "ü..b", "ü" * 64, "a b", "a:443", "a\0b", "a\r\nX: b", "ü\r\nX: b"],
+)
+def test_what_can_not_be_the_name_of_a_host_is_no_websocket(name: str) -> None:
+    """It would end up in TLS, which has errors of its own for it, and in the head of an HTTP request."""
+    assert parse(Multiaddr.parse(f"{TCP}/tls/sni/{name}/ws")) is None
 
 
 def test_two_ways_to_write_the_same_place_become_one() -> None:
