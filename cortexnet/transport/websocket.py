@@ -54,13 +54,13 @@ class WebSocketTransport:
         return self.can_dial(address)
 
     async def dial(self, address: Multiaddr, expected: PeerId | None, reservation: Reservation) -> Connection:
-        where = _parsed(address)
-        host, port = host_and_port(where.tcp)
         loop = asyncio.get_running_loop()
-        context = self._dialing_context() if where.is_secure else None
 
         async def create(factory: Callable[[], Upgrade]) -> None:
-            io, _ = await loop.create_connection(lambda: self._dialing(factory(), where, host, port, context), host, port)
+            where = _parsed(address)
+            host, port = host_and_port(where.tcp)
+            protocol = self._dialing(factory(), where, host, port)  # asyncio forgets a socket for which it can't be made
+            io, _ = await loop.create_connection(lambda: protocol, host, port)
             keep_alive(io.get_extra_info("socket"))
 
         canonical = multiaddr_websocket.canonical(address)
@@ -71,13 +71,12 @@ class WebSocketTransport:
             self._client_context = outer_tls.client_context(self._config)
         return self._client_context
 
-    def _dialing(
-        self, upgrade: Upgrade, where: WebSocketAddress, host: str, port: int, context: "ssl.SSLContext | None"
-    ) -> WebSocketIo:
+    def _dialing(self, upgrade: Upgrade, where: WebSocketAddress, host: str, port: int) -> WebSocketIo:
         name = where.server_name or host.partition("%")[0]
         handshake = ClientHandshake(name, port, is_secure=where.is_secure, random=os.urandom)
         wire = WebSocketWire(handshake, useless_frames=self._useless_frames, mask_key=_mask_key)
-        return WebSocketIo(upgrade, wire, None if context is None else OuterTls(context, server_side=False, server_name=name))
+        tls = OuterTls(self._dialing_context(), server_side=False, server_name=name) if where.is_secure else None
+        return WebSocketIo(upgrade, wire, tls)
 
     async def listen(self, address: Multiaddr, accept: Accept) -> Listener:
         where = _parsed(address)

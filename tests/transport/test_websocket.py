@@ -124,8 +124,10 @@ async def test_who_needs_a_certificate_is_told_so_and_nothing_is_left() -> None:
         async with node(WSS, config=Config(transports=["ws"])):
             pass
     async with node(WSS) as bob, node(config=Config(transports=["ws"], websocket=WebSocketConfig(trusted="/nowhere"))) as alice:
+        before = alice.counters
         with pytest.raises(DialFailed, match="/nowhere can't be read"):
             await alice.dial(bob.addresses[0])
+        assert alice.counters == before
 
 
 async def test_a_node_with_files_for_its_certificate_is_reached(tmp_path: Path) -> None:
