@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from interop.harness.meeting import End, Meeting, Side, eventually, expect, expect_failure, meanwhile
-from interop.harness.process import Answer
+from interop.harness.process import Answer, OperationFailed
+from interop.harness.stack import BUILT_IN, Stack
 
 MIB = 1 << 20
 WINDOW = 256 << 10  # every muxer's first window here
@@ -146,5 +147,14 @@ async def finished_streams(meeting: Meeting, near: Side, far: Side) -> None:
         opened, accepted = await meeting.link(near, far)
         await accepted.write(1000)
         await opened.close()
-        await accepted.close()
+        await _close_behind(accepted, meeting.stack)
     await meeting.echo(near, far, MIB)
+
+
+async def _close_behind(end: End, stack: Stack) -> None:
+    """On QUIC who closes with data unread says so, and go's close at the other end then fails of there being no stream."""
+    try:
+        await end.close()
+    except OperationFailed:
+        if stack.transport not in BUILT_IN:
+            raise
