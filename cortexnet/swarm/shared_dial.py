@@ -37,15 +37,17 @@ class SharedDial:
         self._on_end: Callable[[SharedDial], None] | None = on_end
         self._discard = discard
         self._task = scope.spawn(self._run(dial), name="dial")
-        # Not by the task itself: one that is cancelled before its first step never runs.
+        # Not by the task itself alone: one that is cancelled before its first step never runs.
         self._task.add_done_callback(self._ended)
 
     async def _run(self, dial: "Callable[[], Awaitable[Connection]]") -> None:
         try:
             connection = await dial()
         except (CortexError, OSError) as error:
+            self._end()  # first, and in this turn: who joined now would not wait
             self._outcome.set_exception(error)
         else:
+            self._end()
             self._outcome.set_result(connection)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -58,6 +58,29 @@ async def test_all_who_join_get_the_same_error(error: Exception) -> None:
     assert reported == ([error] if isinstance(error, ValueError) else [])
 
 
+@pytest.mark.parametrize("outcome", ["connection", DialFailed("nobody is there"), ValueError("a bug")])
+async def test_nobody_finds_it_once_it_has_an_outcome(outcome: str | Exception) -> None:
+    """Who joins then waits for nothing: a caller that asks again and again, as with new addresses, would never let others run."""
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: None)
+    dialing = Dialing()
+    shared = dialing.share()
+    looks: list[tuple[bool, bool]] = []
+
+    def look() -> None:
+        if len(looks) < 10:
+            asyncio.get_running_loop().call_soon(look)
+        looks.append((shared._outcome.done(), shared in dialing.ended))
+
+    await settle()
+    look()
+    if isinstance(outcome, str):
+        dialing.outcome.set_result(outcome)
+    else:
+        dialing.outcome.set_exception(outcome)
+    await settle()
+    assert set(looks) == {(False, False), (True, True)}
+
+
 async def test_it_goes_on_as_long_as_one_waits_and_is_given_up_with_the_last() -> None:
     dialing = Dialing()
     shared = dialing.share()
