@@ -169,20 +169,23 @@ class QuicTransport:
         outcome: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
 
         def finished(result: Outcome) -> None:
-            if isinstance(result, Connection):
+            if outcome.done():  # cancelled in this turn
+                if isinstance(result, Connection):
+                    result.abort()
+            elif isinstance(result, Connection):
                 outcome.set_result(result)
-            elif not outcome.done():
+            else:
                 outcome.set_exception(_as_dial_error(result))
 
         try:
             family, host, port = _parts(address)
             peer = socket_name(family, host, port)
+            engine = self._engines(reservation.memory, expected, None)
             endpoint = self._best(family, host) or await self._open(family, "0.0.0.0" if family == socket.AF_INET else "::", 0)
         except BaseException:
             reservation.release()
             raise
         endpoints = Endpoints(local=local_address(endpoint, peer), remote=address, direction="outbound", transport="quic")
-        engine = self._engines(reservation.memory, expected, None)
         upgrade = self._upgrade(engine, endpoint, endpoints, reservation, finished, peer)
         upgrade.dial(peer)
         try:
