@@ -230,6 +230,12 @@ class Node:
         """What has happened since the node was made: connections, dials, streams, refusals."""
         return self._resources.tally
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """The same by name, without the refusals, and the bytes of all connections beyond their handshakes."""
+        received, sent = self._resources.traffic()
+        return {**self._resources.tally.totals(), "bytes_received": received, "bytes_sent": sent}
+
     def events(self, *kinds: type[Event], queue: int = 1024) -> Subscription:
         """What happens to this node, as `async with node.events() as events: async for event in events: …`.
 

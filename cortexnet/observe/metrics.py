@@ -26,8 +26,12 @@ class Counted(Protocol):
         """What is in use at present."""
 
     @property
-    def tally(self) -> Tally:
+    def totals(self) -> dict[str, int]:
         """What has happened since the start."""
+
+    @property
+    def tally(self) -> Tally:
+        """The same, with what was refused."""
 
 
 @final
@@ -48,12 +52,11 @@ class NodeCollector(Collector):
             gauge = GaugeMetricFamily(f"{self._prefix}_{name}", f"{name.replace('_', ' ')}: how many there are")
             gauge.add_metric([], value)
             yield gauge
-        tally = self._node.tally
-        for name, value in tally.totals().items():
+        for name, value in self._node.totals.items():
             counter = CounterMetricFamily(f"{self._prefix}_{name}", f"{name.replace('_', ' ')} since the start")
             counter.add_metric([], value)
             yield counter
         refused = CounterMetricFamily(f"{self._prefix}_refusals", "what was refused, by setting or rule", labels=["setting"])
-        for setting, value in list(tally.refusals.items()):
+        for setting, value in list(self._node.tally.refusals.items()):
             refused.add_metric([setting], value)
         yield refused

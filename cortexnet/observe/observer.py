@@ -138,8 +138,13 @@ class Observer:
             "peers": self._peers,
             "health": lambda: asdict(self.health()),
             "counters": self._resources.snapshot,
-            "totals": lambda: {**self._resources.tally.totals(), "refusals": dict(self._resources.tally.refusals)},
+            "totals": self._totals,
         }
+
+    def _totals(self) -> "Json":
+        received, sent = self._resources.traffic()
+        tally = self._resources.tally
+        return {**tally.totals(), "bytes_received": received, "bytes_sent": sent, "refusals": dict(tally.refusals)}
 
     def _peers(self) -> "Json":
         return [

@@ -142,7 +142,8 @@ class Resources:
 
     def traffic(self) -> tuple[int, int]:
         """Bytes received and sent by all connections since the start, without those of handshakes."""
-        all_traffic = [self._moved, *(reservation.traffic for reservation in self._holders.values())]
+        held = list(self._holders.values())  # at once: this may be asked from another thread
+        all_traffic = [self._moved, *(reservation.traffic for reservation in held)]
         return sum(traffic.received for traffic in all_traffic), sum(traffic.sent for traffic in all_traffic)
 
     def of_peer(self, peer: PeerId) -> dict[str, int]:

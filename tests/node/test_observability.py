@@ -112,4 +112,6 @@ async def test_the_numbers_can_be_scraped() -> None:
         page = generate_latest(registry).decode()
         assert "\ncortexnet_connections 1.0\n" in page
         assert "\ncortexnet_connections_opened_inbound_total 1.0\n" in page
+        assert f"\ncortexnet_bytes_received_total {float(alice.totals['bytes_received'])}\n" in page
+        assert alice.totals["bytes_received"] > 100
         assert '\ncortexnet_refusals_total{setting="limits.connections"} 2.0\n' in page
