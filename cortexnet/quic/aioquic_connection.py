@@ -41,6 +41,7 @@ from cortexnet.security.certificate import NodeCertificate
 ALPN = "libp2p"
 _CERT_NONE = 0  # as the ssl module has it: certificates are verified by us, within the handshake
 _JUST_NOW = 1e-6  # seconds
+_NO_MORE = 16  # bytes
 _USELESS_INTERVAL = 10.0
 _UNLIMITED_PAYLOAD = 65_527  # what a peer takes that says nothing; RFC 9000, 18.2
 
@@ -160,6 +161,11 @@ class HookedConnection(QuicConnection):
         if end > self._config.crypto_data:
             raise QuicConnectionError(QuicErrorCode.CRYPTO_BUFFER_EXCEEDED, frame_type, "too many bytes of handshake messages")
         super()._handle_crypto_frame(context, frame_type, buf)
+
+    def _confirm_handshake(self) -> None:
+        """TLS has said all that it will: its buffers are 48 KiB, most of what an idle connection would hold."""
+        super()._confirm_handshake()
+        self._crypto_buffers = {epoch: Buffer(capacity=_NO_MORE) for epoch in self._crypto_buffers}
 
     def use_datagram_size(self, size: int) -> None:
         """Send larger datagrams from now on."""

@@ -18,6 +18,8 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
         "_close_at",
         "_close_event",
         "_close_pending",
+        "_confirm_handshake",
+        "_crypto_buffers",
         "_cryptos",
         "_datagrams_pending",
         "_events",
