@@ -32,16 +32,24 @@ class AccessStore:
         """Take back what was written, some rules a turn, and write down changes from now on.
 
         Rules that are over are dropped. Those that can't be read, and those above the limit, are left alone on disk, with a
-        warning for each. A rule that there is already goes before one on disk. Cancelled: the rest is not taken back.
+        warning for each. A rule that there is already, or that comes or goes meanwhile, goes before one on disk. Cancelled: the
+        rest is not taken back.
         """
-        made_before = {_key(rule): rule for rule in self._rules}
-        for rule in made_before.values():
-            self._changed(rule, True)
+        newer: set[bytes] = set()
+
+        def changed(rule: Rule, came: bool) -> None:
+            newer.add(_key(rule))
+            self._changed(rule, came)
+
+        for rule in self._rules:
+            changed(rule, True)
         waiting = iter(rows.items())
         while entries := list(islice(waiting, SLICE)):
+            self._rules.on_change = None  # what comes from the disk need not go there
             for key, data in entries:
-                if key not in made_before:
+                if key not in newer:
                     self._restore(key, data, unix_now)
+            self._rules.on_change = changed
             await asyncio.sleep(0)
         self._rules.on_change = self._changed
 

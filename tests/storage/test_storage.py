@@ -183,6 +183,26 @@ async def test_a_rule_that_was_made_before_the_start_is_kept_and_goes_before_the
         assert set(rules) == {Rule("deny", A, "new"), Rule("deny", B)}
 
 
+async def test_rules_that_change_while_those_on_disk_are_taken_back_are_kept_so(tmp_path: Path) -> None:
+    """There may be thousands, taken back a few in each turn, and the application goes on meanwhile."""
+    async with run_in(tmp_path) as run:
+        for peer in PEERS:
+            run.rules.add(Rule("deny", peer, "old"), 0.0)
+    run = Run(Limits())
+    opening = asyncio.create_task(Storage.open(str(tmp_path), run.peerstore, run.rules))
+    while not len(run.rules):
+        await asyncio.sleep(0)
+    assert len(run.rules) < len(PEERS) - 3
+    assert run.rules.remove("deny", PEERS[0])
+    run.rules.add(Rule("deny", PEERS[-1], "new"), 0.0)
+    run.rules.add(Rule("allow", A, "new"), 0.0)
+    await (await opening).close()
+    for rules in (run.rules, (await reopened(tmp_path)).rules):
+        assert Rule("deny", PEERS[0], "old") not in set(rules)
+        assert {Rule("deny", PEERS[-1], "new"), Rule("allow", A, "new"), Rule("deny", B, "old")} <= set(rules)
+        assert len(rules) == len(PEERS)
+
+
 async def test_what_was_known_before_the_start_is_kept_too(tmp_path: Path) -> None:
     run = Run(Limits())
     run.peerstore.add_addresses(A, at(0), TEMPORARY_TTL, run.now)
