@@ -8,10 +8,17 @@ import ssl
 from contextlib import suppress
 from typing import final
 
-from cortexnet.errors import ConfigInvalid, HandshakeFailed, RemoteError
+from cortexnet.errors import ConfigInvalid, HandshakeFailed, ProtocolViolation, RemoteError
 from cortexnet.transport.websocket_config import WebSocketConfig
 
+USELESS_RECORDS = 32
+"""Records that carry no data, as tickets and changes of keys do, that a peer may send in advance; besides them one for each
+RECORDS_PER_USELESS that do."""
+RECORDS_PER_USELESS = 1_024
+
 _RECORD = 16_384  # bytes of a record at most
+_HEADER_SIZE = 5
+_AT_ONCE = 16_384  # bytes OpenSSL works on before records without data are counted: 600 changes of keys take it 6 to 14 ms
 _HTTP = ["http/1.1"]  # WebSocket over HTTP/2 is another protocol
 
 
@@ -27,6 +34,8 @@ class OuterTls:
         """The handshake is over."""
         self.has_ended = False
         """The peer sends no more."""
+        self._records = _RecordCounter()
+        self._useful = self._useless = 0  # records since the handshake
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=server_side, server_hostname=server_name)
 
@@ -35,17 +44,24 @@ class OuterTls:
 
         Never raises: see `error`. The first call, with nothing, begins the handshake.
         """
-        used = 0
-        if self.error is not None:
-            return buffer[:0]
+        view, used = memoryview(data), 0
+        for start in range(0, len(view) or 1, _AT_ONCE):
+            if self.error is None:
+                used += self._take(view[start : start + _AT_ONCE], buffer[used:])
+        return buffer[:used]
+
+    def _take(self, data: memoryview, buffer: memoryview) -> int:
+        """How many bytes came out."""
+        was_open, used, useful = self.is_open, 0, 0
         self._incoming.write(data)
         try:
-            if not self.is_open:
+            if not was_open:
                 self._tls.do_handshake()
                 self.is_open = True
             while not self.has_ended:
                 size = int(self._tls.read(_RECORD, buffer[used:]))  # a number, since it is given a buffer
                 used += size
+                useful += 1  # it gives no more than one record
                 self.has_ended = not size
         except ssl.SSLWantReadError:
             pass
@@ -53,7 +69,16 @@ class OuterTls:
             self.error = HandshakeFailed(f"the certificate of the WebSocket's host is not accepted: {error.verify_message}")
         except ssl.SSLError as error:
             self.error = HandshakeFailed(f"TLS of the WebSocket failed: {error.reason or error}")
-        return buffer[:used]
+        records = self._records.count(data)
+        if was_open and self.error is None:
+            self._count_useless(records - useful, useful)
+        return used
+
+    def _count_useless(self, useless: int, useful: int) -> None:
+        self._useless += useless
+        self._useful += useful
+        if self._useless > USELESS_RECORDS + self._useful // RECORDS_PER_USELESS:
+            self.error = ProtocolViolation(f"TLS of the WebSocket: {self._useless} records without data")
 
     def send(self, data: bytes) -> None:
         """Encrypt; only once the handshake is over."""
@@ -73,6 +98,26 @@ class OuterTls:
     def data_to_send(self) -> bytes:
         """Bytes for the socket."""
         return self._outgoing.read()
+
+
+@final
+class _RecordCounter:
+    """Counts the records in what comes from a socket, by their headers."""
+
+    def __init__(self) -> None:
+        self._header = b""  # the part of one that has come
+        self._left = 0  # bytes of a record yet to come
+
+    def count(self, data: memoryview) -> int:
+        """How many headers have come whole with these bytes."""
+        view = memoryview(self._header + data) if self._header else data
+        position, end, found = self._left, len(view), 0
+        while position + _HEADER_SIZE <= end:
+            position += _HEADER_SIZE + (view[position + 3] << 8 | view[position + 4])
+            found += 1
+        self._header = bytes(view[position:])
+        self._left = max(position - end, 0)
+        return found
 
 
 def server_context(config: WebSocketConfig) -> ssl.SSLContext:

@@ -1,15 +1,19 @@
 """The TLS around WebSockets: two ends in memory, certificates, and files that are none."""
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from OpenSSL import SSL
 
-from cortexnet.errors import ConfigInvalid, HandshakeFailed
+from cortexnet.errors import ConfigInvalid, HandshakeFailed, ProtocolViolation
+from cortexnet.security.tls_session import pending
 from cortexnet.testing.host_certificates import make_host_certificate
-from cortexnet.transport.outer_tls import OuterTls, client_context, server_context
+from cortexnet.transport.outer_tls import RECORDS_PER_USELESS, USELESS_RECORDS, OuterTls, client_context, server_context
 from cortexnet.transport.websocket_config import WebSocketConfig
+from tests.support.tls import DATA, HANDSHAKE, KEY_UPDATE, KEY_UPDATE_REQUESTED, Records, context
 from tests.support.tls_hosts import NAME, websocket_config
 
 
@@ -19,8 +23,11 @@ def ends(config: WebSocketConfig | None = None, name: str = NAME) -> tuple[Outer
     return dialer, OuterTls(server_context(websocket_config()), server_side=True)
 
 
+BUFFER = memoryview(bytearray(200_000))
+
+
 def read(tls: OuterTls, data: bytes) -> bytes:
-    return bytes(tls.receive(data, memoryview(bytearray(200_000))))
+    return bytes(tls.receive(data, BUFFER))
 
 
 def shake_hands(dialer: OuterTls, listener: OuterTls) -> None:
@@ -80,6 +87,53 @@ def test_a_changed_byte_ends_the_session(tmp_path: Path) -> None:
     data[-1] ^= 1
     assert read(listener, bytes(data)) == b""
     assert isinstance(listener.error, HandshakeFailed)
+
+
+# --- records that carry nothing
+
+
+def dialed_by_records() -> tuple[OuterTls, Records]:
+    """A listener, and what seals records as its dialer would."""
+    lines: list[bytes] = []
+    made = context(alpn=())
+    made.set_keylog_callback(lambda _, line: lines.append(line))
+    engine = SSL.Connection(made, None)
+    engine.set_connect_state()
+    listener = OuterTls(server_context(websocket_config()), server_side=True)
+    while not listener.is_open:
+        with suppress(SSL.WantReadError):
+            engine.do_handshake()
+        read(listener, pending(engine, 0))
+        if listener.pending:
+            engine.bio_write(listener.data_to_send())
+    secret = next(line.split()[2] for line in lines if line.startswith(b"CLIENT_TRAFFIC_SECRET_0"))
+    return listener, Records(bytes.fromhex(secret.decode()))
+
+
+@pytest.mark.parametrize("request_", [KEY_UPDATE, KEY_UPDATE_REQUESTED])
+def test_a_flood_of_key_changes_ends_the_session_before_it_costs_more_than_a_moment(request_: bytes) -> None:
+    """128 KiB of them would take OpenSSL 35 to 75 ms."""
+    listener, records = dialed_by_records()
+    flood = bytearray()
+    while len(flood) < 131_072:
+        flood += records(HANDSHAKE, request_)
+        records.update()
+    assert read(listener, bytes(flood)) == b""
+    assert isinstance(listener.error, ProtocolViolation)
+    assert listener.pending < 16_384
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5, 27, 10_000])
+@pytest.mark.parametrize(("useful", "is_fine"), [(RECORDS_PER_USELESS - 1, False), (RECORDS_PER_USELESS, True)])
+def test_records_without_data_are_counted_however_they_are_cut(useful: int, is_fine: bool, cut: int) -> None:
+    listener, records = dialed_by_records()
+    sent = b"".join(records(DATA, b"x") for _ in range(useful))
+    for _ in range(USELESS_RECORDS + 1):
+        sent += records(HANDSHAKE, KEY_UPDATE)
+        records.update()
+    assert b"".join(read(listener, sent[start : start + cut]) for start in range(0, len(sent), cut)) == b"x" * useful
+    assert (listener.error is None) is is_fine
+    assert read(listener, records(DATA, b"more")) == (b"more" if is_fine else b"")
 
 
 def test_a_host_of_files_serves_whoever_trusts_it(tmp_path: Path) -> None:
