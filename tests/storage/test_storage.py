@@ -190,7 +190,7 @@ async def test_rules_that_change_while_those_on_disk_are_taken_back_are_kept_so(
             run.rules.add(Rule("deny", peer, "old"), 0.0)
     run = Run(Limits())
     opening = asyncio.create_task(Storage.open(str(tmp_path), run.peerstore, run.rules))
-    while not len(run.rules):
+    while not len(run.rules):  # noqa: ASYNC110 (a turn is what is waited for)
         await asyncio.sleep(0)
     assert len(run.rules) < len(PEERS) - 3
     assert run.rules.remove("deny", PEERS[0])
