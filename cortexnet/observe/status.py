@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
-from cortexnet.errors import LocalError, StorageFailed
+from cortexnet.errors import LocalError, NotRunning, StorageFailed
 
 SOCKET_NAME = "status.sock"
 PORT_NAME = "status.port"
@@ -125,7 +125,7 @@ class StatusServer:
 
 
 async def ask(directory: str, question: str) -> Any:
-    """The answer of the node whose state directory this is. Raises LocalError where none answers, or not to this question."""
+    """The answer of the node whose state directory this is. Raises NotRunning where none answers, LocalError for other questions."""
     try:
         async with asyncio.timeout(_PATIENCE):
             reader, writer, token = await _connect(directory)
@@ -137,7 +137,7 @@ async def ask(directory: str, question: str) -> Any:
         answer = json.loads(line)
     except (OSError, TimeoutError, ValueError) as error:
         advice = f"start one with `cortexnet run --state-dir {directory}`, or name the directory of one that runs"
-        raise LocalError(f"no node answers in {directory} ({error or type(error).__name__}); {advice}") from error
+        raise NotRunning(f"no node answers in {directory} ({error or type(error).__name__}); {advice}") from None
     if "answer" not in answer:
         raise LocalError(f"the node in {directory} does not say: {answer.get('error')}")
     return answer["answer"]

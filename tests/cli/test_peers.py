@@ -1,6 +1,7 @@
 """`cortexnet peers`: asks a running node by its state directory."""
 
 import signal
+import socket
 from pathlib import Path
 
 from tests.support.command_line import events, invoke, running
@@ -34,5 +35,14 @@ def test_the_peers_of_a_running_node_are_shown_with_what_connects_them(tmp_path:
 
 def test_where_no_node_runs_it_says_how_to_start_one(tmp_path: Path) -> None:
     result = invoke("peers", "--state-dir", str(tmp_path))
-    assert result.exit_code != 0
+    assert result.exit_code == 1
     assert f"cortexnet run --state-dir {tmp_path}" in result.stderr
+
+
+def test_of_a_node_that_was_killed_it_says_the_same_and_nothing_of_ports(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(tmp_path / "status.sock"))
+    result = invoke("peers", "--state-dir", str(tmp_path))
+    assert result.exit_code == 1
+    assert f"cortexnet run --state-dir {tmp_path}" in result.stderr
+    assert "port" not in result.stderr
