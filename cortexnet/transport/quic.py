@@ -125,7 +125,8 @@ class QuicTransport:
         try:
             self._upgrader.gater.check_accept(remote)
             reservation = self._upgrader.admit(pending, source[0], is_rated=answer.is_proven, has_socket=False)
-        except LimitExceeded:
+        except LimitExceeded as error:
+            self._count_failed(error)
             refusal = self._refuse(arrival)
             if refusal is not None:
                 endpoint.send([(refusal, source)])
@@ -135,6 +136,8 @@ class QuicTransport:
             self._half_open -= 1
             if isinstance(outcome, Connection):
                 accept(outcome)
+            else:
+                self._count_failed(outcome)
 
         endpoints = Endpoints(local=local_address(endpoint, source), remote=remote, direction="inbound", transport="quic")
         self._half_open += 1
@@ -142,6 +145,11 @@ class QuicTransport:
         pending.upgrade = self._upgrade(engine, endpoint, endpoints, reservation, finished, source)
         endpoint.route(pending.upgrade, [arrival.destination])
         pending.upgrade.accept(datagram, source)
+
+    def _count_failed(self, error: Exception) -> None:
+        resources = self._upgrader.resources
+        resources.tally.handshakes_failed += 1
+        resources.refused(error)
 
     def _upgrade(
         self,

@@ -146,7 +146,7 @@ class QuicUpgrade:
             self._close(ConnectionCode.GATED if isinstance(error, Denied) else ConnectionCode.LIMIT_EXCEEDED)
             self._give_up(error)
             return
-        self._transmit()
+        self._endpoint.send(engine.datagrams_to_send(self._loop.time()))
         self._settle()
         self._endpoint.replace(self, link)
         link.receive(rest)
