@@ -139,7 +139,8 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         wire, tls = self._wire, self._tls
         return wire.has_ended or wire.error is not None or (tls is not None and (tls.has_ended or tls.error is not None))
 
-    def _hand_over(self, pending: deque[bytes | memoryview]) -> None:
+    def _hand_over(self, pending: deque[bytes | memoryview]) -> int:
+        """How many bytes the upper protocol had room for."""
         buffer = memoryview(self._upper.get_buffer(-1))
         used, room = 0, len(buffer)
         while pending and used < room:
@@ -151,6 +152,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
             buffer[used : used + size] = piece
             used += size
         self._upper.buffer_updated(used)
+        return used
 
     def _end(self) -> None:
         """The peer has said goodbye, or broken the protocol."""
@@ -176,10 +178,11 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self._is_closing:
-            self._is_paused = False
-            while self._pending and not self._is_closing:  # it had come before
-                self._hand_over(self._pending)
+        if not self._is_closing:  # hand over what had come before, as far as there is room for it
+            self._is_paused = True
+            self._receive_kept()
+            while self._pending and not self._is_closing and self._hand_over(self._pending):
+                pass
         self._is_closing = True
         self._pending.clear()
         self._upper.connection_lost(self._error or error)

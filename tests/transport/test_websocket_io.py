@@ -140,6 +140,43 @@ async def test_what_had_come_when_the_socket_was_lost_is_handed_over_first() -> 
         listener.transport.abort()
 
 
+async def test_what_waited_for_its_turn_when_the_socket_was_lost_is_handed_over_first() -> None:
+    async with pair(secure=True) as (dialer, listener):
+        await open_both(dialer, listener)
+        tls, io = io_of(dialer)._tls, io_of(listener)
+        assert tls is not None
+        tls.send(b"".join(FrameWriter(lambda: b"mask").message(b"abc")))
+        data = tls.data_to_send()
+        turns_of(asyncio.get_running_loop()).spend(1.0)
+        io.get_buffer(-1)[: len(data)] = data
+        io.buffer_updated(len(data))
+        assert not listener.data
+        io.connection_lost(ConnectionResetError())
+        assert bytes(listener.data) == b"abc"
+        listener.events.clear()
+        listener.transport.abort()
+
+
+async def test_an_upper_protocol_without_room_does_not_hold_up_the_end() -> None:
+    """A connection that waits for its turn takes in only so much."""
+    async with pair(secure=True) as (dialer, listener):
+        await open_both(dialer, listener)
+        listener._buffer = bytearray(10)
+        listener.on_read = listener.transport.pause_reading
+        dialer.transport.write(bytes(40))
+        await listener.until_bytes(10)
+
+        def no_room() -> None:
+            listener._buffer = bytearray()
+            assert len(listener.reads) < 20
+
+        listener.on_read = no_room
+        io_of(listener).connection_lost(None)
+        assert len(listener.data) == 20
+        listener.events.clear()
+        listener.transport.abort()
+
+
 async def test_what_came_when_the_turn_was_over_waits_for_the_next() -> None:
     async with pair(secure=True) as (dialer, listener):
         await open_both(dialer, listener)
