@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from cortexnet.errors import LocalError, NotRunning, StorageFailed
+from cortexnet.transport.scope import Scope
 
 SOCKET_NAME = "status.sock"
 PORT_NAME = "status.port"
@@ -36,7 +37,7 @@ class StatusServer:
         self._answers = answers
         self._path = path
         self._token = token
-        self._clients: set[asyncio.Task[None]] = set()
+        self._clients = Scope()
         self._server: asyncio.Server
 
     @classmethod
@@ -62,7 +63,7 @@ class StatusServer:
             listening.bind(fresh)
             os.chmod(fresh, 0o600)
             os.replace(fresh, path)
-            self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=_QUESTION_LIMIT)
+            self._server = await asyncio.start_unix_server(self._accept, sock=listening, limit=_QUESTION_LIMIT)
         except OSError as error:
             listening.close()
             raise StorageFailed(f"no status socket: {error.strerror or error}", path=path) from error
@@ -71,7 +72,7 @@ class StatusServer:
             raise
 
     async def _listen_on_loopback(self, path: str) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_QUESTION_LIMIT)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_QUESTION_LIMIT)
         port = self._server.sockets[0].getsockname()[1]
         fresh = f"{path}.{os.getpid()}"
         try:
@@ -83,21 +84,19 @@ class StatusServer:
             self._server.close()
             raise StorageFailed(f"no status port: {error.strerror or error}", path=path) from error
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # asyncio.start_server made it
-        self._clients.add(task)
-        try:
-            if len(self._clients) <= _CLIENTS:
-                async with asyncio.timeout(_PATIENCE):
-                    line = await reader.readline()
-                    writer.write(json.dumps(self._answer(line)).encode() + b"\n")
-                    await writer.drain()
-        except (OSError, TimeoutError, ValueError):  # gone, too slow, or the line is too long
-            pass
-        finally:
-            self._clients.discard(task)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._clients.is_closed or len(self._clients) >= _CLIENTS:
             writer.close()
+        else:
+            serving = self._clients.spawn(self._serve(reader, writer), name="status")
+            serving.add_done_callback(lambda _: writer.close())  # it may end before its first step
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, ValueError):  # gone, too slow, or the line is too long
+            async with asyncio.timeout(_PATIENCE):
+                line = await reader.readline()
+                writer.write(json.dumps(self._answer(line)).encode() + b"\n")
+                await writer.drain()
 
     def _answer(self, line: bytes) -> dict[str, Json]:
         try:
@@ -118,14 +117,11 @@ class StatusServer:
         self._server.close()
         with contextlib.suppress(OSError):
             os.unlink(self._path)
-        for task in self._clients:
-            task.cancel()
-        if self._clients:
-            await asyncio.wait(self._clients)
+        await self._clients.close()
 
 
 async def ask(directory: str, question: str) -> Any:
-    """The answer of the node whose state directory this is. Raises NotRunning where none answers, LocalError for other questions."""
+    """The answer of the node whose state directory this is. Raises NotRunning where none answers, LocalError where it can't."""
     try:
         async with asyncio.timeout(_PATIENCE):
             reader, writer, token = await _connect(directory)

@@ -14,6 +14,7 @@ import pytest
 from cortexnet.errors import LocalError, StorageFailed
 from cortexnet.observe import status
 from cortexnet.observe.status import PORT_NAME, SOCKET_NAME, StatusServer, ask
+from tests.support.pairs import settle
 
 ANSWERS: status.Answers = {"peers": lambda: ["somebody"], "count": lambda: 3}
 
@@ -118,6 +119,20 @@ async def test_who_asks_nothing_is_hung_up_on_with_the_node_and_takes_no_place_o
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+async def test_who_comes_while_it_closes_is_hung_up_on_too(tmp_path: Path) -> None:
+    server = await StatusServer.open(str(tmp_path), ANSWERS)
+    reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
+    for _ in range(100):
+        if len(server._clients):  # its task is there, and has not begun
+            break
+        await asyncio.sleep(0)
+    await server.close()
+    assert await reader.read() == b""
+    writer.close()
+    await settle()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_a_directory_that_is_not_there_is_a_clear_error(tmp_path: Path, kind: str) -> None:
