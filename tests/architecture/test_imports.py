@@ -11,6 +11,7 @@ from tests.architecture.source_tree import ROOT, modules
 
 HEAVY = (
     "OpenSSL",
+    "aioquic",
     "asyncio",
     "click",
     "cryptography",
@@ -23,7 +24,7 @@ HEAVY = (
     "sqlite3",
     "websockets",
 )
-ON_FIRST_USE = ("OpenSSL", "click", "dns", "hypothesis", "ifaddr", "noise", "sqlite3", "websockets")
+ON_FIRST_USE = ("OpenSSL", "aioquic", "click", "dns", "hypothesis", "ifaddr", "noise", "sqlite3", "websockets")
 
 # Each module in a process of its own, forked from one that has loaded none of the package.
 ONE_BY_ONE = """
