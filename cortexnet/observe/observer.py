@@ -47,7 +47,8 @@ class Observer:
         """Why the state directory can't be written at present."""
 
     def start(self) -> None:
-        """Begin to measure how late the loop is."""
+        """The node listens: where it can be reached is known from now on, and how late the loop is."""
+        self._addresses = tuple(self.listen_addresses())
         self._lag.start()
 
     def stop(self) -> None:

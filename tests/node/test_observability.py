@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from cortexnet import Config, DialFailed, Limits, NegotiationFailed, Node, NotRunning, Stream
-from cortexnet.observe.events import ConnectionEnded, ConnectionOpened, DialEnded, PeerIdentified, Refused
+from cortexnet import Config, DialFailed, Limits, Multiaddr, NegotiationFailed, Node, NotRunning, Stream
+from cortexnet.observe.events import AddressesChanged, ConnectionEnded, ConnectionOpened, DialEnded, PeerIdentified, Refused
 from cortexnet.observe.metrics import NodeCollector
 from cortexnet.testing.network import SimulatedNetwork
 from tests.node.test_node import ECHO, SOMEBODY, echo, node, two
@@ -42,6 +42,19 @@ async def test_a_dial_that_led_to_nobody_is_an_event_too() -> None:
         assert event.peer_id == SOMEBODY
         assert "/memory/999" in event.reason
         assert (alice.tally.dials, alice.tally.dials_failed) == (1, 1)
+
+
+async def test_other_addresses_are_an_event_and_the_same_ones_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = SimulatedNetwork()
+    async with node(network, "alice") as alice, alice.events(AddressesChanged) as events:
+        assert alice._running is not None
+        alice._running._network_changed(frozenset(), frozenset(), 20.0)  # it has slept, and is where it was
+        elsewhere = Multiaddr.parse("/memory/77")
+        monkeypatch.setattr(alice._running, "listen_addresses", lambda: [elsewhere])
+        alice._running.observer.listen_addresses = alice._running.listen_addresses
+        alice._running._network_changed(frozenset({"192.0.2.1"}), frozenset({"192.0.2.2"}), 0.0)
+        alice._running._network_changed(frozenset(), frozenset({"192.0.2.3"}), 0.0)
+    assert [event async for event in events] == [AddressesChanged((elsewhere,))]
 
 
 async def test_what_is_over_a_limit_is_an_event_and_counted_by_its_setting() -> None:
