@@ -62,6 +62,9 @@ def configuration(certificate: NodeCertificate, config: QuicConfig, *, is_client
     )
 
 
+_EPOCHS: dict[frozenset[tls.Epoch], frozenset[tls.Epoch]] = {}
+
+
 class Owner(Protocol):
     """What the connection tells while it takes in a datagram."""
 
@@ -119,6 +122,9 @@ class HookedConnection(QuicConnection):
         streams.value = streams.sent = config.max_streams
         uni.value = uni.sent = 0
         self.max_payload = _UNLIMITED_PAYLOAD
+        handlers = vars(self)["_QuicConnection__frame_handlers"]
+        for kind, (handler, epochs) in handlers.items():  # aioquic makes 33 sets for each connection, of four kinds: 7 KiB
+            handlers[kind] = handler, _EPOCHS.setdefault(epochs, epochs)
 
     # --- the handshake -----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from cortexnet.errors import LocalError
 
 HOOKS: Mapping[str, tuple[str, ...]] = {
     "QuicConnection": (
+        "_QuicConnection__frame_handlers",
         "_ack_delay",
         "_close_at",
         "_close_event",
