@@ -231,6 +231,22 @@ def test_with_allow_only_others_are_refused(tmp_path: Path) -> None:
         assert invoke("ping", address, "-n", "1").exit_code != 0
 
 
+def test_who_is_denied_or_allowed_on_one_command_line_is_not_so_by_the_next(tmp_path: Path) -> None:
+    """Other options hold for one run as well, and nothing but the library could take such a rule back."""
+    folder = str(tmp_path / "state")
+    runs = [
+        (["--deny", "127.0.0.0/8"], False),
+        ([], True),
+        (["--allow-only", "127.0.0.0/8"], True),
+        (["--deny", "127.0.0.1"], False),
+    ]
+    for options, lets_in in runs:
+        with running("run", *LOOPBACK, "--state-dir", folder, *options) as node:
+            address = node.next_line("listening").split()[1]
+            assert (invoke("ping", address, "-n", "1").exit_code == 0) == lets_in
+            node.end(signal.SIGTERM)
+
+
 @pytest.mark.parametrize("option", ["--deny", "--allow-only"])
 def test_a_subject_that_is_none_is_refused(option: str) -> None:
     done = invoke("run", *LOOPBACK, option, "everybody")

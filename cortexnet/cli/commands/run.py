@@ -24,6 +24,7 @@ from cortexnet.transport.stream import Stream
 
 ECHO = "/cortex/echo/1.0.0"
 KEY_NAME = "identity.key"
+_DENY, _ALLOW_ONLY = "--deny", "--allow-only"  # the reasons of rules from the command line
 
 
 @click.command()
@@ -110,6 +111,7 @@ async def _serve(output: Output, chosen: Settings, deny: list[Subject], allow_on
         _Visitors(output).watch(node)
     scope = Scope()
     async with node:
+        _drop_earlier_rules(node, deny, allow_only)
         _say_listening(output, node, is_kept=identity is not None)
         if chosen.bootstrap:
             scope.spawn(_say_bootstrapped(output, node, len(chosen.bootstrap)), name="bootstrap report")
@@ -121,10 +123,18 @@ async def _serve(output: Output, chosen: Settings, deny: list[Subject], allow_on
 
 def _set_rules(node: Node, deny: list[Subject], allow_only: list[Subject]) -> None:
     for subject in deny:
-        node.gater.deny(subject, "--deny")
+        node.gater.deny(subject, _DENY)
     for subject in allow_only:
-        node.gater.allow(subject, "--allow-only")
+        node.gater.allow(subject, _ALLOW_ONLY)
     node.gater.allow_only = bool(allow_only)
+
+
+def _drop_earlier_rules(node: Node, deny: list[Subject], allow_only: list[Subject]) -> None:
+    """What another command line has said was kept with all rules, and holds no more."""
+    for reason, subjects in ((_DENY, deny), (_ALLOW_ONLY, allow_only)):
+        for rule in node.gater.rules:
+            if rule.reason == reason and rule.subject not in subjects:
+                node.gater.access.remove(rule.kind, rule.subject)
 
 
 def _identity(chosen: Settings) -> Identity | None:
