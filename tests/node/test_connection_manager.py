@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from cortexnet import (
     NotRunning,
     Stream,
 )
+from cortexnet.swarm import trim_plan
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.swarm.manager_events import ConnectionTrimmed, KeptPeerReached, KeptPeerUnreachable, ManagerEvent
 from cortexnet.swarm.tags import FixedSteps, HalfLife
@@ -217,6 +219,19 @@ async def test_a_peer_that_does_not_answer_its_farewell_holds_up_no_trim() -> No
 
 
 # --- idle
+
+
+async def test_idle_connections_are_looked_for_once_a_second_however_many_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+    idle = trim_plan.idle
+    monkeypatch.setattr(trim_plan, "idle", lambda *args: looks.append(now()) or idle(*args))
+    async with crowd(idle_timeout=10.0) as party:
+        for _ in range(20):
+            await party.come(1)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(12)
+        assert party.middle.peers == []
+        assert min(later - look for look, later in pairwise(looks)) >= 1
 
 
 async def test_an_idle_connection_is_closed_at_its_time_unless_its_peer_is_worth_something() -> None:
