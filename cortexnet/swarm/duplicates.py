@@ -2,7 +2,7 @@
 
 Two nodes that dial each other at the same moment end up with two connections, and each may only give up the one that the other
 gives up too: else both are gone. So both keep what the peer with the smaller id has dialed. Where one side dialed several, that
-side alone decides, and keeps the first. A relayed connection is of no use beside a direct one.
+side alone decides, and keeps the newest. A relayed connection is of no use beside a direct one.
 """
 
 from collections.abc import Sequence
