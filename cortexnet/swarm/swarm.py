@@ -298,11 +298,18 @@ class Swarm:
         tally.dials += 1
         try:
             connection = await self._dialer.dial(peer, addresses, private_names=private_names, direct=direct)
+            self._check_dialed(connection)
         except CortexError as error:
             tally.dials_failed += 1
             if self.on_dial_failed is not None:
                 self.on_dial_failed(peer, error)
             raise
+        self._unclaimed[connection] = None
+        self._add(connection)
+        return connection
+
+    def _check_dialed(self, connection: Connection) -> None:
+        """Whether it is of use. Raises NotRunning, LocalError, DialFailed: it has ended then."""
         if self._closing:
             connection.abort()
             raise NotRunning("the node is closing")
@@ -313,9 +320,6 @@ class Swarm:
         if connection.error is not None:
             attempt = (str(connection.remote_address), connection.error)
             raise DialFailed(f"the connection to {connection.peer_id} ended at once:", [attempt])
-        self._unclaimed[connection] = None
-        self._add(connection)
-        return connection
 
     def _claim(self, connection: Connection) -> Connection:
         """A caller has it now."""

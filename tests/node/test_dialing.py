@@ -21,6 +21,7 @@ from cortexnet import (
     Stream,
 )
 from cortexnet.errors import PeerIdMismatch
+from cortexnet.observe.events import DialEnded
 from cortexnet.swarm.pruner import GRACE
 from cortexnet.testing.network import SimulatedNetwork, jitter
 from cortexnet.transport.memory_wire import LinkConditions
@@ -84,11 +85,14 @@ async def test_an_address_that_leads_back_to_us_says_so() -> None:
     network = SimulatedNetwork()
     async with node(network, "alice") as alice:
         alice._running.swarm._dialer._own_addresses = set
-        error = await why(alice, "/memory/1")
-        assert type(error) is LocalError
-        assert "/memory/1 is this node itself: dial an address of another one" in str(error)
+        async with alice.events(DialEnded) as events:
+            error = await why(alice, "/memory/1")
+            assert type(error) is LocalError
+            assert "/memory/1 is this node itself: dial an address of another one" in str(error)
+            assert await anext(events) == DialEnded(None, str(error)), "it has led to nobody, as others that fail"
         await asyncio.sleep(1)
         assert alice.connections == []
+        assert (alice.tally.dials, alice.tally.dials_failed) == (1, 1)
 
 
 async def test_a_peer_without_addresses_is_to_be_found_first(alice: Node) -> None:
