@@ -136,6 +136,8 @@ class AioquicEngine:
         quic = self._quic
         self._now = now
         self._turn += 1
+        if self._ended:  # aioquic itself would go on until the datagram that says so is made
+            return []
         quic.receive_datagram(datagram, address, now)
         self.timeout_moved = True
         self._due = None
@@ -211,7 +213,7 @@ class AioquicEngine:
 
     def stream_opened(self, stream_id: int) -> None:
         self._add(stream_id, ours=False)
-        if self._ended or self._goodbye is not None:
+        if self._goodbye is not None:
             self.reset(stream_id)
         else:
             self._events.append(StreamOpened(stream_id))

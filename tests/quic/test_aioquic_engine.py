@@ -695,6 +695,14 @@ def test_bytes_past_the_window_of_the_connection_end_it() -> None:
     assert "window of the connection" in str(violated(both).error)
 
 
+def test_what_comes_behind_a_violation_is_not_looked_at() -> None:
+    both = pair()
+    stream = opened(both)
+    inject(both, b"\x0e" + varint(stream) + varint(1 << 40) + varint(1) + b"x")
+    assert inject(both, b"\x0e" + varint(stream) + varint(1) + varint(1) + b"x") == []
+    violated(both)
+
+
 def test_a_final_size_that_changes_ends_the_connection() -> None:
     both = pair()
     stream = opened(both, b"12345")
