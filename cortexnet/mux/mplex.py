@@ -35,6 +35,7 @@ from cortexnet.mux.muxer import (
     StreamWasReset,
     Unlimited,
 )
+from cortexnet.mux.reading import Reading
 from cortexnet.mux.tolerance import Tolerance
 
 _NAME_SIZE = 64  # bytes of a stream's name that are nobody's fault
@@ -42,7 +43,7 @@ _SETTLE_STEP = 4_096  # bytes that may have been read before the charge follows:
 
 
 @final
-class Mplex:
+class Mplex(Reading[MplexStream]):
     """One session; `initiator` is the side that dialed, which makes no difference here. `memory` is charged with what is held."""
 
     name = NAME
@@ -99,9 +100,6 @@ class Mplex:
             self._streams[stream_id].ours for stream_id in self._lingering.stream_ids()
         )
 
-    def knows(self, stream_id: int) -> bool:
-        return stream_id in self._streams
-
     def stream_count(self) -> int:
         """Streams that are not over, lingering ones included."""
         return len(self._streams)
@@ -130,12 +128,6 @@ class Mplex:
         if not stream.reset:
             self._queue(stream.reset_frame())
         self._remove(stream)
-
-    def _stream(self, stream_id: int) -> MplexStream:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            raise LocalError(f"stream {stream_id} does not exist (any more)")
-        return stream
 
     def _remove(self, stream: MplexStream) -> None:
         """Forget a stream; data of it that is still on its way is paid for in advance."""
@@ -214,40 +206,6 @@ class Mplex:
             self.timeout_moved = True
 
     # --- reading -----------------------------------------------------------------------------------------------------------
-
-    def read(self, stream_id: int, max_bytes: int) -> bytes | None:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return None
-        data = stream.inbox.take(max_bytes)
-        if data:
-            self._was_read(stream)
-            return data
-        return b"" if stream.finished else None
-
-    def read_exactly(self, stream_id: int, size: int) -> bytes | None:
-        stream = self._stream(stream_id)
-        data = stream.inbox.take_exactly(size)
-        if data:
-            self._was_read(stream)
-        return data
-
-    def read_message(self, stream_id: int, size_limit: int) -> bytes | None:
-        stream = self._stream(stream_id)
-        data = stream.inbox.take_message(size_limit)
-        if data is not None:
-            self._was_read(stream)
-        return data
-
-    def message_wanted(self, stream_id: int) -> int:
-        return self._stream(stream_id).inbox.message_wanted()
-
-    def readable_bytes(self, stream_id: int) -> int:
-        return self._stream(stream_id).inbox.size
-
-    def is_finished(self, stream_id: int) -> bool:
-        stream = self._streams.get(stream_id)
-        return stream is None or stream.finished
 
     def expect(self, stream_id: int, size: int) -> None:
         """Nothing is granted, as there is no credit: that much more may be unread while the reader waits."""

@@ -23,6 +23,7 @@ from cortexnet.mux.muxer import (
     StreamWritable,
     Unlimited,
 )
+from cortexnet.mux.reading import Reading
 from cortexnet.mux.tolerance import Tolerance
 from cortexnet.mux.window import INITIAL_WINDOW
 from cortexnet.mux.yamux_acks import AckPacer
@@ -53,7 +54,7 @@ _SETTLE_STEP = 4_096  # bytes that may have been read before the charge follows:
 
 
 @final
-class Yamux:
+class Yamux(Reading[YamuxStream]):
     """One session; `initiator` is the side that dialed. `memory` is charged with what is held for readers."""
 
     name = NAME
@@ -103,9 +104,6 @@ class Yamux:
     def can_open(self) -> bool:
         return not self._ended and (self._table.can_open() or self._table.can_replace(self._lingering.stream_ids))
 
-    def knows(self, stream_id: int) -> bool:
-        return stream_id in self._streams
-
     def stream_count(self) -> int:
         """Streams that are not over, lingering ones included."""
         return len(self._streams)
@@ -134,12 +132,6 @@ class Yamux:
         if not stream.reset:
             self._queue_reset(stream_id, code)
         self._remove(stream)
-
-    def _stream(self, stream_id: int) -> YamuxStream:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            raise LocalError(f"stream {stream_id} does not exist (any more)")
-        return stream
 
     def _remove(self, stream: YamuxStream) -> None:
         """Forget a stream; data of it that is still on its way is paid for in advance."""
@@ -214,40 +206,6 @@ class Yamux:
         self._queue(pack(WINDOW_UPDATE | RST, stream_id, max(0, min(code, MAX_CREDIT))))
 
     # --- reading -----------------------------------------------------------------------------------------------------------
-
-    def read(self, stream_id: int, max_bytes: int) -> bytes | None:
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return None
-        data = stream.inbox.take(max_bytes)
-        if data:
-            self._was_read(stream)
-            return data
-        return b"" if stream.finished else None
-
-    def read_exactly(self, stream_id: int, size: int) -> bytes | None:
-        stream = self._stream(stream_id)
-        data = stream.inbox.take_exactly(size)
-        if data:
-            self._was_read(stream)
-        return data
-
-    def read_message(self, stream_id: int, size_limit: int) -> bytes | None:
-        stream = self._stream(stream_id)
-        data = stream.inbox.take_message(size_limit)
-        if data is not None:
-            self._was_read(stream)
-        return data
-
-    def message_wanted(self, stream_id: int) -> int:
-        return self._stream(stream_id).inbox.message_wanted()
-
-    def readable_bytes(self, stream_id: int) -> int:
-        return self._stream(stream_id).inbox.size
-
-    def is_finished(self, stream_id: int) -> bool:
-        stream = self._streams.get(stream_id)
-        return stream is None or stream.finished
 
     def expect(self, stream_id: int, size: int) -> None:
         stream = self._stream(stream_id)
