@@ -87,8 +87,9 @@ class Gater:
         """The rules themselves; their `on_change` is the place of whoever stores them."""
         self.refused: dict[Point, int] = {"dial": 0, "accept": 0, "secured": 0, "upgraded": 0}
         """How often something was refused, by point."""
-        self.on_narrowed: Callable[[], None] | None = None
-        """Called where who was allowed may be so no more: open connections are to be looked at again."""
+        self.on_narrowed: Callable[[PeerId | None], None] | None = None
+        """Called where who was allowed may be so no more, with the peer where it is one alone: open connections are to be looked
+        at again."""
         self.on_fault: Callable[[Exception], None] | None = None
         """Called with what a gate has raised."""
         self._unix_time = unix_time
@@ -106,7 +107,7 @@ class Gater:
         """Let only those connect whom a rule allows, or everybody whom none denies."""
         self._allow_only = value
         if value:
-            self._narrowed()
+            self._narrowed(None)
 
     @property
     def rules(self) -> list[Rule]:
@@ -121,7 +122,7 @@ class Gater:
         reason that is not one printable line of at most 256 characters; LimitExceeded where there are too many rules.
         """
         rule = self._add("deny", subject, reason, seconds)
-        self._narrowed()
+        self._narrowed(rule.subject)
         return rule
 
     def allow(self, subject: AnySubject, reason: str = "", seconds: float | None = None) -> Rule:
@@ -140,7 +141,7 @@ class Gater:
         denied = self.access.remove("deny", named)
         allowed = self.access.remove("allow", named)
         if allowed:
-            self._narrowed()
+            self._narrowed(named)
         return denied or allowed
 
     def explain(self, subject: AnySubject | Multiaddr) -> Decision:
@@ -218,9 +219,9 @@ class Gater:
             return _OPEN
         return _CLOSED
 
-    def _narrowed(self) -> None:
+    def _narrowed(self, subject: Subject | None) -> None:
         if self.on_narrowed is not None:
-            self.on_narrowed()
+            self.on_narrowed(subject if isinstance(subject, PeerId) else None)
 
 
 def _named(decision: Decision) -> str:

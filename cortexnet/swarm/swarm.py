@@ -169,9 +169,9 @@ class Swarm:
             if self._resources.memory.used >= used:
                 return  # it is not held by streams
 
-    def _turn_out_denied(self) -> None:
-        """The rules have changed: who may not be connected any more has to go."""
-        for connection in self.connections:
+    def _turn_out_denied(self, peer: "PeerId | None") -> None:
+        """The rules have changed, about this peer alone or anybody: who may not be connected any more has to go."""
+        for connection in self.connections if peer is None else self.connections_to(peer):
             self._turn_out_if_denied(connection)
 
     def _turn_out_if_denied(self, connection: Connection) -> None:

@@ -250,20 +250,22 @@ def test_there_are_as_many_rules_as_the_limit_says() -> None:
 
 
 def test_whoever_holds_connections_is_told_where_less_is_allowed_than_before() -> None:
-    told: list[str] = []
+    told: list[PeerId | None] = []
     gater = new_gater()
     gater.remove(A)
-    gater.on_narrowed = lambda: told.append("narrowed")
+    gater.on_narrowed = told.append
     gater.allow(A)
     gater.remove(B)
     gater.allow_only = False
     assert told == []
     gater.deny(B)
     gater.remove(B)
-    assert told == ["narrowed"]
+    assert told == [B], "of one peer, so that nobody looks at all connections for it"
     gater.remove(A)
+    assert told == [B, A]
     gater.allow_only = True
-    assert told == ["narrowed"] * 3
+    gater.deny("192.0.2.0/24")
+    assert told == [B, A, None, None]
 
 
 def test_an_open_connection_is_judged_by_the_rules_alone() -> None:
