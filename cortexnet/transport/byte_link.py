@@ -201,9 +201,9 @@ class ByteLink(asyncio.BufferedProtocol):
 
     def _send(self) -> None:
         """Send everything, as long as the socket takes it."""
-        mux, session = self.mux, self._session
+        mux = self.mux
         while mux.has_output and not self._write_paused and not self._is_deaf:
-            self._write(session.encrypt(mux.data_to_send()))
+            self._write(self._session.encrypt(mux.data_to_send()))
         self._unflushed = 0
         self._connection.sent()
 
@@ -295,6 +295,7 @@ class ByteLink(asyncio.BufferedProtocol):
             self._receive_rest()
         self._is_deaf = True
         self._connection.lost(error)
+        del self._session  # tens of KiB, which would wait for a collection: connections are circles of references
 
     def _receive_rest(self) -> None:
         """What had come, and waited for its turn, when the socket was lost."""

@@ -201,6 +201,7 @@ class FirstBytes(asyncio.Transport, asyncio.BufferedProtocol):
         if lower is not self._upgrade:
             lower.connection_made(io)
         upper_io.write(b"".join(self._written))
+        del self._upgrade  # which knows this as well: its handshake would wait for a collection
         memoryview(lower.get_buffer(-1))[: len(self._received)] = self._received
         lower.buffer_updated(len(self._received))
 
@@ -209,6 +210,7 @@ class FirstBytes(asyncio.Transport, asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._upgrade.connection_lost(error)
+        del self._upgrade
 
     # what the upgrade asks of its transport before it has read anything
 

@@ -35,6 +35,8 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         self._upper_knows = upper_knows
         self._wire = wire
         self._tls = tls
+        self.is_secure = tls is not None
+        """Whether there is TLS around it."""
         self._io: asyncio.Transport | None = None
         self._direct: memoryview | None = None  # the upper protocol's buffer
         self._kept = b""  # of the socket, that came when the turn was over
@@ -44,11 +46,6 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         self._is_full = False  # the socket takes no more
         self._is_closing = False
         self._error: CortexError | None = None
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether there is TLS around it."""
-        return self._tls is not None
 
     # --- the socket below
 
@@ -186,6 +183,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
         self._is_closing = True
         self._pending.clear()
         self._upper.connection_lost(self._error or error)
+        self._tls = None  # some 40 KiB, which would wait for a collection: connections are circles of references
 
     def pause_writing(self) -> None:
         self._is_full = True

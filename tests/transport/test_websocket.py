@@ -1,28 +1,37 @@
 """WebSockets over real sockets: addresses, names, one port for several things, and what hostile peers get."""
 
 import asyncio
+import gc
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
+from OpenSSL import SSL
 
 from cortexnet import Config, Identity, Node
 from cortexnet.errors import ConfigInvalid, CortexError, DialFailed, HandshakeFailed, LocalError
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.multistream import propose
 from cortexnet.swarm.limits import Limits
+from cortexnet.testing.handshakes import run_over
 from cortexnet.testing.host_certificates import make_host_certificate
+from cortexnet.transport.byte_link import ByteLink
 from cortexnet.transport.tcp import TcpTransport, host_and_port
 from cortexnet.transport.tcp_port import TcpPorts
 from cortexnet.transport.websocket import WebSocketTransport
 from cortexnet.transport.websocket_config import WebSocketConfig
+from cortexnet.transport.websocket_io import WebSocketIo
 from tests.support.hosted import counts
 from tests.support.pairs import Net, Station, network, settle
+from tests.support.tls import ANNA, CHANNELS
 from tests.support.tls_hosts import NAME, websocket_config
 
 TCP, WS, WSS = "/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws", "/ip4/127.0.0.1/tcp/0/tls/ws"
+CLIENT_HELLO = run_over(CHANNELS[ANNA].initiate(None), []).sent
 REQUEST = (
     b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -208,6 +217,51 @@ async def test_what_nobody_here_speaks_is_closed_at_once(begin: bytes) -> None:
         writer.close()
         await settle(100)
         assert "unauthenticated" not in counts(bob)
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def test_who_leaves_a_shared_port_in_the_middle_of_a_handshake_leaves_nothing_for_the_collector() -> None:
+    """An engine of TLS has 40 KiB that Python knows nothing of."""
+    engines = SSL.Connection._reverse_mapping
+    async with network(over="ws", security="tls") as net, shared(net) as (bob, port):
+        with no_collector():
+            before = len(engines)
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(propose("/tls/1.0.0") + CLIENT_HELLO)
+                while len(engines) == before:
+                    await settle(1)
+                writer.transport.abort()
+                await settle()
+                assert "unauthenticated" not in counts(bob)
+                assert len(engines) == before
+
+
+@pytest.mark.parametrize("over", ["tcp", "ws", "wss"])
+async def test_a_connection_that_is_over_holds_no_keys_until_the_collector_comes(over: str) -> None:
+    async with network(over=over, security="tls") as net:
+        ends = await net.connect(net.station(), net.station())
+        held = []
+        for end in ends:
+            assert isinstance(end.link, ByteLink)
+            held.append(weakref.ref(end.link._session))
+            if isinstance(end.link._io, WebSocketIo) and end.link._io._tls is not None:
+                held.append(weakref.ref(end.link._io._tls))
+        assert len(held) == (4 if over == "wss" else 2)
+        with no_collector():
+            ends[0].abort()
+            await asyncio.gather(*(end.closed for end in ends))
+            await settle()
+            assert [ref() for ref in held] == [None] * len(held)
 
 
 async def test_first_bytes_may_come_one_by_one() -> None:
