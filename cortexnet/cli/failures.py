@@ -1,6 +1,7 @@
 """What an error means for the person at the terminal: what happened, of each attempt why, and what to do about it."""
 
 import errno
+import ssl
 import traceback
 
 import click
@@ -81,6 +82,11 @@ def _hints(error: BaseException) -> list[str]:
 
 def advice(error: BaseException) -> str:
     """What to look at or to do; nothing where the message says it all."""
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return (
+            "Its TLS needs a certificate for that name, of an authority that this machine trusts. A program can trust another "
+            "(websocket.trusted) or none (websocket.verify): who the peer is does not depend on it."
+        )
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     number = cause.errno if isinstance(cause, OSError) else None
     if isinstance(error, ListenFailed):

@@ -67,6 +67,7 @@ class OuterTls:
             pass
         except ssl.SSLCertVerificationError as error:
             self.error = HandshakeFailed(f"the certificate of the WebSocket's host is not accepted: {error.verify_message}")
+            self.error.__cause__ = error.with_traceback(None)  # tells it from every other failure
         except ssl.SSLError as error:
             self.error = HandshakeFailed(f"TLS of the WebSocket failed: {error.reason or error}")
         records = self._records.count(data)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import ssl
 
 import pytest
 
@@ -31,6 +32,12 @@ def caused_by(number: int) -> ConnectionClosed:
     return error
 
 
+def of_a_host_nobody_trusts() -> HandshakeFailed:
+    error = HandshakeFailed("the certificate of the WebSocket's host is not accepted")
+    error.__cause__ = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "word"),
     [
@@ -44,6 +51,7 @@ def caused_by(number: int) -> ConnectionClosed:
         (PeerIdMismatch("Alice", "Mallory"), "/p2p/Mallory"),
         (NegotiationFailed("nothing in common"), "no protocol in common"),
         (HandshakeFailed("garbage"), "another service"),
+        (of_a_host_nobody_trusts(), "websocket.trusted"),
         (StreamReset(), "gave up"),
         (ConnectionClosed(by="remote"), "hung up"),
         (LimitExceeded("dials", limit=1, value=2, setting="limits.dials"), "limit of our own"),
