@@ -32,7 +32,7 @@ class KeptPeerUnreachable:
     """The same could not be connected; it is tried again in `retry_in` seconds."""
 
     target: PeerId | Multiaddr
-    error: Exception
+    reason: str
     retry_in: float
 
 

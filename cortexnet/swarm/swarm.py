@@ -68,7 +68,13 @@ class Swarm:
         if gater is not None:
             gater.on_narrowed = self._turn_out_denied
         self._dialer = Dialer(
-            transports, resources, resolve, self._own_addresses, gater=gater, on_stranger=peerstore.remove_address, tcp_first=tcp_first
+            transports,
+            resources,
+            resolve,
+            self._own_addresses,
+            gater=gater,
+            on_stranger=peerstore.remove_address,
+            tcp_first=tcp_first,
         )
         self._listeners: list[Listener] = []
         self._connections: dict[PeerId, list[Connection]] = {}
@@ -249,9 +255,12 @@ class Swarm:
     async def dial_unknown(self, address: Multiaddr) -> Connection:
         """A connection to whoever answers at an address that names no peer: they prove who they are, but may be anybody.
 
-        Raises and is cancelled as `dial`.
+        One that was dialed there and is open will do. Raises and is cancelled as `dial`.
         """
         self._check_running()
+        for connection in self.connections:
+            if connection.remote_address == address and connection.direction == "outbound" and connection.is_open:
+                return self._claim(connection)
         shared = self._dials.get(address) or self._share_dial(address, None, [address], private_names=[address])
         return self._claim(await shared.join())
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, NotRunning
+from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, NotRunning, describe
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm import trim_plan
 from cortexnet.swarm.limits import CONTROL_PROTOCOLS, Limits
@@ -291,7 +291,7 @@ class Upkeep:
         if key not in self._unreachable:
             self._unreachable[key] = None
             log.warning("%s can't be used now: %s; it is tried again, next in %.1f s", self._name(key), error, wait)
-        self._rules.tell(KeptPeerUnreachable(key, error, wait))
+        self._rules.tell(KeptPeerUnreachable(key, describe(error), wait))
 
     def _name(self, key: Key) -> str:
         return self._rules.names.get(key) or f"kept peer {key}"

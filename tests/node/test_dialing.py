@@ -213,3 +213,15 @@ async def test_nobody_notices_the_collapse_but_who_watches_connections() -> None
 
 def code_of(error: CortexError | None) -> int:
     return error.code
+
+
+async def test_an_address_without_a_peer_id_that_is_connected_already_is_not_dialed_again() -> None:
+    network = SimulatedNetwork()
+    async with node(network, "alice") as alice, node(network, "bob", listen=[]) as bob:
+        (address,) = alice.listen_addresses()
+        for _ in range(10):
+            assert await bob.dial(address) == alice.peer_id
+        assert len(bob.connections) == 1
+        await bob.disconnect(alice.peer_id)
+        assert await bob.dial(address) == alice.peer_id
+        assert bob.tally.connections_outbound == 2

@@ -70,9 +70,8 @@ async def test_a_dial_connects_both_sides() -> None:
 
 async def test_of_several_connections_who_dialed_uses_the_newest_the_other_side_the_busiest_before_that() -> None:
     async with homes(2) as (alice, bob):
-        address = await bob.listen()
-        first = await alice.swarm.dial_unknown(address)
-        second = await alice.swarm.dial_unknown(address)
+        first = await alice.swarm.dial_unknown(await bob.listen())
+        second = await alice.swarm.dial_unknown(await bob.listen())
         await settle()
         bobs_first, bobs_second = bob.swarm.connections
         assert alice.swarm.connection_to(bob.peer_id) is second
@@ -116,9 +115,9 @@ async def test_a_handler_may_disconnect_its_peer_and_go_on() -> None:
 
 async def test_a_cancelled_disconnect_aborts_all_connections_to_the_peer() -> None:
     async with homes(2, latency=0.1) as (alice, bob):
-        address = await bob.listen()
         for _ in range(2):
-            await alice.swarm.dial_unknown(address)
+            await alice.swarm.dial_unknown(await bob.listen())
+        assert len(alice.swarm.connections) == 2
         closing = asyncio.ensure_future(alice.swarm.disconnect(bob.peer_id))
         await settle()
         closing.cancel()
@@ -136,9 +135,11 @@ async def test_dials_of_one_peer_at_the_same_time_are_one() -> None:
         address = await bob.listen()
         connections = await asyncio.gather(*(alice.swarm.dial(bob.peer_id, [address]) for _ in range(5)))
         assert len(set(connections)) == 1
-        unknown = await asyncio.gather(*(alice.swarm.dial_unknown(address) for _ in range(5)))
+        other = await bob.listen()
+        unknown = await asyncio.gather(*(alice.swarm.dial_unknown(other) for _ in range(5)))
         assert len(set(unknown)) == 1
         assert len(alice.swarm.connections) == 2
+        assert await alice.swarm.dial_unknown(address) is connections[0]
 
 
 async def test_a_caller_with_another_address_has_it_tried_when_the_common_dial_fails() -> None:
