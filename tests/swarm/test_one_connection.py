@@ -103,9 +103,8 @@ async def test_what_stays_is_not_closed_when_the_other_one_ends_by_itself() -> N
 
 async def test_who_dialed_a_peer_twice_closes_the_older_one_the_other_side_none() -> None:
     async with homes(2, latency=0.1) as (alice, bob):
-        address = await bob.listen()
         for _ in range(2):
-            await alice.swarm.dial_unknown(address)
+            await alice.swarm.dial_unknown(await bob.listen())
         newest = alice.swarm.connections[1]
         assert (len(alice.swarm._pruner), len(bob.swarm._pruner)) == (1, 0)
         await asyncio.sleep(2 * GRACE)
