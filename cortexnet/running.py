@@ -23,7 +23,7 @@ from cortexnet.multiformats.multiaddr_websocket import is_websocket
 from cortexnet.mux import yamux
 from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.observe.observer import Observer as NodeObserver
-from cortexnet.security.channels import secure_channels
+from cortexnet.security.channels import certificate_of, secure_channels
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.manager_events import NetworkChanged
 from cortexnet.swarm.resolver import Resolver
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cortexnet.identity.keys import PrivateKey
     from cortexnet.observe.bus import EventBus
     from cortexnet.observe.status import StatusServer
+    from cortexnet.security.certificate import NodeCertificate
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.gater import Gater
@@ -85,8 +86,9 @@ class Running:
 
     def __init__(self, blueprint: Blueprint, scope: Scope) -> None:
         config, limits = blueprint.config, blueprint.config.limits
+        certificate = certificate_of(blueprint.identity.private_key, _today)
         upgrader = Upgrader(
-            _channels(config, blueprint.identity.private_key),
+            _channels(config, blueprint.identity.private_key, certificate),
             blueprint.resources,
             UpgradeConfig(
                 muxers={name: _MUXERS[name](limits) for name in config.muxers},
@@ -107,7 +109,7 @@ class Running:
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
-            transports=_transports(config, upgrader, blueprint.identity.private_key),
+            transports=_transports(config, upgrader, certificate),
             resources=blueprint.resources,
             peerstore=blueprint.peerstore,
             resolve=Resolver(limits).resolve_all,
@@ -246,15 +248,19 @@ class Running:
         self.swarm.abort()
 
 
+def _today() -> datetime:
+    return datetime.now(UTC)
+
+
 def _gate_failed(error: Exception) -> None:
     log.warning("the gate failed, and refused: %r", error, exc_info=error)
 
 
-def _channels(config: Config, key: "PrivateKey") -> list[SecureChannel]:
+def _channels(config: Config, key: "PrivateKey", certificate: "Callable[[], NodeCertificate]") -> list[SecureChannel]:
     """The secure channels that are enabled, in order of preference."""
     # Of several the stacks choose each by a rule of its own: then multistream-select does, inside the channel.
     early_muxers = config.muxers if config.early_muxer and len(config.muxers) == 1 else ()
-    return secure_channels(config.security, key, early_muxers, now=lambda: datetime.now(UTC))
+    return secure_channels(config.security, key, early_muxers, now=_today, certificate=certificate)
 
 
 def _yamux(limits: "Limits") -> MuxerFactory:
@@ -276,7 +282,7 @@ def _prefers_tcp(transports: Sequence[str]) -> bool:
     return "quic" not in transports or "tcp" in transports[: transports.index("quic")]
 
 
-def _transports(config: Config, upgrader: Upgrader, identity: "PrivateKey") -> list[Transport]:
+def _transports(config: Config, upgrader: Upgrader, certificate: "Callable[[], NodeCertificate]") -> list[Transport]:
     transports: list[Transport] = []
     ports = TcpPorts(upgrader)
     for name in config.transports:
@@ -285,7 +291,7 @@ def _transports(config: Config, upgrader: Upgrader, identity: "PrivateKey") -> l
         elif name == "ws":
             transports.append(_websocket(config, upgrader, ports))
         elif name == "quic":
-            transports.append(_quic(upgrader, identity))
+            transports.append(_quic(upgrader, certificate))
         elif config.memory_network is not None:
             from cortexnet.transport.in_memory import InMemoryTransport  # only simulations need it: 2 ms of every start less
 
@@ -302,10 +308,10 @@ def _websocket(config: Config, upgrader: Upgrader, ports: TcpPorts) -> Transport
     return LazyTransport("ws", is_websocket, "cortexnet.transport.websocket", make)
 
 
-def _quic(upgrader: Upgrader, identity: "PrivateKey") -> Transport:
+def _quic(upgrader: Upgrader, certificate: "Callable[[], NodeCertificate]") -> Transport:
     def make() -> Transport:
         from cortexnet.transport.quic import quic_transport
 
-        return quic_transport(upgrader, identity)
+        return quic_transport(upgrader, certificate())
 
     return LazyTransport("quic", is_quic, "cortexnet.transport.quic", make)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import final
 
 from cortexnet.errors import LimitExceeded, LocalError
-from cortexnet.identity.keys import PrivateKey, PublicKey
+from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
 from cortexnet.multiformats.multiaddr_quic import is_quic
@@ -20,7 +20,7 @@ from cortexnet.quic.aioquic_hooks import check_hooks
 from cortexnet.quic.arrivals import Arrival, Doorkeeper
 from cortexnet.quic.closing import ConnectionRefused
 from cortexnet.quic.engine import EngineFactory, Origin, QuicConfig, QuicEngine
-from cortexnet.security.certificate import create_certificate, verify_chain
+from cortexnet.security.certificate import NodeCertificate, verify_chain
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
@@ -43,10 +43,9 @@ def quic_config(limits: Limits) -> QuicConfig:
     )
 
 
-def aioquic_engines(identity: PrivateKey, config: QuicConfig) -> EngineFactory:
-    """Engines that show a certificate of `identity`. Raises LocalError where the installed aioquic is not what they need."""
+def aioquic_engines(certificate: NodeCertificate, config: QuicConfig) -> EngineFactory:
+    """Engines that show this certificate. Raises LocalError where the installed aioquic is not what they need."""
     check_hooks()
-    certificate = create_certificate(identity, now=datetime.now(UTC))
 
     def make(memory: MemoryBudget, expected: PeerId | None, origin: Origin | None) -> QuicEngine:
         return AioquicEngine(certificate, _verify, config, memory=memory, expected=expected, origin=origin)
@@ -58,10 +57,10 @@ def _verify(chain: Sequence[bytes], expected: PeerId | None) -> tuple[PeerId, Pu
     return verify_chain(chain, expected=expected, now=datetime.now(UTC))
 
 
-def quic_transport(upgrader: Upgrader, identity: PrivateKey) -> "QuicTransport":
+def quic_transport(upgrader: Upgrader, certificate: NodeCertificate) -> "QuicTransport":
     """The transport of a node. Raises LocalError where the installed aioquic is not what is needed."""
     config = quic_config(upgrader.resources.limits)
-    return QuicTransport(upgrader, aioquic_engines(identity, config), loopback_datagram_size=config.loopback_datagram_size)
+    return QuicTransport(upgrader, aioquic_engines(certificate, config), loopback_datagram_size=config.loopback_datagram_size)
 
 
 @final

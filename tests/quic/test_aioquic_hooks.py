@@ -1,5 +1,7 @@
 """A release of aioquic without something we build on is told by name, before the first connection."""
 
+from datetime import UTC, datetime
+
 import aioquic
 import pytest
 
@@ -7,6 +9,7 @@ from cortexnet.errors import LocalError
 from cortexnet.identity.identity import Identity
 from cortexnet.quic.aioquic_hooks import HOOKS, check_hooks, present
 from cortexnet.quic.engine import QuicConfig
+from cortexnet.security.certificate import create_certificate
 from cortexnet.transport import quic
 
 ALL = [(kind, name) for kind, names in HOOKS.items() for name in names]
@@ -38,4 +41,4 @@ def test_it_is_looked_at_before_the_first_connection(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(quic, "check_hooks", gone)
     with pytest.raises(LocalError, match="gone"):
-        quic.aioquic_engines(Identity.generate().private_key, QuicConfig())
+        quic.aioquic_engines(create_certificate(Identity.generate().private_key, now=datetime.now(UTC)), QuicConfig())

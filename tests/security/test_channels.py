@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.security import tls
-from cortexnet.security.channels import TLS, secure_channels
+from cortexnet.security.channels import TLS, certificate_of, secure_channels
 from cortexnet.testing.handshakes import run_pair
 from tests.support.certificates import NOW
 
@@ -37,6 +38,7 @@ def test_openssl_is_loaded_for_the_first_handshake(names: list[str]) -> None:
     """It takes 40 ms, which nobody should pay who never needs it."""
     code = f"""
 import sys
+from datetime import datetime
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.security.channels import secure_channels
 from datetime import datetime, UTC
@@ -48,3 +50,16 @@ print(before, "OpenSSL" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", str("tls" in names)]
+
+
+def test_a_node_has_one_certificate_made_when_it_is_first_asked_for() -> None:
+    asked: list[datetime] = []
+
+    def now() -> datetime:
+        asked.append(NOW)
+        return NOW
+
+    certificate = certificate_of(ANNA, now)
+    assert asked == []
+    assert certificate() is certificate()
+    assert asked == [NOW]

@@ -19,6 +19,7 @@ from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import mplex, yamux
+from cortexnet.security.certificate import create_certificate
 from cortexnet.security.channels import secure_channels
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
@@ -51,7 +52,7 @@ MUXERS: dict[str, MuxerFactory] = {
 
 def _transport(over: str, upgrader: Upgrader, identity: Identity) -> Transport:
     if over == "quic":
-        return quic_transport(upgrader, identity.private_key)
+        return quic_transport(upgrader, create_certificate(identity.private_key, now=datetime.now(UTC)))
     return TcpTransport(upgrader) if over == "tcp" else WebSocketTransport(upgrader, websocket_config())
 
 
