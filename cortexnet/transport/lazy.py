@@ -1,7 +1,6 @@
 """A transport that is loaded when an address of it is first used: WebSockets take 35 ms, QUIC 120 ms to load. A shell."""
 
 import asyncio
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import final
@@ -36,7 +35,7 @@ class LazyTransport:
         return await (await self._loaded()).listen(address, accept)
 
     async def _loaded(self) -> Transport:
-        if self._module not in sys.modules:
+        if self._transport is None:  # also where sys.modules has it: another dial may have begun to load it
             await asyncio.to_thread(import_module, self._module)
         if self._transport is None:
             self._transport = self._make()

@@ -1,7 +1,12 @@
 """What two nodes take of transports and secure channels, and what it costs where the first choice is not the other's."""
 
+import asyncio
 import sys
+import threading
+from importlib import import_module
 from itertools import product
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -9,6 +14,7 @@ from cortexnet import Config, DialFailed, Multiaddr, NegotiationFailed, Node
 from cortexnet.swarm.dial_ranking import rank
 from cortexnet.testing.network import SimulatedNetwork
 from cortexnet.transport.lazy import LazyTransport
+from tests.support.pairs import settle
 
 CHOICES = (("noise",), ("tls",), ("noise", "tls"), ("tls", "noise"))
 IDS = {"noise": "/noise", "tls": "/tls/1.0.0"}
@@ -79,3 +85,34 @@ async def test_a_transport_is_loaded_when_it_is_first_used(monkeypatch: pytest.M
         await lazy.listen(Multiaddr.parse("/memory/1"), lambda connection: None)
     assert "cortexnet.transport.udp" in sys.modules
     assert made == [1]
+
+
+async def test_the_loop_goes_on_while_a_transport_is_loaded_for_two_dials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module is there, for whoever asks, as soon as its loading has begun; to import it then is to wait for the rest."""
+    (tmp_path / "slow_transport.py").write_text("import sys\nwas_let_go = sys.modules['gate'].event.wait(3)\n")
+    event = threading.Event()
+    gate = ModuleType("gate")
+    gate.event = event
+    monkeypatch.setitem(sys.modules, "gate", gate)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "slow_transport", gate)  # so that the real one is gone with the test
+    del sys.modules["slow_transport"]
+
+    def make() -> object:
+        assert import_module("slow_transport").was_let_go
+        raise RuntimeError("made")
+
+    lazy = LazyTransport("any", lambda address: True, "slow_transport", make)
+    address = Multiaddr.parse("/memory/1")
+    first = asyncio.ensure_future(lazy.listen(address, lambda connection: None))
+    async with asyncio.timeout(10):
+        while "slow_transport" not in sys.modules:
+            await settle(1)
+    second = asyncio.ensure_future(lazy.listen(address, lambda connection: None))
+    await settle()
+    event.set()
+    for one in (first, second):
+        with pytest.raises(RuntimeError, match="made"):
+            await one
