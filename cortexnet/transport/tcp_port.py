@@ -171,7 +171,10 @@ class FirstBytes(asyncio.Transport, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # what sockets give
         self._io = transport
-        self._upgrade.connection_made(self)
+        if self._services:
+            self._upgrade.connection_made(self)
+        else:  # the port was closed in the turn in which it was accepted
+            transport.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer

@@ -21,7 +21,8 @@ from cortexnet.testing.handshakes import run_over
 from cortexnet.testing.host_certificates import make_host_certificate
 from cortexnet.transport.byte_link import ByteLink
 from cortexnet.transport.tcp import TcpTransport, host_and_port
-from cortexnet.transport.tcp_port import TcpPorts
+from cortexnet.transport.tcp_port import TcpPort, TcpPorts
+from cortexnet.transport.upgrade import Upgrader
 from cortexnet.transport.websocket import WebSocketTransport
 from cortexnet.transport.websocket_config import WebSocketConfig
 from cortexnet.transport.websocket_io import WebSocketIo
@@ -171,6 +172,18 @@ async def shared(net: Net) -> AsyncIterator[tuple[Station, int]]:
         await asyncio.open_connection("127.0.0.1", port)
 
 
+@asynccontextmanager
+async def shared_by(station: Station, upgrader: Upgrader) -> AsyncIterator[TcpPort]:
+    """A port that serves TCP and /ws."""
+    ports = TcpPorts(upgrader)
+    tcp, ws = TcpTransport(upgrader, ports), WebSocketTransport(upgrader, websocket_config(), ports)
+    first = await tcp.listen(Multiaddr.parse(TCP), station.accepted.put_nowait)
+    second = await ws.listen(Multiaddr.parse(f"{first.address}/ws"), station.accepted.put_nowait)
+    yield ports._ports[0]
+    first.close()
+    second.close()
+
+
 async def test_one_port_serves_raw_tcp_and_websockets_with_tls_and_without() -> None:
     async with network(over="ws") as net, shared(net) as (bob, port):
         alice = net.station()
@@ -217,6 +230,25 @@ async def test_what_nobody_here_speaks_is_closed_at_once(begin: bytes) -> None:
         writer.close()
         await settle(100)
         assert "unauthenticated" not in counts(bob)
+
+
+async def test_a_socket_that_was_accepted_in_the_turn_in_which_its_port_was_closed_is_closed_too() -> None:
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context))
+    async with network(over="ws") as net:
+        bob = net.station()
+        upgrader = bob.transport._upgrader
+        upgrader.gater.deny("192.0.2.0/24", "asked about each socket then")
+        async with shared_by(bob, upgrader) as port:
+            protocol = port._protocol()
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, theirs)
+            await settle()
+            assert ours.recv(1_000) == b""
+        assert counts(bob) == {}
+    assert problems == []
 
 
 @contextmanager
