@@ -33,7 +33,7 @@ def superfluous(candidates: Sequence[C], *, is_smaller: bool) -> list[C]:
 
     `is_smaller` where our own peer id is less than the peer's, as bytes.
     """
-    direct = [candidate for candidate in candidates if not candidate.is_relayed]
+    direct = [candidate for candidate in candidates if not candidate.is_relayed] if len(candidates) > 1 else []
     if not direct:
         return []
     staying = "outbound" if is_smaller else "inbound"

@@ -71,8 +71,9 @@ class ReadTurns:
     def spend_on_handshake(self, seconds: float) -> None:
         """Time that went into a step of a handshake."""
         self._spent_on_handshakes += seconds
-        self._spent += seconds
-        self._renew_soon()
+        self.spend(seconds)
+        if self._spent_on_handshakes >= _HANDSHAKES:
+            self._renew_soon()
 
     def defer_handshake(self, resume: Callable[[], None]) -> None:
         """Call `resume` in a later turn, after the handshakes that came before."""
@@ -108,7 +109,7 @@ class ReadTurns:
                     self._handshakes.popleft()()
         finally:  # an error of one must not stop the others for ever
             self._spent = 0.0
-            if self._light or self._heavy or self._handshakes or self._spent_on_handshakes:
+            if self._light or self._heavy or self._handshakes or self._spent_on_handshakes >= _HANDSHAKES:
                 self._renew_soon()
 
 
