@@ -148,9 +148,13 @@ class QuicEndpoint:
                 route.has_room()
 
     def unreachable(self, address: Address, error: OSError) -> None:
-        """Called by the socket. Open connections do not believe it: anybody on the way could end them so."""
-        for route in [route for route, where in self._dialing.items() if where == address]:
-            route.unreachable(error)
+        """Called by the socket. Open connections do not believe it: anybody on the way could end them so.
+
+        The socket also says it while a dial sends, who could not go on if it ended meanwhile: they learn it afterwards.
+        """
+        for route, where in self._dialing.items():
+            if where == address:
+                self._loop.call_soon(route.unreachable, error)
 
     def received(self, datagrams: Sequence[Datagram]) -> None:
         """Called by the socket: each connection gets what is for it in one call."""

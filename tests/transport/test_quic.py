@@ -176,6 +176,20 @@ async def test_nobody_at_a_port_is_noticed_at_once() -> None:
         assert endpoints_of(alice) == []
 
 
+async def test_dials_at_once_to_where_nobody_is_leave_nothing() -> None:
+    async with stations(1) as [alice]:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            address = socket_address(free.getsockname())
+        listener = await listen(alice)
+        [endpoint] = endpoints_of(alice)
+        outcomes = await asyncio.gather(*(dial(alice, address) for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [ConnectionRefusedError] * 3
+        assert endpoint._ids == endpoint._by_id == {}
+        listener.close()
+        assert endpoint.is_closed
+
+
 async def test_an_address_without_a_way_is_an_error_of_the_systems() -> None:
     async with stations(1) as [alice]:
         with pytest.raises(OSError):  # noqa: PT011  # which one, the machine's routes decide
