@@ -272,6 +272,7 @@ class Connection:
         await self._openers.enter()
         self._raise_error()
         slot = self.reservation.streams.open_outbound()
+        self.reservation.tally.streams_outbound += 1
         try:
             stream_id = self.mux.open_stream()
         except CortexError:
@@ -314,9 +315,11 @@ class Connection:
         try:
             slot = self.reservation.streams.open_inbound()
         except LimitExceeded as error:
-            log.debug("stream of %s refused: %s", self.peer_id, error)
+            log.debug("stream of %s refused: %s", self.peer_id, error, extra={"peer": self.peer_id})
+            self.reservation.refused(error)
             self.mux.reset(stream_id, StreamCode.LIMIT_EXCEEDED)
             return
+        self.reservation.tally.streams_inbound += 1
         stream = Stream(self, stream_id, slot, "inbound")
         self._streams[stream_id] = stream
         self._set_deadline(stream)
