@@ -30,7 +30,7 @@ from aioquic.quic.packet import (
 )
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
-from aioquic.quic.stream import FinalSizeError, QuicStream, QuicStreamReceiver
+from aioquic.quic.stream import FinalSizeError, QuicStream, QuicStreamReceiver, QuicStreamSender
 
 from cortexnet.errors import RemoteError
 from cortexnet.mux.allowance import Allowance
@@ -156,6 +156,7 @@ class HookedConnection(QuicConnection):
 
     def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
         super()._parse_transport_parameters(data, from_session_ticket)
+        self._remote_preferred_address = None  # a listener could have us send anywhere, past every rule about addresses
         size = pull_quic_transport_parameters(Buffer(data=data)).max_udp_payload_size
         if size is not None:
             self.max_payload = size
@@ -262,6 +263,7 @@ class HookedConnection(QuicConnection):
         super()._handle_stop_sending_frame(context, frame_type, buf)
         event = self._events.pop()
         assert isinstance(event, StopSendingReceived)  # nothing else is said of this frame
+        _let_go(self._streams[event.stream_id].sender)
         self._owner.stream_write_stopped(event.stream_id, event.error_code)
 
     def _handle_datagram_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
@@ -284,6 +286,17 @@ class HookedConnection(QuicConnection):
     def _spend_useless(self, context: QuicReceiveContext, frame_type: int) -> None:
         if not self._useless.spend(1, context.time):
             raise QuicConnectionError(QuicErrorCode.INTERNAL_ERROR, frame_type, "too many frames that change nothing")
+
+    # --- the end of streams ------------------------------------------------------------------------------------------------
+
+    def reset_stream(self, stream_id: int, error_code: int) -> None:
+        super().reset_stream(stream_id, error_code)
+        if stream_id in self._streams:
+            _let_go(self._streams[stream_id].sender)
+
+    def is_delivered(self) -> bool:
+        """Whether the peer has acknowledged what streams have sent, their ends too; what was reset is not waited for."""
+        return all(_is_delivered(stream.sender) for stream in self._streams.values())
 
     # --- frames that go ----------------------------------------------------------------------------------------------------
 
@@ -318,3 +331,16 @@ class HookedConnection(QuicConnection):
         )
         buf.push_uint_var(limit.value)
         limit.sent = limit.value
+
+
+def _let_go(sender: QuicStreamSender) -> None:
+    """Where it was reset, drop what would be sent again: aioquic keeps it until the peer has ended its side too."""
+    if sender._reset_error_code is not None:
+        sender._buffer.clear()
+        sender._buffer_start = sender._buffer_stop
+
+
+def _is_delivered(sender: QuicStreamSender) -> bool:
+    if sender._buffer_fin is not None and sender._reset_error_code is None:
+        return sender.is_finished
+    return sender._buffer_start == sender._buffer_stop

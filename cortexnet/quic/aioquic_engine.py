@@ -138,6 +138,7 @@ class AioquicEngine:
         self._turn += 1
         if self._ended:  # aioquic itself would go on until the datagram that says so is made
             return []
+        close_at = quic._close_at
         quic.receive_datagram(datagram, address, now)
         self.timeout_moved = True
         self._due = None
@@ -148,7 +149,8 @@ class AioquicEngine:
         if quic._loss._rtt_initialized and now >= self._rtt_due:
             self._rtt_due = now + _RTT_INTERVAL
             self._events.append(RoundTripMeasured(quic._loss._rtt_smoothed))
-        self._keep_alive.heard(now)
+        if quic._close_at != close_at:  # a packet of the peer's was in it
+            self._keep_alive.heard(now)
         self._look_for_end()
         if not self.has_output:
             self.has_output = self._wants_to_send(now)
@@ -161,7 +163,7 @@ class AioquicEngine:
         self.has_output = False
         if not quic._network_paths:
             return []
-        if self._goodbye is not None and not self._ended and self._is_delivered():
+        if self._goodbye is not None and not self._ended and quic.is_delivered():
             self._ended = True
             quic.close(self._goodbye)
         quic.advance_ack(now, has_data=self._has_data())
@@ -518,10 +520,6 @@ class AioquicEngine:
         else:
             self._quic.close(code)
         self.has_output = True
-
-    def _is_delivered(self) -> bool:
-        """Whether the peer has acknowledged everything that streams have sent."""
-        return all(stream.sender._buffer_start == stream.sender._buffer_stop for stream in self._quic._streams.values())
 
     def _look_for_end(self) -> None:
         """aioquic tells only at the end of its closing time, and of its own errors not at all."""

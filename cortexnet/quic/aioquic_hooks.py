@@ -54,6 +54,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
         "_remote_max_data_used",
         "_remote_max_idle_timeout",
         "_remote_max_streams_bidi",
+        "_remote_preferred_address",
         "_retire_connection_ids",
         "_spaces",
         "_state",
@@ -73,6 +74,8 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
     ),
     "QuicStreamReceiver": ("_buffer", "_buffer_start", "_final_size", "_ranges", "highest_offset", "is_finished", "stop_pending"),
     "QuicStreamSender": (
+        "_buffer",
+        "_buffer_fin",
         "_buffer_start",
         "_buffer_stop",
         "_pending",

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 from aioquic._buffer import Buffer
-from aioquic.quic.packet import pull_quic_transport_parameters, push_quic_transport_parameters
+from aioquic.quic.packet import QuicPreferredAddress, pull_quic_transport_parameters, push_quic_transport_parameters
 
 from cortexnet.errors import (
     ConnectionClosed,
@@ -342,6 +342,22 @@ def test_a_peer_may_have_as_many_streams_as_it_is_granted_and_opening_waits_ther
     assert StreamOpened(again) in both.server_events
 
 
+@pytest.mark.parametrize("who", ["we", "the peer"])
+def test_what_waits_to_be_sent_is_let_go_with_a_reset_though_the_peer_never_ends_its_side(who: str) -> None:
+    both = pair()
+    stream = opened(both)
+    assert fill(both, stream, 5.0)
+    sender = both.client._quic._streams[stream].sender
+    assert sender._buffer
+    if who == "we":
+        both.client.reset(stream)
+    else:
+        inject(both, b"\x05" + varint(stream) + varint(0), from_server=True)
+    assert not sender._buffer
+    settle(both)
+    assert both.client.is_established
+
+
 def test_streams_that_a_peer_never_ends_are_not_remembered_without_bound() -> None:
     config = QuicConfig(max_lingering=5)
     both = pair(config=config)
@@ -561,6 +577,30 @@ def test_a_goodbye_comes_after_everything_that_was_written() -> None:
     assert both.client.closing_time() > 0
 
 
+def test_a_goodbye_comes_after_the_end_of_a_stream_whose_bytes_came_before() -> None:
+    both = pair()
+    stream = opened(both, b"all")
+    settle(both)
+    both.client.close_write(stream)
+    both.client.close()
+    settle(both)
+    assert both.client.is_over
+    assert both.server.read(stream, 10) == b"all"
+    assert not any(isinstance(event, StreamWasReset) for event in both.server_events)
+    assert both.server.is_finished(stream)
+
+
+def test_a_goodbye_does_not_wait_for_a_stream_that_was_reset() -> None:
+    both = pair()
+    stream = opened(both, b"some")
+    both.conditions.loss = 1.0
+    both.client.send(stream, b"more")
+    both.client.reset(stream)
+    both.client.close()
+    both.flush()
+    assert both.client.is_over
+
+
 def test_a_connection_that_is_aborted_ends_at_once_at_the_other_side() -> None:
     both = pair()
     stream = opened(both, b"unread")
@@ -642,6 +682,17 @@ def test_a_doubt_is_answered_or_ends_the_connection() -> None:
     assert isinstance(event.error, ConnectionClosed)
     both.client.probe(2.0, both.now)
     assert both.client.is_over
+
+
+def test_what_is_no_packet_of_the_peers_ends_no_doubt() -> None:
+    both = pair()
+    both.run(0.5)
+    both.conditions.loss = 1.0
+    both.client.probe(2.0, both.now)
+    forged = b"\x41" + both.client.connection_ids[0] + bytes(40)
+    both.client.receive(forged, SERVER, both.now + 1)
+    settle(both, 3)
+    assert any(isinstance(event, ConnectionFailed) for event in both.client_events)
 
 
 def test_the_round_trip_is_measured_now_and_then() -> None:
@@ -792,6 +843,35 @@ def test_what_the_peer_takes_in_a_datagram_is_what_it_says() -> None:
     both.establish()
     both.client.use_datagram_size(16_384)
     assert both.client._quic._max_datagram_size == 1_452
+
+
+def test_a_listener_cant_send_us_to_another_address() -> None:
+    def make(origin):
+        server = engine(Identity.generate(), origin=origin)
+        serialize = server._quic._serialize_transport_parameters
+
+        def elsewhere() -> bytes:
+            parameters = pull_quic_transport_parameters(Buffer(data=serialize()))
+            parameters.preferred_address = QuicPreferredAddress(("192.0.2.77", 53), None, bytes(8), bytes(16))
+            buffer = Buffer(capacity=1_000)
+            push_quic_transport_parameters(buffer, parameters)
+            return buffer.data
+
+        vars(server._quic)["_serialize_transport_parameters"] = elsewhere
+        return server
+
+    both = Pair(engine(Identity.generate()), make)
+    addresses = set()
+    carry = both._carry
+
+    def watch(datagram, target):
+        addresses.add(target)
+        carry(datagram, target)
+
+    both._carry = watch
+    both.establish()
+    settle(both)
+    assert addresses == {CLIENT, SERVER}
 
 
 def varint(number: int) -> bytes:
