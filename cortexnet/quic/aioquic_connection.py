@@ -62,7 +62,13 @@ def configuration(certificate: NodeCertificate, config: QuicConfig, *, is_client
     )
 
 
+_COUNTED = frozenset({0x02, 0x03, 0x04, 0x05, 0x06, *range(0x10, 0x1A), 0x1B})
+"""Frames that are cheap to send and bring no bytes of a stream; aioquic takes any number. Others are counted where they come."""
 _EPOCHS: dict[frozenset[tls.Epoch], frozenset[tls.Epoch]] = {}
+
+
+Handler = Callable[[QuicReceiveContext, int, Buffer], None]
+"""Takes in the rest of a frame of the kind that is given."""
 
 
 class Owner(Protocol):
@@ -117,6 +123,8 @@ class HookedConnection(QuicConnection):
         self._config = config
         self._unannounced: set[int] = set()  # opened by a frame of a higher stream; nothing of theirs has come
         self._useless = Allowance(config.useless_frames, _USELESS_INTERVAL)
+        self._control = Allowance(config.control_frames, _USELESS_INTERVAL)
+        self._counted: dict[int, Handler] = {}
         self._logger = self._loss._logger = _SILENT
         streams, uni = self._local_max_streams_bidi, self._local_max_streams_uni
         streams.value = streams.sent = config.max_streams
@@ -124,6 +132,8 @@ class HookedConnection(QuicConnection):
         self.max_payload = _UNLIMITED_PAYLOAD
         handlers = vars(self)["_QuicConnection__frame_handlers"]
         for kind, (handler, epochs) in handlers.items():  # aioquic makes 33 sets for each connection, of four kinds: 7 KiB
+            if kind in _COUNTED:
+                self._counted[kind], handler = handler, self._handle_counted_frame
             handlers[kind] = handler, _EPOCHS.setdefault(epochs, epochs)
 
     # --- the handshake -----------------------------------------------------------------------------------------------------
@@ -195,6 +205,14 @@ class HookedConnection(QuicConnection):
 
     # --- frames that come --------------------------------------------------------------------------------------------------
 
+    def _handle_counted_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
+        self._spend_control(context, frame_type)
+        self._counted[frame_type](context, frame_type, buf)
+
+    def _spend_control(self, context: QuicReceiveContext, frame_type: int) -> None:
+        if not self._control.spend(1, context.time):
+            raise QuicConnectionError(QuicErrorCode.INTERNAL_ERROR, frame_type, "too many frames that bring nothing")
+
     def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -220,6 +238,8 @@ class HookedConnection(QuicConnection):
         stream = self._get_or_create_stream(frame_type, stream_id)
         receiver = stream.receiver
         new_bytes = self._count(frame_type, stream, end)
+        if not new_bytes:
+            self._spend_control(context, frame_type)
         if not length and not frame_type & 1:
             self._spend_useless(context, frame_type)
         if offset == receiver._buffer_start and not frame_type & 1 and not receiver._buffer and receiver._final_size is None:

@@ -50,6 +50,9 @@ class QuicConfig:
     """Pieces that are missing in one stream at a time."""
     useless_frames: int = 10_000
     """Pings and empty frames in 10 s. aioquic's loss recovery alone pings some hundred times a second at full speed."""
+    control_frames: int = 100_000
+    """Frames in 10 s that bring no new bytes of a stream. One costs a microsecond or two, and a datagram may hold thousands; a
+    peer at full speed sends some acknowledgements and windows for each of the few thousand packets we get through a second."""
 
 
 class QuicEngine(StreamMuxer, Protocol):

@@ -895,6 +895,31 @@ def test_empty_frames_are_put_up_with_for_a_while() -> None:
     assert "change nothing" in str(violated(both).error)
 
 
+FLOODS = {
+    "acknowledgements": bytes([0x02, 0, 0, 0, 0]),
+    "handshake messages again": bytes([0x06, 0, 1, 0]),
+    "stops": bytes([0x05, 0, 0]),
+    "resets": bytes([0x04, 0, 0, 1]),
+    "old bytes": bytes([0x0A, 0, 1, 0]),
+    "windows": bytes([0x10, 0]),
+    "windows of a stream": bytes([0x11, 0, 0]),
+    "blocked": bytes([0x14, 0]),
+    "answers to challenges": bytes([0x1B]) + bytes(8),
+}
+
+
+@pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS.keys())
+def test_floods_of_frames_that_bring_no_bytes_end_the_connection(frame: bytes) -> None:
+    both = pair(config=QuicConfig(control_frames=100))
+    stream = opened(both, b"x")
+    assert stream == 0
+    inject(both, frame * 50)
+    assert both.server.is_established
+    for _ in range(3):
+        inject(both, frame * 50)
+    assert "too many frames" in str(violated(both).error)
+
+
 def test_tokens_for_later_are_dropped() -> None:
     both = pair()
     assert inject(both, b"\x07" + varint(3) + b"abc", from_server=True) == []
