@@ -15,6 +15,7 @@ from aioquic.quic.connection import (
     CONNECTION_LIMIT_FRAME_CAPACITY,
     MAX_STREAM_DATA_FRAME_CAPACITY,
     Limit,
+    NetworkAddress,
     QuicConnection,
     QuicConnectionAdapter,
     QuicConnectionError,
@@ -27,6 +28,7 @@ from aioquic.quic.packet import (
     QuicProtocolVersion,
     QuicStreamFrame,
     pull_quic_transport_parameters,
+    push_quic_transport_parameters,
 )
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
@@ -43,6 +45,7 @@ _CERT_NONE = 0  # as the ssl module has it: certificates are verified by us, wit
 _JUST_NOW = 1e-6  # seconds
 _NO_MORE = 16  # bytes
 _USELESS_INTERVAL = 10.0
+_PARAMETERS_CAPACITY = 1_024  # bytes; they take some two hundred
 _UNLIMITED_PAYLOAD = 65_527  # what a peer takes that says nothing; RFC 9000, 18.2
 
 
@@ -170,6 +173,18 @@ class HookedConnection(QuicConnection):
         size = pull_quic_transport_parameters(Buffer(data=data)).max_udp_payload_size
         if size is not None:
             self.max_payload = size
+
+    def _serialize_transport_parameters(self) -> bytes:
+        """With the largest datagram we take: who could fill one of 64 KiB with frames would hold up everybody for so long."""
+        parameters = pull_quic_transport_parameters(Buffer(data=super()._serialize_transport_parameters()))
+        parameters.max_udp_payload_size = self._config.loopback_datagram_size
+        buf = Buffer(capacity=_PARAMETERS_CAPACITY)
+        push_quic_transport_parameters(buf, parameters)
+        return buf.data
+
+    def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
+        if len(data) <= self._config.loopback_datagram_size:
+            super().receive_datagram(data, addr, now)
 
     def _handle_crypto_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
         position = buf.tell()

@@ -56,6 +56,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
         "_remote_max_streams_bidi",
         "_remote_preferred_address",
         "_retire_connection_ids",
+        "_serialize_transport_parameters",
         "_spaces",
         "_state",
         "_stream_is_discarded",

@@ -43,7 +43,7 @@ class QuicConfig:
     datagram_size: int = 1_232
     """Of datagrams that we send: what IPv6 carries anywhere."""
     loopback_datagram_size: int = 16_384
-    """The same on loopback, where the peer takes as much."""
+    """The same on loopback, where the peer takes as much; and the largest that we take, wherever it comes from."""
     crypto_data: int = 65_536
     """Bytes of handshake messages the peer may send at each level: what an unauthenticated connection may hold."""
     max_gaps: int = 1_000

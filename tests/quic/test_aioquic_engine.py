@@ -845,6 +845,15 @@ def test_what_the_peer_takes_in_a_datagram_is_what_it_says() -> None:
     assert both.client._quic._max_datagram_size == 1_452
 
 
+def test_a_datagram_larger_than_we_announce_is_dropped() -> None:
+    both = pair(config=QuicConfig(loopback_datagram_size=2_000))
+    assert both.client._quic.max_payload == both.server._quic.max_payload == 2_000
+    inject(both, b"\x1d\x00\x00" + bytes(2_000))  # a goodbye
+    assert not any(isinstance(event, ConnectionFailed) for event in both.server_events)
+    inject(both, b"\x1d\x00\x00" + bytes(1_900))
+    assert any(isinstance(event, ConnectionFailed) for event in both.server_events)
+
+
 def test_a_listener_cant_send_us_to_another_address() -> None:
     def make(origin):
         server = engine(Identity.generate(), origin=origin)
