@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _INBOUND_LIMIT = 512  # datagrams that wait for their turn; more are dropped, as the system would
 _FEW = 4  # datagrams that wait: they do not wait for others' bulk
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
+_FULL_PAUSE = 0.02  # seconds until the timer looks again at what is due while the socket takes nothing
 _PROMPT = 65_536  # queued bytes that are sent at once and not at the end of the turn
 
 
@@ -165,6 +166,7 @@ class QuicLink:
             return
         if self._endpoint.is_full:
             self._endpoint.wait_for_room(self)
+            self._engine.held_until = self._loop.time() + _FULL_PAUSE
             return
         self._unflushed = 0
         self._transmit()

@@ -91,6 +91,32 @@ async def test_a_full_socket_makes_writers_wait_and_is_written_to_when_it_has_ro
         assert sent == [bytes(400_000)]
 
 
+async def test_a_full_socket_is_waited_for_without_looking_at_what_is_due_again_and_again() -> None:
+    async with ends() as (ours, _, _bob):
+        link = link_of(ours)
+        engine, socket = link._engine, link._endpoint._socket
+        stream = await ours.open_stream(["/echo"], confirm=True)
+        socket.is_full = True
+        looked = []
+        handle_timeout = engine.handle_timeout
+
+        def look(now: float):
+            looked.append(now)
+            engine._quic._pacing_at = now  # due, and stays so until something is sent
+            return handle_timeout(now)
+
+        vars(engine)["handle_timeout"] = look
+        writing = asyncio.create_task(stream.write(b"x"))
+        ours._handle_timer()
+        await settle(100)
+        del vars(engine)["handle_timeout"]
+        assert len(looked) <= 3
+        socket.is_full = False
+        link._endpoint.has_room()
+        await writing
+        assert await stream.read_exactly(1) == b"x"
+
+
 async def test_room_is_no_news_to_a_link_that_is_gone() -> None:
     async with ends() as (ours, theirs, _):
         link = link_of(ours)
