@@ -9,8 +9,6 @@ from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
-from cortexnet.mux.mplex_config import NAME as MPLEX
-from cortexnet.mux.mplex_config import MplexConfig
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
@@ -20,9 +18,11 @@ from cortexnet.version import VERSION
 if TYPE_CHECKING:
     import os
 
+    from cortexnet.mux.mplex_config import MplexConfig
     from cortexnet.transport.memory import MemoryNetwork
 
 _SECURITY = ("noise", "tls")
+MPLEX = "/mplex/6.7.0"
 _MUXERS = (yamux.NAME, MPLEX)
 _TRANSPORTS = ("tcp", "ws", "quic", "memory")
 
@@ -155,8 +155,10 @@ def yamux_config(limits: Limits) -> YamuxConfig:
     )
 
 
-def mplex_config(limits: Limits) -> MplexConfig:
+def mplex_config(limits: Limits) -> "MplexConfig":
     """The bounds of the node as a session of mplex sees them."""
+    from cortexnet.mux.mplex_config import MplexConfig  # few nodes speak it
+
     return MplexConfig(
         max_inbound_streams=yamux_config(limits).max_inbound_streams,
         max_outbound_streams=limits.streams_outbound_per_connection,

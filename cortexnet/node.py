@@ -1,28 +1,22 @@
 """The node: identity, swarm, host and services in one `async with`. A shell; the entrance to everything."""
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
-from typing import Self, final
+from typing import TYPE_CHECKING, Self, final
 
 from cortexnet.config import Config
 from cortexnet.errors import CortexError, LocalError, NotRunning
-from cortexnet.host import perf
 from cortexnet.host.deadline import deadline
 from cortexnet.host.host import Host, Protocols
 from cortexnet.host.identify import PeerInfo
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.messaging.message import Receipt
-from cortexnet.messaging.messenger import PROTOCOL as MESSAGE
-from cortexnet.messaging.messenger import MessageHandler, Messenger
-from cortexnet.messaging.request import Framing, RequestHandler, request, responder
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.observe.bus import EventBus, Subscription
-from cortexnet.observe.events import Event
-from cortexnet.observe.health import Health
 from cortexnet.running import Blueprint, Running
 from cortexnet.swarm.connection_manager import ConnectionManager
 from cortexnet.swarm.gater import Gater
@@ -34,6 +28,14 @@ from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import process_descriptor_limit
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
+
+if TYPE_CHECKING:
+    from cortexnet.host.perf import PerfResult, Progress
+    from cortexnet.messaging.message import Receipt
+    from cortexnet.messaging.messenger import MessageHandler, Messenger
+    from cortexnet.messaging.request import Framing, RequestHandler
+    from cortexnet.observe.events import Event
+    from cortexnet.observe.health import Health
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +96,6 @@ class Node:
             on_connected=self._on_connected,
             on_disconnected=self._on_disconnected,
         )
-        self._messenger = Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
         self._scope: Scope | None = None
         self._running: Running | None = None
         self._fault: BaseException | None = None
@@ -236,7 +237,7 @@ class Node:
         received, sent = self._resources.traffic()
         return {**self._resources.tally.totals(), "bytes_received": received, "bytes_sent": sent}
 
-    def events(self, *kinds: type[Event], queue: int = 1024) -> Subscription:
+    def events(self, *kinds: "type[Event]", queue: int = 1024) -> Subscription:
         """What happens to this node, as `async with node.events() as events: async for event in events: …`.
 
         Of the `kinds` of `cortexnet.observe.events` given, or all. At most `queue` events wait; then the oldest go, and an
@@ -245,7 +246,7 @@ class Node:
         """
         return self._bus.subscribe(kinds, queue=queue)
 
-    def health(self) -> Health:
+    def health(self) -> "Health":
         """Whether the node is well: what is wrong, and what to do about it. Raises NotRunning."""
         return self._run.observer.health()
 
@@ -280,7 +281,7 @@ class Node:
         self._protocols.unhandle(protocol)
 
     def respond(
-        self, protocol: str, handler: RequestHandler, *, framing: Framing = "varint", size_limit: int = 1024 * 1024
+        self, protocol: str, handler: "RequestHandler", *, framing: "Framing" = "varint", size_limit: int = 1024 * 1024
     ) -> None:
         """Answer requests: `handler` gets a Request and returns the response; one stream for each.
 
@@ -289,6 +290,8 @@ class Node:
         A request has at most `size_limit` bytes. Raises LocalError as `handle`, and for a framing or a limit that is none.
         """
         limits = self.config.limits
+        from cortexnet.messaging.request import responder
+
         self._protocols.handle(protocol, responder(handler, limits=limits, framing=framing, size_limit=size_limit))
 
     # --- peers -------------------------------------------------------------------------------------------------------------
@@ -330,7 +333,7 @@ class Node:
         data: bytes,
         *,
         timeout: float | None = None,
-        framing: Framing = "varint",
+        framing: "Framing" = "varint",
         size_limit: int = 1024 * 1024,
     ) -> bytes:
         """The peer's response to `data`, over a stream of its own; see `respond`.
@@ -339,16 +342,26 @@ class Node:
         PeerTimeout, MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed. Cancelled: the responder is told by a reset.
         """
         async with deadline(timeout, f"a request to {peer}"), self.stream(peer, protocol) as stream:
+            from cortexnet.messaging.request import request
+
             return await request(stream, data, framing=framing, size_limit=size_limit)
 
-    def on_message(self, handler: MessageHandler) -> None:
+    def on_message(self, handler: "MessageHandler") -> None:
         """Let `handler` get the messages that peers `send` to this node, verified; what it returns goes into the receipt.
 
         A handler that raises gives the sender RequestFailed. Also before the start. Raises LocalError where there is one already.
         """
-        self._protocols.handle(MESSAGE, self._messenger.receiver(handler))
+        from cortexnet.messaging.messenger import PROTOCOL
 
-    async def send(self, peer: AnyPeer, data: bytes, *, timeout: float | None = None) -> Receipt:
+        self._protocols.handle(PROTOCOL, self._messenger.receiver(handler))
+
+    @functools.cached_property
+    def _messenger(self) -> "Messenger":
+        from cortexnet.messaging.messenger import Messenger  # 3 ms of a start without
+
+        return Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
+
+    async def send(self, peer: AnyPeer, data: bytes, *, timeout: float | None = None) -> "Receipt":
         """Send a direct message; its receipt, signed as the message is: both can be kept, and shown to others.
 
         `timeout` in seconds covers everything, a dial too. Raises LocalError for more than 1 MiB, PeerTimeout, RequestFailed,
@@ -359,7 +372,7 @@ class Node:
 
     async def broadcast(
         self, peers: Iterable[AnyPeer], data: bytes, *, timeout: float | None = None
-    ) -> dict[PeerId, Receipt | CortexError]:
+    ) -> "dict[PeerId, Receipt | CortexError]":
         """`send` the same data to each of the peers: the receipt of each, or why there is none. `timeout` is that of one.
 
         Raises LocalError for more than 1 MiB. Cancelled: messages under way are given up.
@@ -386,11 +399,13 @@ class Node:
         return await run.identify.identified(connection)
 
     async def perf(
-        self, peer: AnyPeer, *, upload: int = 0, download: int = 0, progress: perf.Progress | None = None
-    ) -> perf.PerfResult:
+        self, peer: AnyPeer, *, upload: int = 0, download: int = 0, progress: "Progress | None" = None
+    ) -> "PerfResult":
         """Send `upload` bytes and fetch `download` bytes over /perf/1.0.0. Raises as `stream`, and as reads and writes do."""
+        from cortexnet.host.perf import perf
+
         connection = await self._run.swarm.dial(_peer(peer))
-        return await perf.perf(connection, upload=upload, download=download, progress=progress)
+        return await perf(connection, upload=upload, download=download, progress=progress)
 
 
 @final

@@ -5,12 +5,10 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, final
 
-from cortexnet.config import Config, mplex_config, yamux_config
+from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
 from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation
-from cortexnet.host import perf
 from cortexnet.host.host import Host
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
 from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
@@ -21,7 +19,6 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multiformats.multiaddr_quic import is_quic
 from cortexnet.multiformats.multiaddr_websocket import is_websocket
 from cortexnet.mux import yamux
-from cortexnet.mux.mplex_config import NAME as MPLEX
 from cortexnet.observe.observer import Observer as NodeObserver
 from cortexnet.security.channels import certificate_of, secure_channels
 from cortexnet.security.session import SecureChannel
@@ -40,6 +37,8 @@ from cortexnet.transport.transport import Transport
 from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cortexnet.host.host import Protocols
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
@@ -139,6 +138,8 @@ class Running:
         self.swarm.on_disconnected.insert(0, self.observer.disconnected)
         self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
         if config.perf:
+            from cortexnet.host import perf
+
             self._builtin[perf.PROTOCOL] = perf.serve_perf
 
     def _observe(self) -> None:
@@ -248,7 +249,9 @@ class Running:
         self.swarm.abort()
 
 
-def _today() -> datetime:
+def _today() -> "datetime":
+    from datetime import UTC, datetime
+
     return datetime.now(UTC)
 
 

@@ -4,8 +4,9 @@ import pickle
 
 import pytest
 
-from cortexnet.config import Config, mplex_config, yamux_config
+from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
 from cortexnet.errors import ConfigInvalid
+from cortexnet.mux import mplex_config as mplex_module
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.memory import MemoryNetwork
 
@@ -76,3 +77,7 @@ def test_mplex_has_the_bounds_of_the_node() -> None:
 def test_mplex_is_spoken_only_where_it_is_asked_for() -> None:
     assert Config().muxers == ("/yamux/1.0.0",)
     assert Config(muxers=["/yamux/1.0.0", "/mplex/6.7.0"]).muxers == ("/yamux/1.0.0", "/mplex/6.7.0")
+
+
+def test_mplex_is_named_as_its_module_names_it() -> None:
+    assert MPLEX == mplex_module.NAME

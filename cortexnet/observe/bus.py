@@ -3,10 +3,12 @@
 import asyncio
 from collections import deque
 from types import UnionType
-from typing import Self, final
+from typing import TYPE_CHECKING, Self, final
 
 from cortexnet.errors import LocalError
-from cortexnet.observe.events import Event, EventsLost
+
+if TYPE_CHECKING:
+    from cortexnet.observe.events import Event
 
 
 @final
@@ -22,12 +24,12 @@ class EventBus:
         """Whether anybody wants events: where nobody does, none need be made."""
         return bool(self._subscriptions)
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: "Event") -> None:
         """Hand an event to all who listen for its kind."""
         for subscription in self._subscriptions:
             subscription.offer(event)
 
-    def subscribe(self, kinds: tuple[type[Event], ...], *, queue: int) -> "Subscription":
+    def subscribe(self, kinds: "tuple[type[Event], ...]", *, queue: int) -> "Subscription":
         """See `Node.events`."""
         return Subscription(self, kinds, queue)
 
@@ -56,7 +58,7 @@ class Subscription:
     waits: no event is lost.
     """
 
-    def __init__(self, bus: EventBus, kinds: tuple[type[Event], ...], queue: int) -> None:
+    def __init__(self, bus: EventBus, kinds: "tuple[type[Event], ...]", queue: int) -> None:
         """Raises LocalError for a queue that holds nothing, and for kinds that are none."""
         if queue < 1:
             raise LocalError(f"a queue of events holds at least 1, not {queue}")
@@ -79,7 +81,7 @@ class Subscription:
         self._bus.remove(self)
         self.end()
 
-    def offer(self, event: Event) -> None:
+    def offer(self, event: "Event") -> None:
         """Queue an event, if it is of a kind that is wanted."""
         if self._kinds and not isinstance(event, self._kinds):
             return
@@ -97,7 +99,7 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> "Event":
         while not self._events:
             if self._has_ended:
                 raise StopAsyncIteration
@@ -105,5 +107,7 @@ class Subscription:
             await self._news.wait()
         if self._lost:
             lost, self._lost = self._lost, 0
+            from cortexnet.observe.events import EventsLost
+
             return EventsLost(lost)
         return self._events.popleft()

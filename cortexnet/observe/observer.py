@@ -1,4 +1,7 @@
-"""Looks on while a node runs, and can say at any time how it is. A shell."""
+"""Looks on while a node runs, and can say at any time how it is. A shell.
+
+Events and health are loaded when somebody wants them: they take 3 ms, and most nodes are never asked.
+"""
 
 import asyncio
 from dataclasses import asdict
@@ -6,8 +9,6 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import CortexError, Denied, LimitExceeded, describe
 from cortexnet.observe.bus import EventBus
-from cortexnet.observe.events import AddressesChanged, ConnectionEnded, ConnectionOpened, DialEnded, PeerIdentified, Refused
-from cortexnet.observe.health import Findings, Health, judge
 from cortexnet.observe.loop_lag import LoopLag
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from cortexnet.host.identify import PeerInfo
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.multiformats.multiaddr import Multiaddr
+    from cortexnet.observe.health import Health
     from cortexnet.observe.status import Json
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
@@ -62,6 +64,8 @@ class Observer:
         """A connection is there, its first stream is not."""
         self._since[connection] = self._loop.time()
         if self._bus.has_listeners:
+            from cortexnet.observe.events import ConnectionOpened
+
             self._bus.publish(
                 ConnectionOpened(
                     peer_id=connection.peer_id,
@@ -78,6 +82,8 @@ class Observer:
         """A connection is gone."""
         began = self._since.pop(connection, self._loop.time())
         if self._bus.has_listeners:
+            from cortexnet.observe.events import ConnectionEnded
+
             self._bus.publish(
                 ConnectionEnded(
                     peer_id=connection.peer_id,
@@ -92,16 +98,22 @@ class Observer:
     def identified(self, connection: "Connection", info: "PeerInfo") -> None:
         """A peer has said what it is."""
         if self._bus.has_listeners:
+            from cortexnet.observe.events import PeerIdentified
+
             self._bus.publish(PeerIdentified(connection.peer_id, info.agent_version, frozenset(info.protocols)))
 
     def dial_failed(self, peer: "PeerId | None", error: CortexError) -> None:
         """A dial has led to nobody."""
         if self._bus.has_listeners:
+            from cortexnet.observe.events import DialEnded
+
             self._bus.publish(DialEnded(peer, describe(error)))
 
     def refused(self, error: LimitExceeded) -> None:
         """Something was over a limit, or denied."""
         if self._bus.has_listeners:
+            from cortexnet.observe.events import Refused
+
             remedy = error.rule if isinstance(error, Denied) else error.setting
             self._bus.publish(Refused(error.scope, describe(error), remedy))
 
@@ -110,12 +122,16 @@ class Observer:
         addresses = tuple(self.listen_addresses())
         if addresses != self._addresses:
             self._addresses = addresses
+            from cortexnet.observe.events import AddressesChanged
+
             self._bus.publish(AddressesChanged(addresses))
 
     # --- what it is asked --------------------------------------------------------------------------------------------------
 
-    def health(self) -> Health:
+    def health(self) -> "Health":
         """See `Node.health`."""
+        from cortexnet.observe.health import Findings, judge
+
         failure = self.storage_failure()
         return judge(
             Findings(

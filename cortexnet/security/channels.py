@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, final
 
 from cortexnet.handshake import Handshake
@@ -12,6 +11,8 @@ from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.security.session import SecureChannel, SecureSession
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cortexnet.security.certificate import NodeCertificate
 
 TLS = "/tls/1.0.0"
@@ -22,7 +23,7 @@ def secure_channels(
     identity: PrivateKey,
     muxers: Sequence[str],
     *,
-    now: Callable[[], datetime],
+    now: "Callable[[], datetime]",
     certificate: "Callable[[], NodeCertificate] | None" = None,
 ) -> list[SecureChannel]:
     """The channels of these names, in their order; `muxers` are offered inside of their handshakes, `now` tells the date.
@@ -37,7 +38,7 @@ def secure_channels(
     return [make[name]() for name in names]
 
 
-def certificate_of(identity: PrivateKey, now: Callable[[], datetime]) -> "Callable[[], NodeCertificate]":
+def certificate_of(identity: PrivateKey, now: "Callable[[], datetime]") -> "Callable[[], NodeCertificate]":
     """Gives the one certificate of a node, made when it is first asked for: TLS and QUIC show the same."""
 
     @functools.cache
@@ -49,7 +50,7 @@ def certificate_of(identity: PrivateKey, now: Callable[[], datetime]) -> "Callab
     return certificate
 
 
-def _tls(certificate: "NodeCertificate", muxers: Sequence[str], now: Callable[[], datetime]) -> SecureChannel:
+def _tls(certificate: "NodeCertificate", muxers: Sequence[str], now: "Callable[[], datetime]") -> SecureChannel:
     from cortexnet.security.tls import TlsChannel
 
     return TlsChannel(certificate, muxers, now=now)
