@@ -29,7 +29,6 @@ from cortexnet.transport.connection import Connection
 from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.lazy import LazyTransport
 from cortexnet.transport.log_limit import LogLimit
-from cortexnet.transport.network_watch import NetworkWatch
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.tcp import TcpTransport
 from cortexnet.transport.tcp_port import TcpPorts
@@ -184,6 +183,8 @@ class Running:
         self.observer.start()
         interval = self._blueprint.config.manager.watch_interval
         if interval and set(self._blueprint.config.transports) != {"memory"}:
+            from cortexnet.transport.network_watch import NetworkWatch
+
             watch = NetworkWatch(self._network_changed, interval=interval)
             self._scope.spawn(watch.run(), name="network watch")
 

@@ -3,8 +3,7 @@
 Spec: libp2p specs, websockets/.
 """
 
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
 
@@ -16,8 +15,7 @@ _IN_NAMES = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class WebSocketAddress:
+class WebSocketAddress(NamedTuple):
     """Where a WebSocket is served."""
 
     tcp: Multiaddr
