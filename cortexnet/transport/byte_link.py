@@ -1,6 +1,7 @@
 """The link of a connection over one stream of bytes: socket, secure session, muxer. A shell."""
 
 import asyncio
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
@@ -290,11 +291,19 @@ class ByteLink(asyncio.BufferedProtocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._is_lost = True
+        self._is_lost = self._is_deaf = True
+        if self._turns.is_over_for_changes:
+            self._turns.defer_change(functools.partial(self._lose, error))
+        else:
+            self._lose(error)
+
+    def _lose(self, error: Exception | None) -> None:
+        """Connections end in turns, too: all of a network, or of a process that was killed, may do so at once."""
+        begin = self._loop.time()
         if not self._is_over:
             self._receive_rest()
-        self._is_deaf = True
         self._connection.lost(error)
+        self._turns.spend_on_change(self._loop.time() - begin)
         del self._session  # tens of KiB, which would wait for a collection: connections are circles of references
 
     def _receive_rest(self) -> None:

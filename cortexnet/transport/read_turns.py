@@ -11,7 +11,7 @@ CHUNK_SIZE = 131_072
 """Bytes one connection takes in at a time."""
 _KEPT_SIZE = 65_537  # of an incomplete record: the longest Noise frame and its length
 _HALF_TURN = 0.0025  # seconds a turn of the loop may spend on what was just read, and again on what was put off
-_HANDSHAKES = 0.0002  # seconds of handshakes, of which one step takes up to half a millisecond, after which a turn has none
+_CHANGES = 0.0002  # seconds of connections that come or go, after which a turn has none; a step takes up to half a millisecond
 _CARRIED = 0.001  # below this, spent time is carried over: a call to begin a new turn costs more than it is worth
 
 
@@ -21,10 +21,10 @@ class ReadTurns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # The loop itself is not kept: it would keep its own entry in `_turns` alive for ever.
-        self._spent = self._spent_on_handshakes = 0.0
+        self._spent = self._spent_on_changes = 0.0
         self._renewing = False
-        self._handshakes: deque[Callable[[], None]] = deque()
-        self._handshakes_rest = False  # this turn, for the last one had its share of them
+        self._changes: deque[Callable[[], None]] = deque()
+        self._changes_rest = False  # this turn, for the last one had its share of them
         self._light: deque[Callable[[], None]] = deque()
         self._heavy: deque[Callable[[], None]] = deque()
         self._buffer: memoryview | None = None
@@ -64,20 +64,23 @@ class ReadTurns:
             self._renew_soon()
 
     @property
-    def is_over_for_handshakes(self) -> bool:
-        """Whether no more step of a handshake should begin in this turn: keep the chunk, pause, and `defer_handshake`."""
-        return self._spent_on_handshakes >= _HANDSHAKES or self.is_over
+    def is_over_for_changes(self) -> bool:
+        """Whether no connection should come or go any further in this turn: see `defer_change`.
 
-    def spend_on_handshake(self, seconds: float) -> None:
-        """Time that went into a step of a handshake."""
-        self._spent_on_handshakes += seconds
+        What they do in one turn brings about more in the next: a turn with its share is followed by one without.
+        """
+        return self._spent_on_changes >= _CHANGES or self.is_over
+
+    def spend_on_change(self, seconds: float) -> None:
+        """Time that went into a step of a handshake, or the end of a connection."""
+        self._spent_on_changes += seconds
         self.spend(seconds)
-        if self._spent_on_handshakes >= _HANDSHAKES:
+        if self._spent_on_changes >= _CHANGES:
             self._renew_soon()
 
-    def defer_handshake(self, resume: Callable[[], None]) -> None:
-        """Call `resume` in a later turn, after the handshakes that came before."""
-        self._handshakes.append(resume)
+    def defer_change(self, resume: Callable[[], None]) -> None:
+        """Call `resume` in a later turn, after those that came before."""
+        self._changes.append(resume)
         self._renew_soon()
 
     def defer(self, resume: Callable[[], None], *, is_light: bool = False) -> None:
@@ -97,19 +100,19 @@ class ReadTurns:
     def _renew(self) -> None:
         self._renewing = False
         self._spent = 0.0
-        self._handshakes_rest = self._spent_on_handshakes >= _HANDSHAKES and not self._handshakes_rest
-        if not self._handshakes_rest:
-            self._spent_on_handshakes = 0.0
+        self._changes_rest = self._spent_on_changes >= _CHANGES and not self._changes_rest
+        if not self._changes_rest:
+            self._spent_on_changes = 0.0
         try:
-            for _ in range(max(len(self._light), len(self._heavy), len(self._handshakes))):
+            for _ in range(max(len(self._light), len(self._heavy), len(self._changes))):
                 for waiting in (self._light, self._heavy):
                     if waiting and not self.is_over:
                         waiting.popleft()()
-                if self._handshakes and not self.is_over_for_handshakes:
-                    self._handshakes.popleft()()
+                if self._changes and not self.is_over_for_changes:
+                    self._changes.popleft()()
         finally:  # an error of one must not stop the others for ever
             self._spent = 0.0
-            if self._light or self._heavy or self._handshakes or self._spent_on_handshakes >= _HANDSHAKES:
+            if self._light or self._heavy or self._changes or self._spent_on_changes >= _CHANGES:
                 self._renew_soon()
 
 

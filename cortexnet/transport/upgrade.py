@@ -205,9 +205,9 @@ class Upgrade(asyncio.BufferedProtocol):
         if self._driver is None or self._io is None or self._over:
             return
         self._received.append(self._buffer[:nbytes])
-        if self._turns.is_over_for_handshakes:
+        if self._turns.is_over_for_changes:
             self._io.pause_reading()
-            self._turns.defer_handshake(self._resume)
+            self._turns.defer_change(self._resume)
         else:
             self._advance(self._driver)
 
@@ -222,7 +222,7 @@ class Upgrade(asyncio.BufferedProtocol):
         assert self._io is not None  # set before anything runs
         begin = self._loop.time()
         driver.advance()
-        self._turns.spend_on_handshake(self._loop.time() - begin)
+        self._turns.spend_on_change(self._loop.time() - begin)
         data = driver.data_to_send()
         if data:
             self._io.write(data)

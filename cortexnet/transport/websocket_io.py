@@ -71,7 +71,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
             self._receive_in_place(self._direct[:nbytes])
             return
         data = self._buffer[:nbytes]
-        if self._turns.is_over if self._wire.is_open else self._turns.is_over_for_handshakes:
+        if self._turns.is_over if self._wire.is_open else self._turns.is_over_for_changes:
             self._kept = bytes(data)
             self._defer()
         else:
@@ -94,7 +94,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
 
     def _defer(self) -> None:
         self._is_deferred = True
-        (self._turns.defer if self._wire.is_open else self._turns.defer_handshake)(self._receive_kept)
+        (self._turns.defer if self._wire.is_open else self._turns.defer_change)(self._receive_kept)
         self._update_reading()
 
     def _receive_kept(self) -> None:
@@ -104,7 +104,7 @@ class WebSocketIo(asyncio.Transport, asyncio.BufferedProtocol):
 
     def _receive(self, data: bytes | memoryview) -> None:
         begin = self._loop.time()
-        spend = self._turns.spend if self._wire.is_open else self._turns.spend_on_handshake
+        spend = self._turns.spend if self._wire.is_open else self._turns.spend_on_change
         if self._tls is not None and data:
             data = self._tls.receive(data, self._plain)
         pieces = self._wire.receive(data, begin) if data or self._wire.has_backlog else []

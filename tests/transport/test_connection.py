@@ -72,12 +72,15 @@ class NoTimeLeft:
     """Other connections have used up the time of the turn; who was put off goes on when the test says so."""
 
     is_over = True
+    is_over_for_changes = False
 
     def __init__(self) -> None:
         self.deferred: list[Callable[[], None]] = []
 
     def spend(self, seconds: float) -> None:
         pass
+
+    spend_on_change = spend
 
     def defer(self, resume: Callable[[], None], *, is_light: bool = False) -> None:
         self.deferred.append(resume)

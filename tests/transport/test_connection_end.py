@@ -360,3 +360,23 @@ async def test_frames_go_out_with_syn_first() -> None:
         with pytest.raises(StreamClosed):
             stream.connection.mux.close_write(1) or stream.connection.mux.send(1, b"more")
         stream.reset()
+
+
+async def test_connections_that_are_lost_at_once_end_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a process with many connections that is killed does not hold up everybody else's."""
+    async with network(tcp=True) as net:
+        alice, bob = net.station(), net.station()
+        connections = [(await net.connect(alice, bob))[1] for _ in range(4)]
+        turns = connections[0].link._turns
+        spend = turns.spend_on_change
+        monkeypatch.setattr(turns, "spend_on_change", lambda seconds: spend(1))  # each takes long
+        ended: list[int] = []
+        turn = 0
+        for connection in connections:
+            connection.closed.add_done_callback(lambda _: ended.append(turn))
+            connection.link._io.abort()
+        while len(ended) < 4:
+            turn += 1
+            await asyncio.sleep(0)
+        assert len(set(ended)) == 4
+        assert bob.resources.snapshot()["connections"] == 0

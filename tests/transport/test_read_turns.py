@@ -7,7 +7,7 @@ import socket
 import weakref
 
 from cortexnet.testing.loop import VirtualTimeLoop
-from cortexnet.transport.read_turns import _HALF_TURN, _HANDSHAKES, CHUNK_SIZE, ReadTurns, turns_of
+from cortexnet.transport.read_turns import _CHANGES, _HALF_TURN, CHUNK_SIZE, ReadTurns, turns_of
 from tests.support.pairs import settle
 
 
@@ -152,30 +152,30 @@ async def test_a_turn_with_its_share_of_handshakes_is_followed_by_one_without() 
 
     def work() -> None:
         begun.append(turn)
-        turns.spend_on_handshake(_HANDSHAKES)
+        turns.spend_on_change(_CHANGES)
 
     work()
-    assert turns.is_over_for_handshakes
+    assert turns.is_over_for_changes
     assert not turns.is_over
     for _ in range(3):
-        turns.defer_handshake(work)
+        turns.defer_change(work)
     while len(begun) < 4:
         turn += 1
         await asyncio.sleep(0)
     assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(begun))
     await settle(3)
-    assert not turns.is_over_for_handshakes
+    assert not turns.is_over_for_changes
 
 
 async def test_short_steps_of_handshakes_share_a_turn() -> None:
     turns = ReadTurns(asyncio.get_running_loop())
-    turns.spend_on_handshake(0.4 * _HANDSHAKES)
-    assert not turns.is_over_for_handshakes
-    turns.spend_on_handshake(0.7 * _HANDSHAKES)
-    assert turns.is_over_for_handshakes
+    turns.spend_on_change(0.4 * _CHANGES)
+    assert not turns.is_over_for_changes
+    turns.spend_on_change(0.7 * _CHANGES)
+    assert turns.is_over_for_changes
 
 
 async def test_handshakes_have_no_time_that_reading_has_used_up() -> None:
     turns = ReadTurns(asyncio.get_running_loop())
     turns.spend(_HALF_TURN)
-    assert turns.is_over_for_handshakes
+    assert turns.is_over_for_changes

@@ -349,15 +349,15 @@ async def test_handshakes_wait_for_their_turn_of_the_loop() -> None:
 class NoTimeLeft:
     """Others have used up the time of the turn."""
 
-    is_over_for_handshakes = True
+    is_over_for_changes = True
 
     def __init__(self) -> None:
         self.deferred: list[Callable[[], None]] = []
 
-    def spend_on_handshake(self, seconds: float) -> None:
+    def spend_on_change(self, seconds: float) -> None:
         pass
 
-    def defer_handshake(self, resume: Callable[[], None]) -> None:
+    def defer_change(self, resume: Callable[[], None]) -> None:
         self.deferred.append(resume)
 
     def resume(self) -> None:
