@@ -161,24 +161,32 @@ class Gater:
 
     def check_dial(self, peer: PeerId | None, address: Multiaddr) -> None:
         """Before a socket is made. Raises Denied."""
+        if not self.is_active:
+            return
         gate = self.gate
         ask = None if gate is None else lambda: gate.dial(peer, address)
         self._check("dial", peer, address, ask, f"dial of {address}")
 
     def check_accept(self, address: Multiaddr) -> None:
         """Before anything is read from who connected. Raises Denied."""
+        if not self.is_active:
+            return
         gate = self.gate
         ask = None if gate is None else lambda: gate.accept(address)
         self._check("accept", None, address, ask, f"connection from {address}")
 
     def check_secured(self, peer: PeerId, address: Multiaddr, direction: Literal["inbound", "outbound"]) -> None:
         """The peer is verified, and nothing was said on top yet. Raises Denied."""
+        if not self.is_active:
+            return
         gate = self.gate
         ask = None if gate is None else lambda: gate.secured(peer, address, direction)
         self._check("secured", peer, address, ask, f"connection of {peer}")
 
     def check_upgraded(self, connection: GatedConnection) -> None:
         """The connection is complete, and nothing of it was used yet. Raises Denied."""
+        if not self.is_active:
+            return
         gate = self.gate
         ask = None if gate is None else lambda: gate.upgraded(connection)
         peer = connection.peer_id
