@@ -60,14 +60,19 @@ def test_every_module_can_be_the_first_to_be_imported() -> None:
     run(ONE_BY_ONE, *modules())
 
 
+def loaded_by(statement: str) -> list[str]:
+    """The modules that a fresh interpreter has afterwards and had not before: what measures it may have loaded some already."""
+    return run(f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))").split()
+
+
 def test_importing_the_package_loads_none_of_its_libraries() -> None:
-    loaded = run("import cortexnet, sys; print(*sorted(sys.modules))").split()
+    loaded = loaded_by("import cortexnet")
     assert [name for name in HEAVY if name in loaded] == []
     assert [name for name in loaded if name.startswith("cortexnet")] == ["cortexnet", "cortexnet.version"]
 
 
 def test_importing_the_node_leaves_libraries_for_their_first_use() -> None:
-    loaded = run("from cortexnet import Node; import sys; print(*sys.modules)").split()
+    loaded = loaded_by("from cortexnet import Node")
     assert [name for name in ON_FIRST_USE if name in loaded] == []
 
 
