@@ -11,7 +11,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -20,19 +20,22 @@ from bench.half import Driver, Figures, Task, main
 from bench.plot import Curve, plot
 from bench.process import ROOT, Process
 from bench.run import environment, revision
-from cortexnet import Config, Limits, Node, PeerId
+from cortexnet import Config, Limits, Node, PeerId, Stream
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 
 COUNTS: Final = (1, 10, 100, 500)
 IDLE: Final = 1_000
 IDLE_SECONDS: Final = 20.0
 ROUNDS: Final = 3
-BULK: Final = 1 << 30
+BULK: Final = 1 << 31
 """Bytes on all connections together."""
-ROUND_TRIPS: Final = 20_000
+ROUND_TRIPS: Final = 50_000
 """On all connections together."""
+WARM_UP: Final = 1 << 20
+"""Bytes on each connection before they count: windows grow meanwhile."""
 MOST_LOST: Final = 0.3
 """Share of the summed rate that 500 connections may lose against 10."""
+Ready = Callable[[], Awaitable[None]]
 CONFIG: Final = Config(
     limits=Limits(connections=2_000, connections_inbound=2_000, connections_outbound=2_000, unauthenticated=2_000),
     manager=ConnectionManagerConfig(low=1_800, high=1_900),
@@ -74,31 +77,50 @@ async def bulk(peers: Sequence[tuple[Node, PeerId]], amount: int) -> float:
     """Bytes a second on all connections together."""
     each = amount // len(peers)
 
-    async def upload(node: Node, peer: PeerId) -> None:
+    async def upload(node: Node, peer: PeerId, ready: Ready) -> None:
         async with node.stream(peer, PERF) as stream:
             await stream.write(bytes(8))
+            await write_zeros(stream, WARM_UP)
+            await ready()
             await write_zeros(stream, each)
             await stream.close_write()
             await discard(stream)
 
-    began = time.perf_counter()
-    await asyncio.gather(*(upload(node, peer) for node, peer in peers))
-    return each * len(peers) / (time.perf_counter() - began)
+    return each * len(peers) / await timed(upload, peers)
 
 
 async def round_trips(peers: Sequence[tuple[Node, PeerId]], amount: int) -> float:
     """Round trips a second on all connections together, one at a time on each."""
     each = max(amount // len(peers), 1)
 
-    async def talk(node: Node, peer: PeerId) -> None:
+    async def talk(node: Node, peer: PeerId, ready: Ready) -> None:
         async with node.stream(peer, ECHO) as stream:
+            await exchange(stream)
+            await ready()
             for _ in range(each):
-                await stream.write(MESSAGE)
-                await stream.read_exactly(MESSAGE_SIZE)
+                await exchange(stream)
 
-    began = time.perf_counter()
-    await asyncio.gather(*(talk(node, peer) for node, peer in peers))
-    return each * len(peers) / (time.perf_counter() - began)
+    return each * len(peers) / await timed(talk, peers)
+
+
+async def exchange(stream: Stream) -> None:
+    await stream.write(MESSAGE)
+    await stream.read_exactly(MESSAGE_SIZE)
+
+
+async def timed(work: Callable[[Node, PeerId, Ready], Awaitable[None]], peers: Sequence[tuple[Node, PeerId]]) -> float:
+    """Seconds from where all are ready, their streams open and warm, to where all have ended."""
+    barrier = asyncio.Barrier(len(peers) + 1)
+
+    async def ready() -> None:
+        await barrier.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for node, peer in peers:
+            tasks.create_task(work(node, peer, ready))
+        await barrier.wait()
+        began = time.perf_counter()
+    return time.perf_counter() - began
 
 
 async def measure() -> dict[str, object]:
