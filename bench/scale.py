@@ -11,9 +11,9 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from bench.cortexnet_peer import ECHO, LISTEN, MESSAGE, MESSAGE_SIZE, PERF, SETTLING, discard, echo, perf, resident, write_zeros
 from bench.half import Driver, Figures, Task, main
@@ -35,7 +35,7 @@ WARM_UP: Final = 1 << 20
 """Bytes on each connection before they count: windows grow meanwhile."""
 MOST_LOST: Final = 0.3
 """Share of the summed rate that 500 connections may lose against 10."""
-Ready = Callable[[], Awaitable[None]]
+Ready: TypeAlias = Callable[[], Awaitable[None]]
 CONFIG: Final = Config(
     limits=Limits(connections=2_000, connections_inbound=2_000, connections_outbound=2_000, unauthenticated=2_000),
     manager=ConnectionManagerConfig(low=1_800, high=1_900),
@@ -108,7 +108,7 @@ async def exchange(stream: Stream) -> None:
     await stream.read_exactly(MESSAGE_SIZE)
 
 
-async def timed(work: Callable[[Node, PeerId, Ready], Awaitable[None]], peers: Sequence[tuple[Node, PeerId]]) -> float:
+async def timed(work: Callable[[Node, PeerId, Ready], Coroutine[Any, Any, None]], peers: Sequence[tuple[Node, PeerId]]) -> float:
     """Seconds from where all are ready, their streams open and warm, to where all have ended."""
     barrier = asyncio.Barrier(len(peers) + 1)
 
