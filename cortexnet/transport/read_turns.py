@@ -12,6 +12,7 @@ CHUNK_SIZE = 131_072
 _KEPT_SIZE = 65_537  # of an incomplete record: the longest Noise frame and its length
 _HALF_TURN = 0.0025  # seconds a turn of the loop may spend on what was just read, and again on what was put off
 _CHANGES = 0.0002  # seconds of connections that come or go, after which a turn has none; a step takes up to half a millisecond
+_LARGEST_PIECE = 1 << 20  # bytes of memory that are kept for use again
 _CARRIED = 0.001  # below this, spent time is carried over: a call to begin a new turn costs more than it is worth
 
 
@@ -27,6 +28,9 @@ class ReadTurns:
         self._changes_rest = False  # this turn, for the last one had its share of them
         self._light: deque[Callable[[], None]] = deque()
         self._heavy: deque[Callable[[], None]] = deque()
+        # glibc fetches pieces of 128 KiB and more from the system anew each time, until a larger one was given back once: with
+        # chunks of that size it was left to chance whether bulk over TLS ran at 1,000 or at 650 MB/s.
+        bytearray(_LARGEST_PIECE)
         self._buffer: memoryview | None = None
         self._outer: dict[int, memoryview] = {}
         if isinstance(loop, BaseSelectorEventLoop):
