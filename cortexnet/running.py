@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
 from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation
+from cortexnet.host.context import Context, Service
 from cortexnet.host.host import Host
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
 from cortexnet.host.identify import PUSH_PROTOCOL as IDENTIFY_PUSH
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cortexnet.host.host import Protocols
+    from cortexnet.host.peer_info import PeerInfo
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
     from cortexnet.observe.bus import EventBus
@@ -104,6 +106,8 @@ class Running:
         self._addresses_due = 0.0
         self.storage: Storage | None = None
         self._status: StatusServer | None = None
+        self._context: Context | None = None
+        self._services: list[Service] = []
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
@@ -145,7 +149,7 @@ class Running:
         """Let everybody tell the observer what happens, and answer it."""
         observer, manager = self.observer, self._blueprint.manager
         self.swarm.on_dial_failed = observer.dial_failed
-        self.identify.on_updated = observer.identified
+        self.identify.on_updated = self._identified
         self._blueprint.resources.on_refused = observer.refused
         manager.observers.append(self._blueprint.bus.publish)
         observer.listen_addresses = self.listen_addresses
@@ -177,6 +181,7 @@ class Running:
             await self.swarm.listen(address)
             self._addresses_due = 0.0
         protocols.on_change = self._protocols_changed
+        await self._start_services()
         for address in bootstrap:
             self._keep_bootstrap(address)
         self.upkeep.start()
@@ -198,6 +203,43 @@ class Running:
 
         self.storage = await Storage.open(os.fspath(directory), self._blueprint.peerstore, self._blueprint.gater.access)
         self._status = await StatusServer.open(os.fspath(directory), self.observer.answers())
+
+    async def _start_services(self) -> None:
+        """Those that are on; the others are not even loaded."""
+        self._context = context = self._make_context()
+        self._services = self._make_services(context)
+        for service in self._services:
+            await service.start()
+
+    def _make_services(self, context: Context) -> list[Service]:
+        return []
+
+    def _make_context(self) -> Context:
+        blueprint = self._blueprint
+        return Context(
+            identity=blueprint.identity,
+            host=self.host,
+            swarm=self.swarm,
+            peerstore=blueprint.peerstore,
+            protocols=blueprint.protocols,
+            identify=self.identify,
+            scope=self._scope,
+            limits=blueprint.config.limits,
+            resources=blueprint.resources,
+            manager=blueprint.manager,
+            bus=blueprint.bus,
+            storage=self.storage,
+            listen_addresses=self.listen_addresses,
+            own_record=self.identify.own_record,
+            on_connected=self.swarm.on_connected,
+            on_disconnected=self.swarm.on_disconnected,
+        )
+
+    def _identified(self, connection: Connection, info: "PeerInfo") -> None:
+        self.observer.identified(connection, info)
+        if self._context is not None:
+            for observer in self._context.on_identified:
+                observer(connection, info)
 
     def _protocols_changed(self) -> None:
         if not self._scope.is_closed:
@@ -232,9 +274,13 @@ class Running:
         self._blueprint.protocols.on_change = None
         self._blueprint.manager.stop()
         self.observer.stop()
-        if self.storage is not None:
-            await self.storage.freeze()
-        await self.swarm.close()
+        try:
+            for service in reversed(self._services):
+                await service.close()
+        finally:
+            if self.storage is not None:
+                await self.storage.freeze()
+            await self.swarm.close()
 
     async def close_storage(self) -> None:
         """At the very end: nothing that is left can change anything any more. Cancelled: it is closed all the same."""
