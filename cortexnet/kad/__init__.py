@@ -1,0 +1,1 @@
+"""The DHT of libp2p: find any peer and any content."""
