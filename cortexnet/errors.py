@@ -10,6 +10,7 @@ CortexError
 ├── ListenFailed          an address can't be listened on (.address .errno)     → free the port, or listen elsewhere
 ├── RemoteError           the peer broke the protocol (.code .offence)          → close, report
 │   ├── ProtocolViolation
+│   │   └── InvalidRecord  a DHT record that must not be kept or used
 │   ├── HandshakeFailed
 │   │   ├── PeerIdMismatch
 │   │   └── NegotiationFailed
@@ -146,6 +147,12 @@ class RemoteError(CortexError):
 
 class ProtocolViolation(RemoteError):
     """Malformed, out of order, or over what was granted."""
+
+
+class InvalidRecord(ProtocolViolation):
+    """A DHT record that must not be kept or used: forged, expired, malformed, or of a namespace that nobody here can judge."""
+
+    offence = "record"
 
 
 class HandshakeFailed(RemoteError):

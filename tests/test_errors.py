@@ -19,6 +19,7 @@ EXAMPLES: list[CortexError] = [
     errors.StorageFailed("the disk is full", path="/var/lib/key"),
     errors.ListenFailed("/ip4/127.0.0.1/tcp/4001", "address already in use", number=errno.EADDRINUSE),
     errors.ProtocolViolation("a length that is none"),
+    errors.InvalidRecord("expired"),
     errors.HandshakeFailed("no signature"),
     errors.PeerIdMismatch("alice", "mallory"),
     errors.NegotiationFailed("nothing in common", protocols=["/a", "/b"]),
