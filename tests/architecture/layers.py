@@ -101,6 +101,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.quic",),
     ("cortexnet.transport",),
     ("cortexnet.swarm",),
+    ("cortexnet.kad",),
     ("cortexnet.storage",),
     ("cortexnet.host",),
     ("cortexnet.observe",),
