@@ -1,0 +1,84 @@
+"""What waits to be sent to one peer: bounded, the urgent first, messages joined into as few RPCs as they fit in.
+
+Spec: libp2p/specs pubsub/gossipsub, "Control message piggybacking"; the limits of one RPC are those of rust-libp2p, the smallest.
+"""
+
+from collections import deque
+from typing import final
+
+from cortexnet.gossip.actions import CONTROL, FORWARD, GOSSIP, HELLO, OWN
+from cortexnet.multiformats import varint
+
+FRAME_SIZE = 56 * 1024
+"""Bytes of an RPC made of several messages: rust-libp2p compares its 64 KiB with all it has read, so with 8 KiB of the next."""
+FRAME_MESSAGES = 100
+"""Messages of one RPC: rust-libp2p takes 500 in all, and nothing is won by more."""
+_OVERHEAD = 64  # bytes that an entry costs besides its content
+
+
+@final
+class Outbox:
+    """The queue of one peer. Bodies are encoded RPCs without their length.
+
+    Messages (OWN, FORWARD) and gossip are refused once `rpc_limit` RPCs or `byte_limit` bytes wait. What holds the overlay
+    together (HELLO, CONTROL) is always taken, up to twice that; a peer that is so far behind reads nothing any more.
+    """
+
+    __slots__ = ("_byte_limit", "_queues", "_rpc_limit", "count", "size")
+
+    def __init__(self, *, rpc_limit: int, byte_limit: int) -> None:
+        self._rpc_limit = rpc_limit
+        self._byte_limit = byte_limit
+        self._queues = [deque[bytes]() for _ in range(GOSSIP + 1)]
+        self._queues[OWN] = self._queues[FORWARD]  # in one line: who publishes much must not hold up what others have said
+        self.count = 0
+        """RPCs that wait."""
+        self.size = 0
+        """Bytes that they hold, what each costs besides its content included."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more message would be taken."""
+        return self.count < self._rpc_limit and self.size < self._byte_limit
+
+    def offer(self, body: bytes, priority: int) -> bool:
+        """Queue an RPC; False, and nothing queued, where there is no room."""
+        if not self.has_room and (
+            priority not in (HELLO, CONTROL) or self.count >= 2 * self._rpc_limit or self.size >= 2 * self._byte_limit
+        ):
+            return False
+        self._queues[priority].append(body)
+        self.count += 1
+        self.size += len(body) + _OVERHEAD
+        return True
+
+    def take(self, size: int) -> bytes:
+        """About `size` bytes of whole frames, the most urgent ones; b"" where nothing waits."""
+        parts: list[bytes] = []
+        taken = 0
+        for priority, queue in enumerate(self._queues):
+            while queue and taken < size:
+                taken += self._take_rpc(queue, FRAME_MESSAGES if priority in (OWN, FORWARD) else 1, parts)
+        return b"".join(parts)
+
+    def _take_rpc(self, queue: deque[bytes], count: int, parts: list[bytes]) -> int:
+        """One RPC of up to `count` in the queue: the fields of two RPCs, one behind the other, are those of one with both."""
+        bodies: list[bytes] = []
+        size = 0
+        while queue and len(bodies) < count and (not bodies or size + len(queue[0]) <= FRAME_SIZE):
+            body = queue.popleft()
+            size += len(body)
+            bodies.append(body)
+        parts.append(varint.encode(size))
+        parts += bodies
+        self.count -= len(bodies)
+        self.size -= size + len(bodies) * _OVERHEAD
+        return size
+
+    def clear(self) -> int:
+        """Forget everything; how many RPCs that were."""
+        count = self.count
+        for queue in self._queues:
+            queue.clear()
+        self.count = self.size = 0
+        return count
