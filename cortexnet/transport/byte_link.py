@@ -18,6 +18,7 @@ _FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works
 _LAST_SHARES = 64  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
 _SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
+_FIRST_CHUNKS = 8  # of a connection, which bring identify and the first streams: they count as its coming
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
 
 
@@ -56,6 +57,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._read_rest: asyncio.TimerHandle | None = None  # until this, bandwidth is used up
         self._write_rest: asyncio.TimerHandle | None = None
         self._read_wanted = False  # when that is over
+        self._first_chunks = _FIRST_CHUNKS  # that are still to come
 
     def attach(self, connection: "Connection") -> None:
         self._connection = connection
@@ -86,10 +88,14 @@ class ByteLink(asyncio.BufferedProtocol):
         self._traffic.received += nbytes
         if self._traffic.is_limited:
             self._rest_from_reading(self._traffic.wait_to_read(nbytes, self._loop.time()))
-        if self._turns.is_over:
+        turns = self._turns
+        if turns.is_over_for_changes if self._first_chunks else turns.is_over:
             self._kept = bytes(data)
             self._pause_reading()
-            self._turns.defer(self._receive_kept, is_light=len(data) <= _SMALL_CHUNK)
+            if self._first_chunks:
+                turns.defer_change(self._receive_kept)
+            else:
+                turns.defer(self._receive_kept, is_light=len(data) <= _SMALL_CHUNK)
             return
         self._receive_data(data)
 
@@ -103,7 +109,11 @@ class ByteLink(asyncio.BufferedProtocol):
         elif self._session.has_backlog:
             self._pause_reading()
             self._turns.defer(self._receive_kept)
-        self._turns.spend(self._loop.time() - now if len(data) > _SMALL_CHUNK else _SMALL_CHUNK_TIME)
+        if self._first_chunks:
+            self._first_chunks -= 1
+            self._turns.spend_on_change(self._loop.time() - now)
+        else:
+            self._turns.spend(self._loop.time() - now if len(data) > _SMALL_CHUNK else _SMALL_CHUNK_TIME)
 
     def _receive_kept(self) -> None:
         """The chunk that came when this turn's time was over, or records beyond the share of one turn."""

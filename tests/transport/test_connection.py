@@ -9,6 +9,8 @@ import pytest
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import ACK, PING
+from cortexnet.transport.byte_link import _FIRST_CHUNKS
+from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
 from tests.support.hosted import echo, hosted
 from tests.support.pairs import network, settle
@@ -91,6 +93,13 @@ class NoTimeLeft:
             resume()
 
 
+def out_of_time(connection: Connection) -> NoTimeLeft:
+    """A connection that has been there for a while, in a turn that others have used up."""
+    connection.link._first_chunks = 0
+    turns = connection.link._turns = NoTimeLeft()
+    return turns
+
+
 async def test_one_callback_takes_in_a_thousand_frames_at_most() -> None:
     """256 KiB of one-byte frames in one record or in thousands must not stop the loop; the rest waits, unread."""
     frames = [data(1, b"x")] * 20_000
@@ -116,7 +125,7 @@ async def test_frames_that_wait_keep_more_from_being_read_also_where_the_time_of
     async with hosted(yamux=YamuxConfig(frames_at_once=500)) as (peer, connection, _):
         peer.send(opened(1), data(1, propose("/sink")))
         await peer.until(lambda: peer.body(1))
-        turns = connection.link._turns = NoTimeLeft()
+        turns = out_of_time(connection)
         waiting = []
         for _ in range(30):
             peer.send_records(*[data(1, b"x") * 4_000] * 4)
@@ -167,7 +176,7 @@ async def test_records_that_waited_for_their_turn_are_not_lost_with_the_socket()
         peer.send(opened(1), data(1, propose("/collect")))
         await peer.until(lambda: peer.body(1))
         peer.send_records(*[data(1, b"x")] * 3_000, data(1, b"the last words") + ended(1))
-        connection.link._turns = NoTimeLeft()
+        out_of_time(connection)
         await settle()
         assert connection.link._kept
         connection.link._io.abort()
@@ -179,7 +188,7 @@ async def test_records_that_waited_for_their_turn_are_not_lost_with_the_socket()
 async def test_a_chunk_for_which_the_turn_has_no_time_left_is_taken_in_later() -> None:
     async with hosted() as (peer, connection, _):
         peer.send(opened(1), data(1, propose("/echo") + b"hello"))
-        turns = connection.link._turns = NoTimeLeft()
+        turns = out_of_time(connection)
         await settle()
         assert not connection.link._io.is_reading()
         turns.resume()
@@ -198,7 +207,7 @@ async def test_what_waited_for_its_turn_is_not_lost_with_the_socket() -> None:
         peer.send(opened(1), data(1, propose("/collect")))
         await peer.until(lambda: peer.body(1))
         peer.send(data(1, b"x") * 5_000 + data(1, b"the last words") + ended(1))
-        connection.link._turns = NoTimeLeft()
+        out_of_time(connection)
         await settle()
         assert connection.link._kept
         connection.link._io.abort()
@@ -209,7 +218,7 @@ async def test_what_waited_for_its_turn_is_not_lost_with_the_socket() -> None:
 
 async def test_a_flood_of_streams_that_waited_for_its_turn_does_not_hold_the_loop_when_the_socket_is_lost() -> None:
     async with hosted() as (peer, connection, _):
-        connection.link._turns = NoTimeLeft()
+        out_of_time(connection)
         peer.send(b"".join(opened(stream_id) for stream_id in range(1, 10_001, 2)))
         await settle()
         assert connection.link._kept
@@ -218,3 +227,34 @@ async def test_a_flood_of_streams_that_waited_for_its_turn_does_not_hold_the_loo
         connection.link._io.abort()
         await connection.closed
         assert len(accepted) == 256, "as many as a connection may have, and not the 5,000 that came"
+
+
+class NoTimeForNewcomers(NoTimeLeft):
+    """Others have just come or gone; who is there already has time."""
+
+    is_over = False
+    is_over_for_changes = True
+
+    def defer_change(self, resume: Callable[[], None]) -> None:
+        self.deferred.append(resume)
+
+
+async def test_the_first_chunks_of_a_connection_wait_as_its_handshake_does_and_later_ones_do_not() -> None:
+    """Sixteen peers that come together and open a stream each held up everybody else for a millisecond."""
+    async with hosted() as (peer, connection, _):
+        usual = connection.link._turns
+        turns = connection.link._turns = NoTimeForNewcomers()
+        peer.send(opened(1), data(1, propose("/echo") + b"first"))
+        await settle()
+        assert not peer.body(1).endswith(b"first")
+        assert len(turns.deferred) == 1
+        turns.resume()
+        await peer.until(lambda: peer.body(1).endswith(b"first"))
+        for _ in range(_FIRST_CHUNKS):
+            peer.send(data(1, b"more"))
+            await settle()
+            turns.resume()
+        peer.send(data(1, b"last"))
+        await peer.until(lambda: peer.body(1).endswith(b"last"))
+        assert not turns.deferred
+        connection.link._turns = usual
