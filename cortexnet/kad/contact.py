@@ -63,8 +63,9 @@ class Contact:
 
     @classmethod
     def _received(cls, peer_id: PeerId, raw: tuple[bytes, ...]) -> "Contact":
-        contact = cls(peer_id)
-        contact._addresses, contact._raw = None, raw
+        contact = cls.__new__(cls)
+        contact.peer_id, contact.position = peer_id, position(bytes(peer_id))  # type: ignore[misc]  # as `__init__` does
+        contact._addresses, contact._raw, contact._framed = None, raw, None
         return contact
 
     @property
