@@ -120,7 +120,9 @@ class Lookup:
         """From the nearest on, until k stand firm: ask whom there is room for. And whether something is still open."""
         config = self._config
         chosen: list[Candidate] = []
-        firm, is_open, are_closest_answered = 0, False, True
+        firm, is_open, are_closest_answered = 0.0, False, True
+        # Where many fail, more than k are asked at once: else each that stays silent costs a second, one after the other.
+        reliability, overdue_after = self._reliability(), self._overdue_after()
         for candidate in self._candidates:
             state = candidate.state
             if state == HEARD:
@@ -129,7 +131,7 @@ class Lookup:
                 is_open = True
                 if not candidate.may_be_asked:
                     continue
-                limit = config.k if are_closest_answered and firm >= config.beta else config.alpha
+                limit = config.k / reliability if are_closest_answered and firm >= config.beta else config.alpha
                 if len(self._waiting) < limit:
                     self._ask(candidate, now)
                     chosen.append(candidate)
@@ -140,11 +142,18 @@ class Lookup:
                 continue
             elif state == WAITING:
                 is_open = True
+                if now >= candidate.asked_at + overdue_after:
+                    continue
             are_closest_answered = are_closest_answered and state == ANSWERED
-            firm += 1
+            firm += 1.0 if state == ANSWERED else reliability
             if firm >= config.k:
                 break
         return chosen, is_open
+
+    def _reliability(self) -> float:
+        """The share of requests that are answered, as far as can be told by now."""
+        failed = self.asked - self._answered - len(self._waiting)
+        return (self._answered + 1) / (self._answered + failed + 1)
 
     def _choose_doubtful(self, now: float) -> list[Candidate]:
         """Fewer than k have answered, and only doubtful contacts are left: try some of these too."""
@@ -222,8 +231,10 @@ class Lookup:
         if self.is_done:
             return None
         due = self._deadline
+        overdue_after, slow_after = self._overdue_after(), self._config.slow_after
         for candidate in self._waiting.values():
-            due = min(due, candidate.asked_at + self._config.slow_after)
+            overdue = candidate.asked_at + overdue_after
+            due = min(due, overdue if overdue > self._now else candidate.asked_at + slow_after)
         patience = self._patience() if self._slow else 0.0
         ends = [candidate.asked_at + patience for candidate in self._slow.values()]
         return min([due, *(end for end in ends if end > self._now)])
@@ -236,9 +247,16 @@ class Lookup:
 
     def _patience(self) -> float:
         """How long after its request a peer may still be expected to answer, by what the others took."""
-        times = self._answer_times
-        usual = self._config.patience * times[len(times) // 2] if times else self._config.patience_limit
-        return min(max(usual, self._config.slow_after), self._config.patience_limit)
+        config, times = self._config, self._answer_times
+        usual = config.patience * times[len(times) // 2] if times else config.patience_limit
+        return min(max(usual, config.slow_after), config.patience_limit)
+
+    def _overdue_after(self) -> float:
+        """How long after its request a peer is no longer relied upon: it has its place yet, but others are asked besides."""
+        config, times = self._config, self._answer_times
+        if not times:
+            return config.slow_after
+        return min(config.slow_after, max(config.slow_after / 8, config.patience * times[len(times) // 2]))
 
     # What is known.
 
