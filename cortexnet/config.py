@@ -18,6 +18,7 @@ from cortexnet.version import VERSION
 if TYPE_CHECKING:
     import os
 
+    from cortexnet.kad.config import KadConfig
     from cortexnet.mux.mplex_config import MplexConfig
     from cortexnet.transport.memory import MemoryNetwork
 
@@ -25,6 +26,12 @@ _SECURITY = ("noise", "tls")
 MPLEX = "/mplex/6.7.0"
 _MUXERS = (yamux.NAME, MPLEX)
 _TRANSPORTS = ("tcp", "ws", "quic", "memory")
+
+
+def _kad() -> "KadConfig":
+    from cortexnet.kad.config import KadConfig  # who imports Node does not want the DHT yet
+
+    return KadConfig()
 
 
 @final
@@ -66,6 +73,8 @@ class Config:
     """Addresses to tell peers instead of the ones listened on: behind a load balancer or a port that was forwarded by hand."""
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     """The certificate to listen on `/wss` with, and whose certificates are believed when dialing."""
+    kad: "KadConfig | None" = field(default_factory=_kad)
+    """Which DHT this node joins; None: none. Without a bootstrap peer it meets whoever connects and speaks the same."""
     state_directory: "str | os.PathLike[str] | None" = None
     """A folder of this node alone, made where it is missing: what it knows of peers and its access rules are kept there from one
     run to the next, and while it runs a socket to ask how it is. None: nothing is kept, and no file is touched."""

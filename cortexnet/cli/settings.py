@@ -10,17 +10,21 @@ from typing import Any, final
 
 from cortexnet.config import Config
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
+from cortexnet.kad.config import KadConfig
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.transport.websocket_config import WebSocketConfig
 
-_TABLES: dict[str, type[Limits | ConnectionManagerConfig | WebSocketConfig]] = {
+_TABLES: dict[str, type[Limits | ConnectionManagerConfig | WebSocketConfig | KadConfig]] = {
     "limits": Limits,
     "manager": ConnectionManagerConfig,
     "websocket": WebSocketConfig,
+    "kad": KadConfig,
 }
-_NOT_IN_FILES = ("config", "memory_network", "server_context", "client_context", *_TABLES)
+_CAN_BE_OFF = ("kad",)
+"""Parts that a node can do without: `false` in place of their table."""
+_NOT_IN_FILES = ("config", "memory_network", "server_context", "client_context", "validators", "dht", *_TABLES)
 _ADDRESSES = ("listen", "bootstrap", "announce")
 _PATHS = {"state_directory": str}  # programs may give others
 _KINDS: dict[type, str] = {
@@ -97,7 +101,11 @@ def as_toml(settings: Settings) -> str:
     """The settings as a file that can be read back."""
     lines = [_line(name, value) for name, value in (_values(settings) | _values(settings.config)).items()]
     config = settings.config
-    for table, part in (("manager", config.manager), ("websocket", config.websocket), ("limits", config.limits)):
+    parts = {"manager": config.manager, "websocket": config.websocket, "kad": config.kad, "limits": config.limits}
+    lines += [f"{name} = false" for name, part in parts.items() if part is None]
+    for table, part in parts.items():
+        if part is None:
+            continue
         lines += ["", f"[{table}]", *(_line(name, value) for name, value in _values(part).items())]
     return "\n".join(lines)
 
@@ -112,6 +120,8 @@ def _settings(document: dict[str, Any]) -> Settings:
 
 def _table(name: str, kind: type[Any], table: object) -> Any:
     """The part of the configuration that has a table of its own."""
+    if table is False and name in _CAN_BE_OFF:
+        return None
     if not isinstance(table, dict):
         raise ConfigInvalid(f"must be a table: write [{name}], and its settings below it", key=name)
     return kind(**_checked(table, _kinds(kind), f"{name}."))
@@ -142,7 +152,7 @@ def _kinds(part: type[Any]) -> dict[str, _Kind]:
 
 
 def _declared(declaration: object, value: Any) -> type:
-    return next((kind for kind in (str, int, float) if declaration == kind | None), type(value))
+    return next((kind for kind in (str, int, float, bool) if declaration == kind | None), type(value))
 
 
 def _checked(table: Mapping[str, Any], kinds: Mapping[str, _Kind], prefix: str) -> dict[str, Any]:

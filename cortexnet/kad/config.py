@@ -46,7 +46,7 @@ class KadConfig:
 
     prefix: str = AMINO
     """What the protocol ids begin with: those of `/cortex` are `/cortex/kad/1.0.0` and `/cortex/lan/kad/1.0.0`."""
-    validators: "Mapping[str, Validator]" = field(default_factory=dict)
+    validators: "Mapping[str, Validator]" = field(default_factory=dict, hash=False)
     """By namespace, who judges the values of keys below it, such as `/news/…`; `pk` and `ipns` are there anyway. Values of any
     other namespace are refused. On the prefix `/ipfs` everybody has these two alone, and so must we."""
     lan: bool = True

@@ -7,6 +7,9 @@ from tests.architecture.source_tree import Module, modules
 
 SHELLS = {
     "cortexnet.__main__",
+    "cortexnet.gossip.peer_streams",
+    "cortexnet.gossip.subscription",
+    "cortexnet.gossip.validation",
     "cortexnet.host.deadline",
     "cortexnet.host.host",
     "cortexnet.host.identify",
@@ -14,6 +17,8 @@ SHELLS = {
     "cortexnet.host.ping",
     "cortexnet.host.step_turns",
     "cortexnet.identity.identity",
+    "cortexnet.kad.peer_streams",
+    "cortexnet.kad.server_streams",
     "cortexnet.messaging.messenger",
     "cortexnet.messaging.request",
     "cortexnet.node",
@@ -102,10 +107,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.transport",),
     ("cortexnet.swarm",),
     ("cortexnet.kad",),
+    ("cortexnet.gossip",),
     ("cortexnet.storage",),
     ("cortexnet.host",),
     ("cortexnet.observe",),
     ("cortexnet.messaging",),
+    ("cortexnet.kad.peer_streams", "cortexnet.kad.server_streams"),
+    ("cortexnet.gossip.peer_streams", "cortexnet.gossip.subscription", "cortexnet.gossip.validation"),
     ("cortexnet.config", "cortexnet.node", "cortexnet.running"),
     ("cortexnet.cli",),
     ("cortexnet.__main__",),
@@ -113,6 +121,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
+    "cortexnet/gossip/validation.py:Validation._await",  # a bug in a validator costs the message it was asked about
+    "cortexnet/gossip/validation.py:Validation.validate",  # the same of one that answers at once
     "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream

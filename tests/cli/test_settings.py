@@ -49,6 +49,23 @@ def test_a_file_sets_what_it_names_and_leaves_the_rest() -> None:
     assert settings.config.limits.streams_inbound == Settings().config.limits.streams_inbound
 
 
+def test_the_dht_has_a_table_of_its_own_and_can_be_off() -> None:
+    file = b"""
+        [kad]
+        prefix = "/cortex"
+        loopback = true
+        bootstrap = ["/dnsaddr/example.org"]
+    """
+    kad = parse(file, "node.toml").config.kad
+    assert kad is not None
+    assert (kad.protocol, kad.loopback, kad.bootstrap) == ("/cortex/kad/1.0.0", True, ("/dnsaddr/example.org",))
+    without = parse(b"kad = false", "node.toml")
+    assert without.config.kad is None
+    assert parse(as_toml(without).encode(), "printed") == without
+    assert "table" in str(failure("kad = true"))
+    assert "kad.mode" in str(failure('[kad]\nmode = "leech"'))
+
+
 def test_an_empty_file_means_all_defaults() -> None:
     assert parse(b"", "node.toml") == Settings()
 
