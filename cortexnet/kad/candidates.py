@@ -120,10 +120,9 @@ class Candidates:
         return contact.peer_id in self._by_id
 
     def _forget_farthest(self) -> None:
-        for index in range(len(self._order) - 1, -1, -1):
-            if self._order[index].state == HEARD:
-                del self._by_id[self._order.pop(index).contact.peer_id]
-                return
+        # There is one: that which has just come.
+        index = next(index for index in range(len(self._order) - 1, -1, -1) if self._order[index].state == HEARD)
+        del self._by_id[self._order.pop(index).contact.peer_id]
 
 
 def _distance(candidate: Candidate) -> int:

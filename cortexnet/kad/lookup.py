@@ -144,7 +144,8 @@ class Lookup:
                 is_open = True
                 if now >= candidate.asked_at + overdue_after:
                     continue
-            are_closest_answered = are_closest_answered and state == ANSWERED
+            if firm < config.beta:
+                are_closest_answered = are_closest_answered and state == ANSWERED
             firm += 1.0 if state == ANSWERED else reliability
             if firm >= config.k:
                 break
@@ -262,10 +263,11 @@ class Lookup:
 
     @property
     def closest(self) -> list[Contact]:
-        """The k closest that have answered; filled up, where those are fewer, with the closest that have not failed."""
+        """The k closest that have answered; filled up, where those are fewer, with the closest that still may."""
         found = self._in_states(ANSWERED)[: self._config.k]
         if len(found) < self._config.k:
-            rest = [c for c in self._candidates if c.state in (HEARD, WAITING, SLOW) and not c.is_doubtful]
+            may_answer = (HEARD, WAITING) if found else (HEARD, WAITING, SLOW)
+            rest = [candidate for candidate in self._in_states(*may_answer) if not candidate.is_doubtful]
             found += rest[: self._config.k - len(found)]
             found.sort(key=lambda candidate: candidate.distance)
         return [candidate.contact for candidate in found]
