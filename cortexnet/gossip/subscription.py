@@ -1,0 +1,166 @@
+"""A subscription to a topic: a bounded queue between the router and the application. A shell."""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Literal, Protocol, Self, final, get_args
+
+from cortexnet.errors import Busy, LocalError, NotRunning
+from cortexnet.host.deadline import deadline
+
+if TYPE_CHECKING:
+    from cortexnet.gossip.delivery import GossipMessage
+
+Policy = Literal["block", "drop_oldest", "drop_newest"]
+"""What happens to a message for which a queue has no room: gossip streams are not read until there is, or it, or the oldest, is
+dropped and counted."""
+
+
+class Topics(Protocol):
+    """Who gives subscriptions their messages."""
+
+    def join(self, subscription: "Subscription") -> None:
+        """Messages are wanted from now on. Raises NotRunning, and LocalError for a topic that is none."""
+
+    def leave(self, subscription: "Subscription") -> None:
+        """No more messages are wanted."""
+
+    def room_was_made(self) -> None:
+        """A queue that blocked the reading has room again."""
+
+    def reach(self, topic: str) -> int:
+        """How many peers a message of this topic would be sent to now."""
+
+    async def reach_changes(self) -> None:
+        """Wait until `reach` may give another answer. Raises NotRunning where it never will."""
+
+
+@final
+class Subscription:
+    """Messages of one topic, from its `async with` on, one after the other by `async for`, until the node is closed.
+
+    `policy` says what happens where `queue` messages or `queue_bytes` bytes wait: see `dropped`. One task may iterate.
+    Cancelled while it waits: no message is lost.
+    """
+
+    def __init__(self, topics: Topics, topic: str, *, policy: Policy, queue: int, queue_bytes: int, own: bool = False) -> None:
+        """`own`: messages that this node publishes are delivered as well. Raises LocalError for what is no policy or bound."""
+        if policy not in get_args(Policy):
+            raise LocalError(f"{policy!r} is no policy of a queue: use {', '.join(get_args(Policy))}")
+        if queue < 1 or queue_bytes < 1:
+            raise LocalError(f"a queue of messages holds at least 1, not {min(queue, queue_bytes)}")
+        self.topic = topic
+        self.policy: Policy = policy
+        self.own = own
+        self.dropped = 0
+        """Messages for which the queue had no room; none where the policy is "block"."""
+        self._topics = topics
+        self._limit = queue
+        self._byte_limit = queue_bytes
+        self._queue: deque[GossipMessage] = deque()
+        self._bytes = 0
+        self._reader: asyncio.Future[None] | None = None
+        self._has_ended = False
+        self._is_blocking = False
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self.topic!r} {self.policy} {len(self._queue)} of {self._limit}, {self.dropped} dropped>"
+
+    async def __aenter__(self) -> Self:
+        if self._has_ended:
+            raise NotRunning("a subscription is entered once; make a new one")
+        self._topics.join(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Want no more messages: what is queued can still be read, then comes the end. Leaving the block does the same."""
+        if not self._has_ended:
+            self._topics.leave(self)
+            self.end()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be taken."""
+        return len(self._queue)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next message finds no room."""
+        return len(self._queue) >= self._limit or self._bytes >= self._byte_limit
+
+    async def ready(self, peers: int = 1, *, timeout: float | None = None) -> int:
+        """Wait until what is published here would be sent to so many peers; how many there are.
+
+        That can't be more than a mesh has (12) unless messages are flooded. `timeout` is in seconds. Raises PeerTimeout after
+        it, NotRunning where the node is closed meanwhile. Cancelled: nothing changes.
+        """
+        async with deadline(timeout, f"{peers} peers for {self.topic!r}"):
+            while (reach := self._topics.reach(self.topic)) < peers:
+                await self._topics.reach_changes()
+        return reach
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> "GossipMessage":
+        while not self._queue:
+            if self._has_ended:
+                raise StopAsyncIteration
+            if self._reader is not None:
+                raise Busy("another task reads this subscription")
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        return self._take()
+
+    def _take(self) -> "GossipMessage":
+        message = self._queue.popleft()
+        self._bytes -= len(message.data)
+        # Not as soon as there is room for one: each time all streams would be woken for it.
+        if self._is_blocking and len(self._queue) <= self._limit // 2 and self._bytes <= self._byte_limit // 2:
+            self._is_blocking = False
+            self._topics.room_was_made()
+        return message
+
+    # --- called by the service ---------------------------------------------------------------------------------------------
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether no gossip may be read because of it."""
+        return self._is_blocking
+
+    def offer(self, message: "GossipMessage") -> bool:
+        """Queue a message, or drop one as the policy says; whether none was dropped.
+
+        With "block" what had been read before is queued all the same: the excess is bounded by what was being validated.
+        """
+        is_full = self.is_full
+        if is_full and self.policy != "block":
+            self.dropped += 1
+            if self.policy == "drop_newest":
+                return False
+            while self._queue and self.is_full:
+                self._bytes -= len(self._queue.popleft().data)
+        self._queue.append(message)
+        self._bytes += len(message.data)
+        if self.policy == "block":
+            self._is_blocking = self._is_blocking or self.is_full
+            is_full = False
+        self._wake()
+        return not is_full
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._has_ended = True
+        if self._is_blocking:
+            self._is_blocking = False
+            self._topics.room_was_made()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

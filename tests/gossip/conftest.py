@@ -1,0 +1,11 @@
+"""Async tests below run in virtual time, but for those whose module says that it needs the real one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cortexnet.testing.loop import VirtualTimeLoop
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], VirtualTimeLoop]]:
+    return {"virtual": VirtualTimeLoop}
