@@ -23,7 +23,7 @@ PER_ANSWER = 3
 
 _Key = TypeVar("_Key", bound=Hashable)
 _WHOLE_8 = frozenset({12, 17, 19, 38, 48, 53, 56, 73})  # the blocks that go's filter names
-_MAPPED = bytes(10) + b"\xff\xff"
+_EMBEDDED = (bytes(10) + b"\xff\xff", b"\x00\x64\xff\x9b" + bytes(8))  # ::ffff:0:0/96 and NAT64: behind them is an IPv4 address
 
 
 def group_of(address: Multiaddr) -> str | None:
@@ -37,10 +37,10 @@ def group_of(address: Multiaddr) -> str | None:
     if first.protocol not in ("ip4", "ip6") or address.is_private:
         return None
     raw = first.raw
-    if raw.startswith(_MAPPED):
+    if raw.startswith(_EMBEDDED):
         raw = raw[12:]
     if len(raw) == 16:
-        return f"{raw[0]:x}{raw[1]:02x}:{raw[2]:x}{raw[3]:02x}::/32"
+        return f"{int.from_bytes(raw[:2], 'big'):x}:{int.from_bytes(raw[2:4], 'big'):x}::/32"
     return f"{raw[0]}.0.0.0/8" if raw[0] in _WHOLE_8 else f"{raw[0]}.{raw[1]}.0.0/16"
 
 

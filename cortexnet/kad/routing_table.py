@@ -94,13 +94,11 @@ class RoutingTable:
         """The `count` peers nearest to a position, the nearest first; fewer where there are not so many. Some 10 µs."""
         found: list[Contact] = []
         for bucket in self._from_nearest(target):
-            for distance in sorted([target ^ position for position in bucket]):
-                contact = bucket[target ^ distance]
-                if contact.peer_id not in exclude:
-                    found.append(contact)
-                    if len(found) == count:
-                        return found
-        return found
+            nearer = [bucket[target ^ distance] for distance in sorted([target ^ position for position in bucket])]
+            found += [contact for contact in nearer if contact.peer_id not in exclude] if exclude else nearer
+            if len(found) >= count:
+                break
+        return found[:count]
 
     def _from_nearest(self, target: int) -> Iterator[dict[int, Contact]]:
         """The buckets in the order of their distance from a position; no two of them overlap.
