@@ -121,8 +121,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
-    "cortexnet/gossip/validation.py:Validation._await",  # a bug in a validator costs the message it was asked about
-    "cortexnet/gossip/validation.py:Validation.validate",  # the same of one that answers at once
+    "cortexnet/gossip/validation.py:Validation.validate",  # a bug in a validator costs the message it was asked about
     "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream

@@ -1,0 +1,230 @@
+"""The stream on which one peer is told what we say: opened when there is something to say, and again when it is lost. A shell.
+
+Each side of gossip opens one stream to the other, and writes on that alone. What the peer writes on ours is an error.
+
+Spec: libp2p/specs pubsub, "Stream management"; what is done about lost streams is what go-libp2p-pubsub does.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from cortexnet.errors import CortexError, StreamCode
+from cortexnet.gossip.actions import OWN
+from cortexnet.gossip.outbox import Outbox
+from cortexnet.transport.log_limit import LogLimit
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from cortexnet.gossip.config import GossipConfig
+    from cortexnet.identity.peer_id import PeerId
+    from cortexnet.transport.scope import Scope
+    from cortexnet.transport.stream import Stream
+
+log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
+
+PAUSES: Final = (0.0, 0.1, 0.2, 0.4)
+"""Seconds before a lost stream is opened again, and up to `_JITTER` more; after the last loss only a new connection helps."""
+MEMORY: Final = 600.0
+"""Seconds after which a loss is forgotten."""
+_JITTER = 0.1
+_CHUNK = 65_536  # bytes of one write: what a stream may have queued in its connection
+
+
+class LineOwner(Protocol):
+    """Whom a line belongs to."""
+
+    async def open_stream(self, peer: "PeerId") -> "Stream":
+        """A stream of ours to the peer. Raises CortexError."""
+
+    def opened(self, line: "Line", stream: "Stream") -> None:
+        """There is a stream: what is offered now goes out, the hello in front."""
+
+    def ended(self, line: "Line") -> None:
+        """The stream is gone, and what was queued."""
+
+    def has_to_say(self, line: "Line") -> bool:
+        """Whether a stream that was lost is worth another."""
+
+
+@final
+class Line:
+    """What we say to one peer."""
+
+    def __init__(self, peer: "PeerId", owner: LineOwner, config: "GossipConfig", scope: "Scope", random: "Random") -> None:
+        self.peer = peer
+        self.stream: Stream | None = None
+        """Ours to the peer; None while there is none."""
+        self.dropped = 0
+        """RPCs that had no room, or were queued when the stream was lost."""
+        self._owner = owner
+        self._scope = scope
+        self._random = random
+        self._loop = asyncio.get_running_loop()
+        self._write_timeout = config.write_timeout
+        self._outbox = Outbox(rpc_limit=config.outbound_rpcs, byte_limit=config.outbound_bytes)
+        self._publishers: deque[tuple[asyncio.Future[bool], bytes]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._writing_since: float | None = None
+        self._is_stalled = False
+        self._losses: list[float] = []
+
+    # --- what is to be said ------------------------------------------------------------------------------------------------
+
+    def offer(self, body: bytes, priority: int) -> bool:
+        """Queue an RPC, without waiting; False, counted, where there is no room or no stream."""
+        if self.stream is None or not self._outbox.offer(body, priority):
+            self.dropped += 1
+            return False
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+        return True
+
+    def publish(self, body: bytes) -> "bool | asyncio.Future[bool]":
+        """Queue a message of our own, now or as soon as there is room: then the future tells.
+
+        A peer at which `give_up` was called gets no second wait before it takes something.
+        """
+        if self.stream is None or self._is_stalled or (self._outbox.has_room and not self._publishers):
+            return self.offer(body, OWN)
+        room: asyncio.Future[bool] = self._loop.create_future()
+        self._publishers.append((room, body))
+        return room
+
+    def give_up(self, room: "asyncio.Future[bool]") -> None:
+        """The wait was too long: the peer goes without."""
+        if not room.done():
+            room.set_result(False)
+            self.dropped += 1
+            self._is_stalled = True
+
+    def _let_in(self) -> None:
+        """Room was made: whoever has waited longest goes first."""
+        while self._publishers and self._outbox.has_room:
+            room, body = self._publishers.popleft()
+            if not room.done():
+                self._outbox.offer(body, OWN)
+                room.set_result(True)
+
+    @property
+    def queued(self) -> int:
+        """RPCs that wait."""
+        return self._outbox.count
+
+    # --- the stream --------------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Have a stream, if there is none yet and the peer has not lost too many."""
+        if self._task is None and self._pause() is not None:
+            self._task = self._scope.spawn(self._run(), name=f"gossip to {self.peer}")
+
+    def forgive(self) -> None:
+        """There is a new connection: lost streams say nothing about that."""
+        self._losses.clear()
+
+    def _pause(self) -> float | None:
+        """How long to wait before the next stream; None: do not open another."""
+        self._losses = [when for when in self._losses if when > self._loop.time() - MEMORY]
+        count = len(self._losses)
+        if count > len(PAUSES):
+            return None
+        return PAUSES[count - 1] + self._random.uniform(0, _JITTER) if count > 1 else 0.0
+
+    async def _run(self) -> None:
+        try:
+            while (pause := self._pause()) is not None:
+                await asyncio.sleep(pause)
+                await self._live()
+                if not self._owner.has_to_say(self):
+                    return
+        finally:
+            self._task = None
+
+    async def _live(self) -> None:
+        """One stream, from its beginning to its end."""
+        stream: Stream | None = None
+        writer: asyncio.Task[None] | None = None
+        try:
+            stream = await self._owner.open_stream(self.peer)
+            self.stream = stream
+            self._owner.opened(self, stream)
+            writer = self._scope.spawn(self._write(stream), name=f"gossip writer to {self.peer}")
+            if await stream.read(1):
+                log.debug("%s wrote on a gossip stream of ours", self.peer, extra={"peer": self.peer})
+            stream.reset(StreamCode.PROTOCOL_VIOLATION)
+        except CortexError as error:
+            log.debug("gossip stream to %s ended: %s", self.peer, error, extra={"peer": self.peer})
+        finally:
+            self._losses.append(self._loop.time())
+            if writer is not None:
+                writer.cancel()
+            if stream is not None:
+                stream.reset()
+                self._end()
+
+    async def _write(self, stream: "Stream") -> None:
+        """Everything that waits at the end of a turn goes in one write."""
+        outbox = self._outbox
+        try:
+            while True:
+                data = outbox.take(_CHUNK)
+                if not data:
+                    await self._wait()
+                    continue
+                if self._publishers:
+                    self._let_in()
+                self._writing_since = self._loop.time()
+                await stream.write(data)
+                self._writing_since = None
+                self._is_stalled = False
+        except CortexError:
+            return  # whoever watches the stream learns of it as well
+
+    async def _wait(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        news = self._news = self._loop.create_future()
+        try:
+            await news
+        finally:
+            if self._news is news:  # and not yet that of the next stream
+                self._news = None
+
+    def check(self, now: float) -> None:
+        """Reset the stream where the peer has taken nothing for too long."""
+        if self.stream is not None and self._writing_since is not None and now - self._writing_since >= self._write_timeout:
+            log.debug("%s takes no gossip", self.peer, extra={"peer": self.peer})
+            self.stream.reset(StreamCode.GARBAGE_COLLECTED)
+
+    def _end(self) -> None:
+        """The stream is gone."""
+        self.stream = None
+        self._writing_since = None
+        self._is_stalled = False
+        self.dropped += self._outbox.clear() + len(self._publishers)
+        for room, _ in self._publishers:
+            if not room.done():
+                room.set_result(False)
+        self._publishers.clear()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._owner.ended(self)
+
+    # --- the end -----------------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued any more, or the stream is gone. Cancelled: nothing changes."""
+        while self.stream is not None and (self._outbox.count or self._writing_since is not None):
+            if self._drained is None or self._drained.done():
+                self._drained = self._loop.create_future()
+            await asyncio.shield(self._drained)
+
+    def close(self) -> None:
+        """Say no more: the stream is reset, unless it has ended already."""
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,207 @@
+"""From a message that has come to the verdict about it: its signature, then what the application says. A shell.
+
+Signatures are checked in batches in a thread beside the loop, which OpenSSL leaves to itself meanwhile; where there is but one,
+to bring it there and back would take as long as to check it, so that is done at once.
+"""
+
+import asyncio
+import functools
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, final
+
+from cortexnet.errors import LocalError
+from cortexnet.gossip.actions import Verdict
+from cortexnet.host.deadline import deadline
+from cortexnet.transport.log_limit import LogLimit
+from cortexnet.transport.scope import Scope
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from cortexnet.gossip.actions import Validate
+    from cortexnet.gossip.config import GossipConfig
+    from cortexnet.gossip.delivery import GossipMessage
+    from cortexnet.gossip.messages import Message
+    from cortexnet.gossip.signing import RejectReason
+
+log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
+
+Validator = Callable[["GossipMessage"], Verdict | Awaitable[Verdict]]
+"""Says of a message whether it is accepted, rejected or ignored, at once or after a while."""
+
+SIGNATURES_AHEAD = 512
+"""Messages that wait for the check of their signature before gossip is read more slowly: 60 ms of work for one thread."""
+_BATCH = 64  # signatures of one job: 7 ms, so that others are not held up behind it
+
+
+class Course(Protocol):
+    """Who is told how it goes."""
+
+    def verified(self, tokens: "Sequence[tuple[Validate, RejectReason | None]]") -> None:
+        """These signatures were checked: None where they hold."""
+
+    def decided(self, token: "Validate", verdict: Verdict) -> None:
+        """The validators have come to a verdict."""
+
+    def message_of(self, token: "Validate") -> "GossipMessage":
+        """The message as applications see it."""
+
+    def pace_changed(self) -> None:
+        """`is_ahead` has ended: gossip may be read on."""
+
+
+@final
+class Validation:
+    """The messages between their arrival and their verdict. `verify` is called in a thread."""
+
+    def __init__(
+        self, config: "GossipConfig", verify: "Callable[[Message], RejectReason | None]", course: Course, scope: "Scope"
+    ) -> None:
+        self._limit = config.validation_limit
+        self._topic_limit = config.topic_validation_limit
+        self._timeout = config.validation_timeout
+        self._verify = verify
+        self._course = course
+        self._scope = scope
+        self._asked = Scope(scope, on_error=lambda _: None)  # `_answered` has heard of it
+        self._waiting: deque[Validate] = deque()
+        self._in_thread = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._validators: dict[str, Validator] = {}
+        self._running: dict[str, int] = {}  # validators that take their time, by topic
+        self.throttled = 0
+        """Messages that were dropped, since too many others were being validated."""
+        self.failed = 0
+        """Messages that were dropped, since their validator raised, or took too long."""
+
+    # --- signatures --------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether more messages wait for the check of their signature than is good."""
+        return len(self._waiting) + self._in_thread >= SIGNATURES_AHEAD
+
+    @property
+    def pending(self) -> int:
+        """Messages without a verdict."""
+        return len(self._waiting) + self._in_thread + sum(self._running.values())
+
+    def add(self, token: "Validate") -> None:
+        """Check the signature of a message, at the next `flush`."""
+        self._waiting.append(token)
+
+    def flush(self) -> None:
+        """Begin with what was added."""
+        if self._in_thread or not self._waiting:
+            return
+        if len(self._waiting) == 1:
+            token = self._waiting.popleft()
+            self._course.verified([(token, self._verify(token.message))])
+            return
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+        self._in_thread = len(batch)
+        self._scope.spawn(self._check(batch), name="gossip signatures")
+
+    async def _check(self, batch: "list[Validate]") -> None:
+        verify = self._verify
+        loop = asyncio.get_running_loop()
+        reasons = await loop.run_in_executor(self._threads(), lambda: [verify(token.message) for token in batch])
+        was_ahead = self.is_ahead
+        self._in_thread = 0
+        self._course.verified(list(zip(batch, reasons, strict=True)))
+        self.flush()
+        if was_ahead and not self.is_ahead:
+            self._course.pace_changed()
+
+    def _threads(self) -> "ThreadPoolExecutor":
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # a node that hears little never needs it
+
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="gossip")
+        return self._pool
+
+    def close(self) -> None:
+        """Nothing more is checked, nobody asked."""
+        self._waiting.clear()
+        self._asked.cancel()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    # --- validators --------------------------------------------------------------------------------------------------------
+
+    def set_validator(self, topic: str, validator: Validator) -> None:
+        """Ask `validator` about each message of the topic. Raises LocalError where there is one already."""
+        if topic in self._validators:
+            raise LocalError(f"topic {topic!r} has a validator already; remove that first")
+        self._validators[topic] = validator
+
+    def remove_validator(self, topic: str) -> None:
+        """Accept what is signed. Raises LocalError where the topic has no validator."""
+        if self._validators.pop(topic, None) is None:
+            raise LocalError(f"topic {topic!r} has no validator")
+
+    def validate(self, token: "Validate") -> None:
+        """Come to a verdict about a message whose signature holds."""
+        topic = token.message.topic
+        validator = self._validators.get(topic)
+        if validator is None:
+            self._course.decided(token, Verdict.ACCEPT)
+            return
+        try:
+            verdict: object = validator(self._course.message_of(token))
+        except Exception as error:  # boundary: a bug in a validator costs the message, not the node
+            self._fail(topic, error)
+            verdict = Verdict.IGNORE
+        if isinstance(verdict, Verdict):
+            self._course.decided(token, verdict)
+        elif isinstance(verdict, Awaitable):
+            self._wait_for(token, verdict)
+        else:
+            self._fail(topic, TypeError(f"it answers with Accept, Reject or Ignore, not with {verdict!r}"))
+            self._course.decided(token, Verdict.IGNORE)
+
+    def _wait_for(self, token: "Validate", verdict: Awaitable[object]) -> None:
+        topic = token.message.topic
+        count = self._running.get(topic, 0)
+        if count >= self._topic_limit or self.pending >= self._limit:
+            self.throttled += 1
+            _discard(verdict)
+            self._course.decided(token, Verdict.IGNORE)
+            return
+        self._running[topic] = count + 1
+        answer: list[Verdict] = []
+        task = self._asked.spawn(self._ask(verdict, answer), name="gossip validator")
+        task.add_done_callback(functools.partial(self._answered, token, verdict, answer))
+
+    async def _ask(self, verdict: Awaitable[object], answer: list[Verdict]) -> None:
+        async with deadline(self._timeout, "a verdict"):
+            said = await verdict
+        if not isinstance(said, Verdict):
+            raise TypeError(f"it answers with Accept, Reject or Ignore, not with {said!r}")
+        answer.append(said)
+
+    def _answered(self, token: "Validate", verdict: Awaitable[object], answer: list[Verdict], task: "asyncio.Task[None]") -> None:
+        topic = token.message.topic
+        self._running[topic] -= 1
+        if not self._running[topic]:
+            del self._running[topic]
+        _discard(verdict)  # where it was cancelled before it had begun
+        if self._asked.is_closed:
+            return
+        if not answer:
+            self._fail(topic, asyncio.CancelledError("it cancelled itself") if task.cancelled() else task.exception())
+        self._course.decided(token, answer[0] if answer else Verdict.IGNORE)
+
+    def _fail(self, topic: str, error: BaseException | None) -> None:
+        self.failed += 1
+        log.warning("the validator of topic %.128r failed, its message is ignored: %r", topic, error, exc_info=error)
+
+
+def _discard(verdict: Awaitable[object]) -> None:
+    """Nobody waits for it any more, or ever did."""
+    if asyncio.iscoroutine(verdict):
+        verdict.close()
