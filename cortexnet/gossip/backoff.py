@@ -1,0 +1,58 @@
+"""Whom not to graft: after a PRUNE both sides leave each other alone for a while.
+
+Spec: libp2p/specs gossipsub 1.1, "Prune Backoff".
+"""
+
+from collections import OrderedDict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cortexnet.identity.peer_id import PeerId
+
+TOPIC_LIMIT: Final = 10_000
+"""Peers of one topic; past it the first is forgotten. Each needs a connection of its own, so that is more than ever wait."""
+
+_NONE: "Mapping[PeerId, float]" = MappingProxyType({})
+
+
+@final
+class Backoff:
+    """Until when each peer is left alone, by topic. An entry stays after its time, until `clear`: see there."""
+
+    __slots__ = ("_topics",)
+
+    def __init__(self) -> None:
+        self._topics: dict[str, OrderedDict[PeerId, float]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(peers) for peers in self._topics.values())
+
+    def add(self, topic: str, peer: "PeerId", until: float) -> None:
+        """Leave the peer alone until then; what holds longer already stays."""
+        peers = self._topics.setdefault(topic, OrderedDict())
+        peers[peer] = max(until, peers.get(peer, until))
+        if len(peers) > TOPIC_LIMIT:
+            peers.popitem(last=False)
+
+    def until(self, topic: str, peer: "PeerId") -> float | None:
+        """When the peer may come again; may be past. None where nothing is known."""
+        return self._topics.get(topic, _NONE).get(peer)
+
+    def holds(self, topic: str, peer: "PeerId") -> bool:
+        """Whether we don't graft the peer."""
+        return peer in self._topics.get(topic, _NONE)
+
+    def of(self, topic: str) -> "Mapping[PeerId, float]":
+        """Whom we don't graft into this topic, and until when."""
+        return self._topics.get(topic, _NONE)
+
+    def clear(self, now: float, slack: float) -> None:
+        """Forget what ended `slack` seconds ago: the peer's clock may be behind, and coming too early would cost us score."""
+        for topic, peers in list(self._topics.items()):
+            for peer in [peer for peer, until in peers.items() if until + slack < now]:
+                del peers[peer]
+            if not peers:
+                del self._topics[topic]
