@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from cortexnet.errors import Ended as Ended
     from cortexnet.errors import EndOfStream as EndOfStream
     from cortexnet.errors import HandshakeFailed as HandshakeFailed
+    from cortexnet.errors import InvalidRecord as InvalidRecord
     from cortexnet.errors import LimitExceeded as LimitExceeded
     from cortexnet.errors import ListenFailed as ListenFailed
     from cortexnet.errors import LocalError as LocalError
     from cortexnet.errors import MessageTooLarge as MessageTooLarge
     from cortexnet.errors import NegotiationFailed as NegotiationFailed
+    from cortexnet.errors import NoPeers as NoPeers
+    from cortexnet.errors import NotFound as NotFound
     from cortexnet.errors import NotRunning as NotRunning
     from cortexnet.errors import PeerIdMismatch as PeerIdMismatch
     from cortexnet.errors import PeerTimeout as PeerTimeout
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from cortexnet.identity.keys import PrivateKey as PrivateKey
     from cortexnet.identity.keys import PublicKey as PublicKey
     from cortexnet.identity.peer_id import PeerId as PeerId
+    from cortexnet.kad.config import KadConfig as KadConfig
+    from cortexnet.kad.contact import Contact as Contact
     from cortexnet.messaging.message import Message as Message
     from cortexnet.messaging.message import Receipt as Receipt
     from cortexnet.messaging.request import Request as Request
@@ -65,16 +70,19 @@ if TYPE_CHECKING:
 _PLACES = {
     "cortexnet.config": ("Config",),
     "cortexnet.errors": (
-        "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "Denied", "DialFailed", "EndOfStream",
-        "Ended", "HandshakeFailed", "LimitExceeded", "ListenFailed", "LocalError", "MessageTooLarge", "NegotiationFailed",
-        "NotRunning", "PeerIdMismatch", "PeerTimeout", "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed",
-        "StorageFailed", "StreamClosed", "StreamCode", "StreamReset",
+        "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "Denied", "DialFailed",
+        "EndOfStream", "Ended", "HandshakeFailed", "InvalidRecord", "LimitExceeded", "ListenFailed", "LocalError",
+        "MessageTooLarge", "NegotiationFailed", "NoPeers", "NotFound", "NotRunning", "PeerIdMismatch", "PeerTimeout",
+        "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "StorageFailed", "StreamClosed", "StreamCode",
+        "StreamReset",
     ),
     "cortexnet.host.identify": ("PeerInfo",),
     "cortexnet.host.perf": ("PerfResult",),
     "cortexnet.identity.identity": ("Identity",),
     "cortexnet.identity.keys": ("PrivateKey", "PublicKey"),
     "cortexnet.identity.peer_id": ("PeerId",),
+    "cortexnet.kad.config": ("KadConfig",),
+    "cortexnet.kad.contact": ("Contact",),
     "cortexnet.messaging.message": ("Message", "Receipt"),
     "cortexnet.messaging.request": ("Request",),
     "cortexnet.multiformats.cid": ("Cid",),

@@ -24,6 +24,8 @@ CortexError
 │   └── EndOfStream       also an EOFError
 ├── LimitExceeded         one of our bounds was hit (.limit .value .setting)    → back off, raise the setting
 │   └── Denied            our gater refused (.rule)
+├── NoPeers               there is nobody to ask, or nobody took it             → connect to somebody of that network
+├── NotFound              nobody who was asked has it (.asked)
 └── DialFailed            every address failed (.attempts)
 """
 
@@ -251,6 +253,18 @@ class Denied(LimitExceeded):
         super().__init__(scope, limit=0, value=0, setting=rule)
         self.args = (f"{scope}: denied by rule {rule!r}",)
         self.rule = rule
+
+
+class NoPeers(CortexError):
+    """No peer of the DHT is known, or none of those that are took what it was to keep."""
+
+
+class NotFound(CortexError):
+    """A lookup in the DHT came to its end without what it was for; `asked` peers were asked."""
+
+    def __init__(self, message: str, *, asked: int = 0) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class DialFailed(CortexError):

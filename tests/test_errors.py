@@ -32,6 +32,8 @@ EXAMPLES: list[CortexError] = [
     errors.EndOfStream(partial=b"half"),
     errors.LimitExceeded("dials", limit=8, value=9, setting="limits.dials"),
     errors.Denied("this peer", rule="deny 192.0.2.0/24"),
+    errors.NoPeers("nobody is known"),
+    errors.NotFound("nobody has it", asked=20),
     DialFailed("no connection:", [("/ip4/192.0.2.1/tcp/1", errors.PeerTimeout("no answer"))]),
 ]
 
