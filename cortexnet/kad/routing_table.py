@@ -9,6 +9,7 @@ Spec: libp2p/specs kad-dht, "Kademlia Routing Table".
 
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import final
 
 from cortexnet.identity.peer_id import PeerId
@@ -92,13 +93,13 @@ class RoutingTable:
 
     def nearest(self, target: int, count: int = BUCKET_SIZE, exclude: Container[PeerId] = ()) -> list[Contact]:
         """The `count` peers nearest to a position, the nearest first; fewer where there are not so many. Some 10 µs."""
-        found: list[Contact] = []
-        for bucket in self._from_nearest(target):
-            nearer = [bucket[target ^ distance] for distance in sorted([target ^ position for position in bucket])]
-            found += [contact for contact in nearer if contact.peer_id not in exclude] if exclude else nearer
-            if len(found) >= count:
-                break
-        return found[:count]
+        found = (
+            contact
+            for bucket in self._from_nearest(target)
+            for distance in sorted([target ^ position for position in bucket])
+            if (contact := bucket[target ^ distance]).peer_id not in exclude
+        )
+        return list(islice(found, count))
 
     def _from_nearest(self, target: int) -> Iterator[dict[int, Contact]]:
         """The buckets in the order of their distance from a position; no two of them overlap.

@@ -118,7 +118,8 @@ def test_the_same_bytes_give_the_same_object_unless_they_are_many() -> None:
 def test_contacts_are_equal_if_ids_and_addresses_are() -> None:
     other = PeerId.from_bytes(bytes.fromhex(VECTORS["keys"][1]["id"]))
     contact = Contact(PEER, [ADDRESS])
-    assert contact == received(bytes(ADDRESS))
+    same = contact
+    assert contact == same == received(bytes(ADDRESS))
     assert hash(contact) == hash(received(bytes(ADDRESS)))
     assert contact != Contact(PEER)
     assert contact != Contact(other, [ADDRESS])
