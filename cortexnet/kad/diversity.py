@@ -5,21 +5,15 @@ grouped by its /32, what a provider is given; go has a table of autonomous syste
 to no group: there whole networks share one, and nobody from elsewhere has them.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar, final
+from collections.abc import Hashable, Iterable
+from typing import TypeVar, final
 
-from cortexnet.kad.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
-
-if TYPE_CHECKING:
-    from cortexnet.identity.peer_id import PeerId
 
 PER_BUCKET = 2
 """Peers of one group at one distance from us, as go has it: an owner of one network shall not fill a bucket."""
 IN_ALL = 3
 """Peers of one group in the whole table, as go has it."""
-PER_ANSWER = 3
-"""Peers of one group in one answer, as go has it; where there are more, all of them are taken for made up."""
 
 _Key = TypeVar("_Key", bound=Hashable)
 _WHOLE_8 = frozenset({12, 17, 19, 38, 48, 53, 56, 73})  # the blocks that go's filter names
@@ -47,19 +41,6 @@ def group_of(address: Multiaddr) -> str | None:
 def groups_of(addresses: Iterable[Multiaddr]) -> tuple[str, ...]:
     """The groups of some addresses, each once."""
     return tuple(dict.fromkeys([group for address in addresses if (group := group_of(address)) is not None]))
-
-
-def without_crowds(contacts: Sequence[Contact], limit: int = PER_ANSWER) -> list[Contact]:
-    """The contacts of one answer but for those of networks from which it names more than `limit` peers."""
-    groups = [groups_of(contact.addresses) for contact in contacts]
-    members: dict[str, set[PeerId]] = {}
-    for contact, its_groups in zip(contacts, groups, strict=True):
-        for group in its_groups:
-            members.setdefault(group, set()).add(contact.peer_id)
-    crowds = {group for group, peers in members.items() if len(peers) > limit}
-    if not crowds:
-        return list(contacts)
-    return [contact for contact, its_groups in zip(contacts, groups, strict=True) if crowds.isdisjoint(its_groups)]
 
 
 @final
@@ -93,10 +74,6 @@ class Diversity:
         for group in groups:
             _decrease(self._all, group)
             _decrease(self._buckets, (prefix_length, group))
-
-    def counts(self) -> dict[str, int]:
-        """How many peers of each group there are."""
-        return dict(self._all)
 
 
 def _decrease(counts: dict[_Key, int], key: _Key) -> None:

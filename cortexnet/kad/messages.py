@@ -148,7 +148,7 @@ class Message:
         return cls(known, key, record, tuple(closer), tuple(providers), level, tuple(names), cursor)
 
     def encode(self) -> bytes:
-        """The message, without a length in front; fields in the order of their numbers, as all stacks write them."""
+        """The message, without a length in front; fields in the order of their numbers, as go and rust write them."""
         parts = [_TYPE_FIELDS[self.type]]
         if self.key:
             parts.append(field_bytes(2, self.key))

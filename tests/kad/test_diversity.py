@@ -4,16 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.diversity import Diversity, group_of, groups_of, without_crowds
-from cortexnet.multiformats import multihash
+from cortexnet.kad.diversity import Diversity, group_of, groups_of
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.testing.strategies import multiaddrs
-
-
-def contact(number: int, *addresses: str) -> Contact:
-    return Contact(PeerId(multihash.sha2_256(b"%d" % number)), map(Multiaddr.parse, addresses))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +53,6 @@ def test_two_peers_of_a_group_fit_into_a_bucket_and_three_into_the_table() -> No
     diversity.remove(4, ["a"])
     assert not diversity.allows(0, ["a"])
     assert diversity.allows(9, ["a"])
-    assert not diversity.allows(9, ["b", "a"]) or diversity.counts() == {"a": 2}
 
 
 def test_one_group_that_is_full_is_enough_to_refuse() -> None:
@@ -77,21 +69,6 @@ def test_what_was_removed_leaves_nothing() -> None:
         diversity.add(3, ["a", "b"])
     for _ in range(2):
         diversity.remove(3, ["a", "b"])
-    assert diversity.counts() == {}
-    assert diversity.allows(3, ["a", "b"])
-
-
-def test_networks_that_an_answer_names_too_often_are_left_out_of_it() -> None:
-    crowd = [contact(number, f"/ip4/11.1.0.{number}/tcp/1") for number in range(1, 5)]
-    others = [contact(number, f"/ip4/11.2.0.{number}/tcp/1") for number in range(5, 8)]
-    local = [contact(number, f"/ip4/10.0.0.{number}/tcp/1") for number in range(10, 20)]
-    both = contact(8, "/ip4/11.2.0.1/tcp/1", "/ip4/11.1.9.9/tcp/1")
-    assert without_crowds([*crowd, *others, *local]) == [*others, *local]
-    assert without_crowds([*crowd[:3], *others, *local]) == [*crowd[:3], *others, *local]
-    assert without_crowds([*crowd[:3], both, *others[:2]]) == others[:2]
-    assert without_crowds(crowd, limit=4) == crowd
-
-
-def test_a_peer_that_is_named_twice_is_no_crowd() -> None:
-    twice = contact(1, "/ip4/11.1.0.1/tcp/1", "/ip4/11.1.0.1/udp/1/quic-v1")
-    assert without_crowds([twice] * 5) == [twice] * 5
+    for length in (3, 4):
+        diversity.add(length, ["a", "b"])
+        assert diversity.allows(length, ["a", "b"])
