@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cortexnet.gossip.messages import Message, Rpc
+    from cortexnet.gossip.message import Message
+    from cortexnet.gossip.messages import Rpc
+    from cortexnet.gossip.peer_state import Peer
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.multiformats.multiaddr import Multiaddr
 
@@ -76,17 +78,18 @@ class SendRpc:
 class Validate:
     """Check the signature of this message, then ask its validators. The router has done what needs neither.
 
-    Also the token by which its outcome is told: `Router.verified` after the signature, `Router.validated` in the end, each once.
-    Every Validate needs its `validated`.
+    Also the token by which the outcome is told: to `Router.verified` once the signature holds, which says whether to go on; then,
+    or if it does not hold, to `Router.validated` or `Router.rejected`. Every Validate needs one of these two, in the end.
     """
 
     message: "Message"
     id: bytes
     sender: "PeerId"
     """From whom this copy came: a neighbour, seldom the author."""
-    received: float = 0.0
-    is_verified: bool = field(default=False, repr=False)
-    is_over: bool = field(default=False, repr=False)
+    holders: "dict[Peer, None]" = field(repr=False)
+    """Peers that have sent it, of which this is kept by the router."""
+    is_verified: bool = False
+    is_over: bool = False
 
 
 @final
