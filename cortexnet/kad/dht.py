@@ -1,125 +1,328 @@
 """The DHT node as one pure core: actions out, answers in, time handed in. A shell or a simulation drives it.
 
-After every call the driver carries out `take_actions()`, and calls `handle_timeout` at `next_timeout()`.
+    dht.start(now, unix_now)
+    operation = dht.find_providers(key, now)
+    for action in dht.take_actions(): ...       # after every call: Send, Cancel, ContactsWanted
+    dht.on_answer(id, message, now)             # of each Send, or on_failure
+    dht.handle_timeout(now)                     # at next_timeout()
+
+No call enters another: what an operation's `on_change` is told, it may not answer by calling the Dht.
 
 Spec: libp2p/specs kad-dht.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar, final
 
+from cortexnet.errors import InvalidRecord, LimitExceeded
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.kad import key as keys
+from cortexnet.kad import namespaces
 from cortexnet.kad.actions import Action
+from cortexnet.kad.admission import Admission
+from cortexnet.kad.cache import RoutingCache
+from cortexnet.kad.closest import ClosestPeers, FindPeer
 from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.messages import Message
+from cortexnet.kad.diversity import Diversity
+from cortexnet.kad.each import Work
+from cortexnet.kad.engine import Engine, Filters
+from cortexnet.kad.find_providers import FindProviders
+from cortexnet.kad.get_value import GetValue
+from cortexnet.kad.lookup import LookupConfig
+from cortexnet.kad.maintenance import Maintenance
+from cortexnet.kad.messages import Message, Type
+from cortexnet.kad.near import StoreNear, provide_message, put_message
+from cortexnet.kad.network_size import NetworkSize
 from cortexnet.kad.operation import Operation
+from cortexnet.kad.provider_store import ProviderStore
+from cortexnet.kad.records import Validators
+from cortexnet.kad.republish import OwnValues
+from cortexnet.kad.requests import Request
+from cortexnet.kad.routing_table import RoutingTable
+from cortexnet.kad.server import Server
+from cortexnet.kad.store_many import StoreMany
+from cortexnet.kad.value_store import ValueStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from random import Random
+
+
+_STORING = (Type.PUT_VALUE, Type.ADD_PROVIDER)
+
+Result = TypeVar("Result")
 
 
 @final
 class Dht:
     """One DHT: routing table, stores, server, lookups and upkeep.
 
-    `own` gives this node's contact as it is now (its id, the addresses that others shall hear of). `accept` is the query filter:
-    whether a contact heard of may be asked. `groups` gives the IP groups under which a contact enters the routing table, None to
-    keep it out (kad.filters). `keep_addresses` filters addresses in what is heard. Nothing happens before `start`.
+    `own` gives this node's contact as it is now: its id, which stays, and the addresses that others shall hear of. Stores that
+    are given may hold what an earlier run has kept. `diversity` bounds who is in the table from one network; None: nothing does.
+    Nothing happens before `start`.
     """
 
     def __init__(
         self,
-        own: "Callable[[], Contact]",
+        own: Callable[[], Contact],
         *,
         config: DhtConfig,
         random: "Random",
-        validators: "object",
-        values: "object | None" = None,
-        providers: "object | None" = None,
-        accept: "Callable[[Contact], bool] | None" = None,
-        groups: "Callable[[Contact], Sequence[object] | None] | None" = None,
-        keep_addresses: "Callable[[Contact], Contact] | None" = None,
-    ) -> None: ...
+        validators: Validators,
+        values: ValueStore | None = None,
+        providers: ProviderStore | None = None,
+        filters: Filters | None = None,
+        diversity: Diversity | None = None,
+    ) -> None:
+        own_id = own().peer_id
+        self.table = RoutingTable(keys.position(bytes(own_id)), bucket_size=config.k, diversity=diversity)
+        self.values = values if values is not None else ValueStore()
+        self.providers = providers if providers is not None else ProviderStore()
+        self.cache = RoutingCache()
+        self.size = NetworkSize(self.table)
+        self._engine = Engine(
+            own=own,
+            own_id=own_id,
+            config=config,
+            random=random,
+            table=self.table,
+            values=self.values,
+            providers=self.providers,
+            validators=validators,
+            cache=self.cache,
+            size=self.size,
+            filters=filters if filters is not None else Filters(),
+            lookup_config=lookup_config(config),
+        )
+        self._requests = self._engine.requests
+        self._timers = self._engine.timers
+        self._admission = Admission(self._engine, self._table_changed)
+        self._own_values = OwnValues(self._engine, self._put_again)
+        self._maintenance = Maintenance(self._engine, self._admission)
+        self._server = self._made_server()
+        self._running: dict[int, Callable[[], None]] = {}
+
+    def _made_server(self) -> Server:
+        engine, filters = self._engine, self._engine.filters
+        return Server(
+            engine.own,
+            self.table,
+            self.values,
+            self.providers,
+            engine.validators,
+            random=engine.random,
+            k=engine.config.k,
+            contact_of=filters.contact_of,
+            keep_addresses=filters.keep_addresses if filters.keep_addresses is not None else _unchanged,
+            group_of=filters.group_of,
+            position=engine.position,
+            list_names=self._list_names if engine.config.namespaces else None,
+        )
 
     # Life
 
     def start(self, now: float, unix_now: float) -> None:
         """Begin the upkeep: bootstrap, refresh, checks, republishing, expiry."""
+        self.set_clock(now, unix_now)
+        self._maintenance.start(now)
 
     def close(self) -> None:
         """Cancel every operation and the upkeep. No timer is left; the `Cancel`s can still be taken."""
+        for cancel in list(self._running.values()):
+            cancel()
+        self._maintenance.stop()
+        self._requests.cancel_all()
+        self._timers.clear()
 
     def set_clock(self, now: float, unix_now: float) -> None:
         """What wall time it is at `now`; `start` and `answer` tell it too. To be called where the wall clock was set."""
+        self._engine.unix_offset = unix_now - now
 
     # What others do
 
     def answer(self, sender: PeerId, message: Message, now: float, unix_now: float) -> Message | None:
         """The answer to a request; None for ADD_PROVIDER. Raises ProtocolViolation, InvalidRecord: reset the stream."""
+        self._engine.unix_offset = unix_now - now
+        if message.type is Type.PUT_VALUE and self._engine.config.namespaces and self.values.stored(message.key) is None:
+            check_share(self.values, message.key)
+        return self._server.answer(sender, message, unix_now)
+
+    def _list_names(self, message: Message, unix_now: float) -> Message:
+        page = namespaces.page(self.values, message.key, message.cursor, unix_now)
+        return Message(Type.LIST_PREFIX, message.key, names=page.names, cursor=page.cursor)
 
     def candidate(self, contact: Contact, is_server: bool, now: float) -> None:
         """Somebody was identified, or identified anew, with or without the DHT's protocol. A server is probed by FIND_NODE(its
         own id), and enters the table when it answers; one that is no server leaves it."""
+        self._admission.candidate(contact, is_server, now)
 
-    def gone(self, peer_id: PeerId) -> None:
+    def gone(self, peer_id: PeerId, now: float) -> None:
         """The peer no longer speaks the protocol: it leaves the table and the cache."""
+        self._admission.gone(peer_id, now)
 
     def dial_failed(self, peer_id: PeerId, now: float) -> None:
         """A dial for some other purpose has failed: the peer leaves the table and the cache."""
+        self._admission.gone(peer_id, now)
+
+    def refresh(self, now: float) -> None:
+        """Refresh the whole table now; without effect while a refresh is under way."""
+        self._maintenance.refresh(now)
+
+    def _table_changed(self, now: float) -> None:
+        self._maintenance.table_changed(now)
 
     # What the driver does
 
     def take_actions(self) -> list[Action]:
         """What is to be done now, in this order. Each is given once."""
+        return self._requests.take_actions()
 
     def on_answer(self, request_id: int, message: Message | None, now: float, rtt: float | None = None) -> None:
-        """A request was answered, or (None) one that expects no answer was written. Late and second ones are ignored."""
+        """A request was answered, or (None) one that expects no answer was written. Late and second ones are ignored.
+
+        `rtt` is what the answer took without the dial, where that is known.
+        """
+        self._engine.now = now
+        request = self._requests.end(request_id)
+        if request is None:
+            return
+        contact, asker = request.contact, request.asker
+        if message is None:
+            if request.type is Type.ADD_PROVIDER:
+                asker.on_answer(contact, None, now)
+            else:
+                asker.on_failure(contact, now)
+        elif message.type is not request.type:
+            self._failed(request, now)
+        else:
+            if asker is not self._admission:
+                self._admission.answered(contact, now, rtt)
+            asker.on_answer(contact, message, now)
 
     def on_failure(self, request_id: int, now: float) -> None:
         """A request failed: no dial succeeded, the stream broke, the answer was no answer, its time is over."""
+        self._engine.now = now
+        request = self._requests.end(request_id)
+        if request is not None:
+            self._failed(request, now)
+
+    def _failed(self, request: Request, now: float) -> None:
+        if request.type not in _STORING:  # a peer may have its reasons not to take a record, and is none the worse for it
+            self._admission.gone(request.contact.peer_id, now)
+        request.asker.on_failure(request.contact, now)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is to be called; None: not until something else happens."""
+        return self._timers.next_timeout()
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due."""
+        self._engine.now = now
+        self._timers.run(now)
 
     # Operations. Each returns at once; its requests are in `take_actions`.
 
-    def closest(self, key: bytes, now: float) -> "Operation[list[Contact]]":
+    def closest(self, key: bytes, now: float) -> Operation[list[Contact]]:
         """The k contacts nearest to the position of `key` (a binary peer id, a record key, a multihash), nearest first."""
+        return self._run(ClosestPeers(self._engine, key, now), now)
 
-    def find_peer(self, peer_id: PeerId, now: float) -> "Operation[Contact | None]":
-        """The contact of a peer with every address heard; ends early when the peer itself answers. Tells PeerFound as soon as
-        there is an address: whoever reaches it may cancel. None: nobody knows it."""
+    def find_peer(self, peer_id: PeerId, now: float) -> Operation[Contact | None]:
+        """The contact of a peer with every address heard; over when the peer itself answers. Tells PeerFound as soon as there is
+        an address: whoever reaches it may cancel. None: nobody knows it."""
+        return self._run(FindPeer(self._engine, peer_id, now), now)
 
-    def put_value(self, key: bytes, value: bytes, now: float, *, republish: bool = True) -> "Operation[int]":
-        """Store a value with the k nearest; the result is how many took it. Raises InvalidRecord where it is invalid or worse
-        than what this node knows. `republish`: again each `value_interval`, until `forget_value`."""
+    def put_value(self, key: bytes, value: bytes, now: float, *, republish: bool = True) -> Operation[int]:
+        """Store a value here and with the k nearest; the result is how many of these took it.
 
-    def get_value(self, key: bytes, now: float, *, quorum: int = 0) -> "Operation[bytes | None]":
+        `republish`: again each `value_interval`, until `forget_value`. Raises InvalidRecord where it is invalid, or worse than
+        the one this node keeps; LocalError where no value of its namespace is taken.
+        """
+        self._keep_value(key, value, now)
+        if republish:
+            self._own_values.add(key, value, now)
+        return self._run(StoreNear(self._engine, put_message(key, value), now), now)
+
+    def _keep_value(self, key: bytes, value: bytes, now: float) -> None:
+        engine = self._engine
+        unix_now = engine.unix(now)
+        engine.validators.require(key)
+        engine.validators.validate(key, value, unix_now)
+        known = self.values.get(key, unix_now)
+        if known is not None and known.value != value and not engine.validators.is_better(key, value, known.value):
+            raise InvalidRecord("this node keeps a better value of this key")
+        self.values.put(key, value, unix_now)
+
+    def put_many(self, values: Mapping[bytes, bytes], now: float, *, republish: bool = True) -> Operation[dict[bytes, int]]:
+        """`put_value` by regions; the result counts, by key, the peers that took it."""
+        for key, value in values.items():
+            self._keep_value(key, value, now)
+        if republish:
+            for key, value in values.items():
+                self._own_values.add(key, value, now)
+        return self._put_again(values, now)
+
+    def _put_again(self, values: Mapping[bytes, bytes], now: float) -> Operation[dict[bytes, int]]:
+        return self._run(StoreMany(self._engine, values, lambda key: put_message(key, values[key])), now)
+
+    def forget_value(self, key: bytes) -> None:
+        """Put a value no more; what others keep of it, they keep until it is too old."""
+        self._own_values.forget(key)
+
+    def get_value(self, key: bytes, now: float, *, quorum: int = 0) -> Operation[bytes | None]:
         """The best value. It stops after more than `quorum` answers; 0 asks everybody near and then corrects those of the k
-        nearest that lacked the best. Each better one is told as ValueFound at once."""
+        nearest that lacked the best. Each better one is told as ValueFound at once. Raises LocalError where no value of the
+        namespace is taken."""
+        self._engine.validators.require(key)
+        return self._run(GetValue(self._engine, key, quorum, now), now)
 
-    def provide(self, key: bytes, now: float, *, reprovide: bool = True) -> "Operation[int]":
-        """Announce this node as a provider of a multihash; the result is how many peers were told."""
+    def provide(self, key: bytes, now: float, *, reprovide: bool = True) -> Operation[int]:
+        """Announce this node as a provider of a multihash; the result is how many peers were told.
 
-    def find_providers(self, key: bytes, now: float, *, limit: int = 0) -> "Operation[list[Contact]]":
+        Raises LocalError where this node has no address that others could be told.
+        """
+        message = provide_message(key, self._engine.own())
+        if reprovide:
+            self.providers.provide(key)
+        return self._run(StoreNear(self._engine, message, now), now)
+
+    def stop_providing(self, key: bytes) -> None:
+        """Announce it no more; what others keep of it, they keep until it is too old."""
+        self.providers.withdraw(key)
+
+    def find_providers(self, key: bytes, now: float, *, limit: int = 0) -> Operation[list[Contact]]:
         """Providers of a multihash, told as ProviderFound when they are found. `limit` 0: run to completion."""
+        return self._run(FindProviders(self._engine, key, limit, now), now)
 
-    def provide_many(self, keys: Sequence[bytes], now: float, *, reprovide: bool = True) -> "Operation[dict[bytes, int]]":
-        """`provide` by regions: each region of the key space is explored once. The result counts peers told, by key."""
+    def _run(self, work: Work[Result], now: float) -> Operation[Result]:
+        operation = work.operation
+        self._engine.now = now
+        self._running[id(operation)] = operation.cancel
+        operation.when_over(lambda: self._running.pop(id(operation), None))
+        work.start(now)
+        return operation
 
-    def put_many(self, values: Mapping[bytes, bytes], now: float, *, republish: bool = True) -> "Operation[dict[bytes, int]]":
-        """`put_value` by regions."""
 
-    def get_many(self, keys: Sequence[bytes], now: float) -> "Operation[dict[bytes, bytes]]":
-        """`get_value` by regions; keys without a value are left out."""
+def check_share(values: ValueStore, key: bytes) -> None:
+    """A new key of a namespace. Raises InvalidRecord where that holds its share of this node already, ProtocolViolation where the
+    key is none."""
+    try:
+        namespaces.check_quota(values, key)
+    except LimitExceeded as error:
+        raise InvalidRecord(str(error)) from None
 
-    def find_providers_many(self, keys: Sequence[bytes], now: float) -> "Operation[dict[bytes, list[Contact]]]":
-        """`find_providers` by regions; every key is in the result."""
 
-    def list_namespace(self, namespace: str, bits: int, now: float) -> "Operation[list[bytes]]":
-        """Every key of a namespace whose names have `bits` prefix bits (LIST_PREFIX; private prefixes only)."""
+def _unchanged(contact: Contact) -> Contact:
+    return contact
+
+
+def lookup_config(config: DhtConfig) -> LookupConfig:
+    """The part of the settings that lookups have."""
+    return LookupConfig(
+        k=config.k,
+        alpha=config.alpha,
+        beta=config.beta,
+        slow_after=config.slow_after,
+        timeout=config.lookup_timeout,
+        request_limit=config.request_limit,
+        closer_limit=config.closer_limit,
+    )

@@ -32,6 +32,8 @@ class DhtConfig:
     """The most requests of one lookup: ten hops of 20 peers that all send us further."""
     closer_limit: int = 40
     """Closer peers taken of one answer; go-libp2p's value, twice what any honest peer sends."""
+    providers_limit: int = 1_000
+    """Providers of one key that an operation holds, where it is given no limit: more are in nobody's interest."""
     probe_limit: int = 256
     """Candidates probed at once; more are forgotten, as go-libp2p does. They come again at the next identify."""
     refresh_interval: float = 600.0
@@ -60,6 +62,8 @@ class DhtConfig:
     """Whether lookups begin where an earlier one of the same key ended."""
     namespaces: bool = False
     """Whether keys `/cx/…` lie together and LIST_PREFIX is answered; never on the public network."""
+    bulk_lookups: int = 10
+    """Lookups at once in the calls for many keys, where keys lie so far apart that each takes its own."""
     bulk_peers: int = 20
     """Peers served at once by the calls for many keys; go-libp2p's value."""
     bulk_requests: int = 16

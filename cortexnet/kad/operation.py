@@ -80,7 +80,7 @@ class Operation(Generic[Result]):
     way are given up, and nothing of it stays. Once it is over it changes no more.
     """
 
-    __slots__ = ("_end", "_error", "_events", "_result", "is_done", "on_change", "progress")
+    __slots__ = ("_ends", "_error", "_events", "_result", "is_done", "on_change", "progress")
 
     def __init__(self) -> None:
         self.on_change: Callable[[], None] | None = None
@@ -91,7 +91,7 @@ class Operation(Generic[Result]):
         self._events: list[OperationEvent] = []
         self._result: Result | None = None
         self._error: CortexError | None = None
-        self._end: Callable[[], None] | None = None
+        self._ends: list[Callable[[], object]] = []
 
     def result(self) -> Result:
         """What came of it. Raises its error; LocalError while it runs, or where it was cancelled."""
@@ -100,6 +100,11 @@ class Operation(Generic[Result]):
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # None only where the result may be
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it is over without a result."""
+        return self._error is not None
 
     def take_events(self) -> list[OperationEvent]:
         """What was found since the last call."""
@@ -112,12 +117,12 @@ class Operation(Generic[Result]):
 
     # For the DHT
 
-    def when_over(self, end: Callable[[], None]) -> None:
-        """What gives up the work behind it: called once when it is over, however it ended."""
+    def when_over(self, end: Callable[[], object]) -> None:
+        """What ends with it, such as the work behind it: called once when it is over, however it ended; at once where it is."""
         if self.is_done:
             end()
         else:
-            self._end = end
+            self._ends.append(end)
 
     def emit(self, event: OperationEvent) -> None:
         """Tell something found."""
@@ -144,7 +149,7 @@ class Operation(Generic[Result]):
 
     def _close(self) -> None:
         self.is_done = True
-        end, self._end = self._end, None
-        if end is not None:
+        ends, self._ends = self._ends, []
+        for end in ends:
             end()
         self.changed()
