@@ -187,12 +187,7 @@ def _size(contacts: Sequence[Contact]) -> int:
 
 def _fitting(contacts: Sequence[Contact], room: int) -> tuple[Contact, ...]:
     """As many of the first contacts as fit into so many bytes."""
-    if _size(contacts) <= room:
-        return tuple(contacts)
-    fitting = []
-    for contact in contacts:
-        room -= len(contact.framed) + _PEER_OVERHEAD
-        if room < 0:
-            break
-        fitting.append(contact)
+    fitting, size = list(contacts), _size(contacts)
+    while size > room:
+        size -= len(fitting.pop().framed) + _PEER_OVERHEAD
     return tuple(fitting)
