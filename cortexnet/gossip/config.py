@@ -128,7 +128,8 @@ class GossipConfig:
     control_limit: int = 512 * 1024
     """What of it may be anything but the data of messages: go sends as much at once when it answers a large IWANT."""
     element_limit: int = 5_000
-    """Messages of an RPC (more are refused), and entries and ids of each other kind (more are skipped)."""
+    """Messages of an RPC and peers named in it (more are refused), and entries and ids of each other kind (more are skipped; of
+    IHAVE, which comes for each topic, four times as many)."""
     topic_size: int = 256
     """The longest name of a topic; longer ones are skipped."""
     message_id_size: int = 80
@@ -171,6 +172,8 @@ class GossipConfig:
     """A validator that takes longer has ignored the message. go waits for ever."""
     queue_size: int = 1_024
     """Messages that wait for a reader of a subscription."""
+    queue_bytes: int = 16 * 1024 * 1024
+    """And the bytes of their data: 16 of the largest, so that a reader who falls behind holds no gigabyte."""
     queue_policy: QueuePolicy = "block"
     """When they are more: "block" stops reading gossip until there is room, "drop_oldest" and "drop_newest" count the loss."""
 
@@ -246,6 +249,7 @@ _POSITIVE = {
     *("follow_up", "rpc_limit", "control_limit", "element_limit", "topic_size", "message_id_size", "seen_limit", "seen_ttl"),
     *("cache_bytes", "rpc_size", "control_size", "messages_per_rpc", "outbound_rpcs", "outbound_bytes", "write_timeout"),
     *("validation_limit", "topic_validation_limit", "validation_timeout", "queue_size"),
+    *("queue_bytes",),
 }
 _NUMBERS = {field.name: field.default for field in fields(GossipConfig) if type(field.default) in (int, float)}
 

@@ -161,7 +161,8 @@ class _Reader:
 
     def __init__(self, data: bytes, config: GossipConfig, rpc: Rpc) -> None:
         self._data, self._config, self._rpc = data, config, rpc
-        self._room = {_IHAVE: config.element_limit, _IWANT: config.element_limit, _IDONTWANT: config.idontwant_ids}
+        # Of IHAVE there is one for each topic: the first shall not leave the others without.
+        self._room = {_IHAVE: 4 * config.element_limit, _IWANT: config.element_limit, _IDONTWANT: config.idontwant_ids}
         self._peer_room = config.element_limit
 
     def read(self, parts: list[tuple[int, int, int]]) -> None:
@@ -208,30 +209,36 @@ class _Reader:
         """
         data, size_limit, room = self._data, self._config.message_id_size, self._room[kind]
         tag = _IHAVE_ID if kind == _IHAVE else _ID
-        topic, ids = b"", list[bytes]()
+        topic: bytes | None = None
+        ids: list[bytes] = []
         while room > 0 and position + 1 < end:
             size = data[position + 1]
             stop = position + 2 + size
             if size > 0x7F or stop > end:
                 break
             if data[position] == tag:
+                room -= 1
                 if 0 < size <= size_limit:
                     ids.append(data[position + 2 : stop])
             elif data[position] == _ID:
+                room -= topic is not None  # the first is none of those that are counted
                 topic = data[position + 2 : stop]
             else:
                 break
-            position, room = stop, room - 1
+            position = stop
         if room > 0 and position < end:
             for number, first, stop in (_IHAVE_ENTRY if kind == _IHAVE else _ID_ENTRY).scan(data, position, end):
                 if number << 3 | BYTES != tag:
+                    room -= topic is not None
                     topic = data[first:stop]
-                elif 0 < stop - first <= size_limit:
-                    ids.append(data[first:stop])
-                if (room := room - 1) == 0:
+                else:
+                    room -= 1
+                    if 0 < stop - first <= size_limit:
+                        ids.append(data[first:stop])
+                if room == 0:
                     break
         self._room[kind] = room
-        return topic, ids
+        return topic or b"", ids
 
     def _read_graft(self, control: ControlMessages, start: int, end: int) -> None:
         topic = b""
