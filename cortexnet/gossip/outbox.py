@@ -1,6 +1,6 @@
 """What waits to be sent to one peer: bounded, the urgent first, messages joined into as few RPCs as they fit in.
 
-Spec: libp2p/specs pubsub/gossipsub, "Control message piggybacking"; the limits of one RPC are those of rust-libp2p, the smallest.
+Spec: libp2p/specs pubsub/gossipsub, "Control message piggybacking".
 """
 
 from collections import deque
@@ -9,10 +9,6 @@ from typing import final
 from cortexnet.gossip.actions import CONTROL, FORWARD, GOSSIP, HELLO, OWN
 from cortexnet.multiformats import varint
 
-FRAME_SIZE = 56 * 1024
-"""Bytes of an RPC made of several messages: rust-libp2p compares its 64 KiB with all it has read, so with 8 KiB of the next."""
-FRAME_MESSAGES = 100
-"""Messages of one RPC: rust-libp2p takes 500 in all, and nothing is won by more."""
 _OVERHEAD = 64  # bytes that an entry costs besides its content
 
 
@@ -24,11 +20,14 @@ class Outbox:
     together (HELLO, CONTROL) is always taken, up to twice that; a peer that is so far behind reads nothing any more.
     """
 
-    __slots__ = ("_byte_limit", "_queues", "_rpc_limit", "count", "size")
+    __slots__ = ("_byte_limit", "_frame_messages", "_frame_size", "_queues", "_rpc_limit", "count", "size")
 
-    def __init__(self, *, rpc_limit: int, byte_limit: int) -> None:
+    def __init__(self, *, rpc_limit: int, byte_limit: int, frame_size: int, frame_messages: int) -> None:
+        """Up to `frame_size` bytes and `frame_messages` messages are joined into one RPC; a larger message is one alone."""
         self._rpc_limit = rpc_limit
         self._byte_limit = byte_limit
+        self._frame_size = frame_size
+        self._frame_messages = frame_messages
         self._queues = [deque[bytes]() for _ in range(GOSSIP + 1)]
         self._queues[OWN] = self._queues[FORWARD]  # in one line: who publishes much must not hold up what others have said
         self.count = 0
@@ -58,14 +57,14 @@ class Outbox:
         taken = 0
         for priority, queue in enumerate(self._queues):
             while queue and taken < size:
-                taken += self._take_rpc(queue, FRAME_MESSAGES if priority in (OWN, FORWARD) else 1, parts)
+                taken += self._take_rpc(queue, self._frame_messages if priority in (OWN, FORWARD) else 1, parts)
         return b"".join(parts)
 
     def _take_rpc(self, queue: deque[bytes], count: int, parts: list[bytes]) -> int:
         """One RPC of up to `count` in the queue: the fields of two RPCs, one behind the other, are those of one with both."""
         bodies: list[bytes] = []
         size = 0
-        while queue and len(bodies) < count and (not bodies or size + len(queue[0]) <= FRAME_SIZE):
+        while queue and len(bodies) < count and (not bodies or size + len(queue[0]) <= self._frame_size):
             body = queue.popleft()
             size += len(body)
             bodies.append(body)

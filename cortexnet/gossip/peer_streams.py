@@ -31,6 +31,7 @@ PAUSES: Final = (0.0, 0.1, 0.2, 0.4)
 MEMORY: Final = 600.0
 """Seconds after which a loss is forgotten."""
 _JITTER = 0.1
+_FRAME_MESSAGES = 100  # of one RPC: what they have besides their data counts as well, and nothing is won by more
 _CHUNK = 65_536  # bytes of one write: what a stream may have queued in its connection
 
 
@@ -44,7 +45,7 @@ class LineOwner(Protocol):
         """There is a stream: what is offered now goes out, the hello in front."""
 
     def ended(self, line: "Line") -> None:
-        """The stream is gone, and what was queued."""
+        """The stream is gone, and what was queued; or there was none to be had."""
 
     def has_to_say(self, line: "Line") -> bool:
         """Whether a stream that was lost is worth another."""
@@ -65,7 +66,12 @@ class Line:
         self._random = random
         self._loop = asyncio.get_running_loop()
         self._write_timeout = config.write_timeout
-        self._outbox = Outbox(rpc_limit=config.outbound_rpcs, byte_limit=config.outbound_bytes)
+        self._outbox = Outbox(
+            rpc_limit=config.outbound_rpcs,
+            byte_limit=config.outbound_bytes,
+            frame_size=config.rpc_size,
+            frame_messages=min(config.messages_per_rpc, _FRAME_MESSAGES),
+        )
         self._publishers: deque[tuple[asyncio.Future[bool], bytes]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._news: asyncio.Future[None] | None = None
@@ -118,6 +124,11 @@ class Line:
 
     # --- the stream --------------------------------------------------------------------------------------------------------
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a first stream is on its way."""
+        return self._task is not None and self.stream is None and not self._losses
+
     def open(self) -> None:
         """Have a stream, if there is none yet and the peer has not lost too many."""
         if self._task is None and self._pause() is not None:
@@ -165,7 +176,7 @@ class Line:
                 writer.cancel()
             if stream is not None:
                 stream.reset()
-                self._end()
+            self._end()
 
     async def _write(self, stream: "Stream") -> None:
         """Everything that waits at the end of a turn goes in one write."""

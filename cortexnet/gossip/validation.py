@@ -144,6 +144,10 @@ class Validation:
         if self._validators.pop(topic, None) is None:
             raise LocalError(f"topic {topic!r} has no validator")
 
+    def has_validator(self, topic: str) -> bool:
+        """Whether somebody wants to be asked."""
+        return topic in self._validators
+
     def validate(self, token: "Validate") -> None:
         """Come to a verdict about a message whose signature holds."""
         topic = token.message.topic

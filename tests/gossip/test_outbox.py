@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 
 from cortexnet.gossip.actions import CONTROL, FORWARD, GOSSIP, HELLO, OWN, URGENT
 from cortexnet.gossip.frames import Frames
-from cortexnet.gossip.outbox import FRAME_MESSAGES, FRAME_SIZE, Outbox
+from cortexnet.gossip.outbox import Outbox
 
 MEGABYTE = 1024 * 1024
+FRAME_SIZE, FRAME_MESSAGES = 56 * 1024, 100
 
 
 def outbox(rpc_limit: int = 128, byte_limit: int = MEGABYTE) -> Outbox:
-    return Outbox(rpc_limit=rpc_limit, byte_limit=byte_limit)
+    return Outbox(rpc_limit=rpc_limit, byte_limit=byte_limit, frame_size=FRAME_SIZE, frame_messages=FRAME_MESSAGES)
 
 
 def taken(box: Outbox, size: int = MEGABYTE) -> list[bytes]:

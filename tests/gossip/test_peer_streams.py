@@ -95,9 +95,12 @@ async def settle() -> None:
 async def test_a_stream_is_opened_once_and_begins_with_the_hello() -> None:
     async with line_to_bob() as (line, owner, reader):
         assert not line.offer(b"too early", FORWARD)
+        assert not line.is_opening
         line.open()
         line.open()
+        assert line.is_opening
         await settle()
+        assert not line.is_opening
         assert owner.told == ["open", "opened"]
         assert reader.frames == [b"hello"]
         for body in (b"a", b"b"):
@@ -141,7 +144,7 @@ async def test_losses_are_forgotten_after_a_while() -> None:
         owner.refuse = True
         line.open()
         await asyncio.sleep(5)
-        assert owner.told == ["open"] * (len(PAUSES) + 1)
+        assert owner.told == ["open", "ended"] * (len(PAUSES) + 1)
         await asyncio.sleep(600)
         owner.refuse = False
         line.open()

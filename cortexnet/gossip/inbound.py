@@ -1,0 +1,129 @@
+"""The streams that peers talk to us on: one of each peer, read in whole chunks by one task while there is room. A shell."""
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Protocol, final
+
+from cortexnet.errors import StreamCode
+from cortexnet.gossip.frames import Frames
+from cortexnet.gossip.messages import decode
+from cortexnet.host.step_turns import step_turns
+
+if TYPE_CHECKING:
+    from cortexnet.gossip.config import GossipConfig
+    from cortexnet.gossip.messages import Rpc
+    from cortexnet.identity.peer_id import PeerId
+    from cortexnet.transport.stream import Stream
+
+_CHUNK = 65_536  # bytes of a read
+_WHOLE = 65_536  # bytes of a frame that are missing: from here on they wait in the stream's inbox, where they are counted
+_SHARE = 0.002  # seconds of RPCs in one step: others have their turn between two
+
+
+class Hearer(Protocol):
+    """Who is told what peers say."""
+
+    def begun(self, stream: "Stream") -> None:
+        """A peer has opened its stream to us."""
+
+    def heard(self, peer: "PeerId", rpc: "Rpc", size: int) -> None:
+        """An RPC of `size` bytes has come."""
+
+    def settle(self) -> None:
+        """These were all for now."""
+
+    def fell_silent(self, peer: "PeerId") -> None:
+        """The peer's stream to us is gone."""
+
+    def may_read(self) -> bool:
+        """Whether more can be taken in."""
+
+
+@final
+class Inbound:
+    """The gossip streams of all peers."""
+
+    def __init__(self, hearer: Hearer, config: "GossipConfig") -> None:
+        self._hearer = hearer
+        self._config = config
+        self._streams: dict[PeerId, Stream] = {}
+        self._resumed: asyncio.Future[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __contains__(self, peer: "PeerId") -> bool:
+        return peer in self._streams
+
+    async def serve(self, stream: "Stream") -> None:
+        """The handler of gossip's protocols. A second stream of a peer takes the place of the first, which is reset.
+
+        Raises RemoteError for what is no RPC, or too large: the frames before it count.
+        """
+        peer = stream.peer_id
+        self.reset(peer, StreamCode.SUPPLANTED)
+        self._streams[peer] = stream
+        self._hearer.begun(stream)
+        try:
+            await self._read(stream)
+        finally:
+            self._forget(peer, stream)
+
+    async def _read(self, stream: "Stream") -> None:
+        frames = Frames(self._config.rpc_limit)
+        turns = step_turns()
+        data = await stream.read(_CHUNK)
+        while data:
+            found = frames.take(data)
+            position = 0
+            while position < len(found):
+                position = await turns.run(functools.partial(self._hear, stream, found, position))
+            if frames.fault is not None:
+                raise frames.fault
+            while not self._hearer.may_read():
+                await self._wait()
+            data = await (stream.read_exactly(frames.missing) if frames.missing > _WHOLE else stream.read(_CHUNK))
+
+    def _hear(self, stream: "Stream", frames: list[bytes], position: int) -> int:
+        """Take in the frames from `position` on, for a little while; where to go on."""
+        peer, loop = stream.peer_id, stream.connection.loop
+        if self._streams.get(peer) is not stream:  # there is another one, whose word counts
+            return len(frames)
+        until = loop.time() + _SHARE
+        try:
+            while position < len(frames):
+                frame = frames[position]
+                self._hearer.heard(peer, decode(frame, self._config), len(frame))
+                position += 1
+                if loop.time() > until:
+                    break
+        finally:
+            self._hearer.settle()
+        return position
+
+    async def _wait(self) -> None:
+        if self._resumed is None or self._resumed.done():
+            self._resumed = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._resumed)
+
+    def resume(self) -> None:
+        """`may_read` may say something else now."""
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+
+    def reset(self, peer: "PeerId", code: int = StreamCode.NONE) -> None:
+        """End the stream of a peer, if it has one: it may open another."""
+        stream = self._streams.get(peer)
+        if stream is not None:
+            stream.reset(code)
+            self._forget(peer, stream)
+
+    def _forget(self, peer: "PeerId", stream: "Stream") -> None:
+        if self._streams.get(peer) is stream:
+            del self._streams[peer]
+            self._hearer.fell_silent(peer)
+
+    def close(self) -> None:
+        """End all streams."""
+        for peer in list(self._streams):
+            self.reset(peer, StreamCode.SHUTDOWN)
