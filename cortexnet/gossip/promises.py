@@ -32,9 +32,9 @@ class Promises:
 
     def add(self, peer: "PeerId", message_id: bytes, now: float) -> None:
         """The peer was asked for this message. A promise that stands already keeps its time."""
-        peers = self._by_id.setdefault(message_id, {})
-        if peer in peers or len(self._order) >= LIMIT:
+        if len(self._order) >= LIMIT or peer in self._by_id.get(message_id, ()):
             return
+        peers = self._by_id.setdefault(message_id, {})
         peers[peer] = now + self._follow_up
         self._by_peer.setdefault(peer, {})[message_id] = None
         self._order.append((peers[peer], message_id, peer))
