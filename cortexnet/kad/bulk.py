@@ -1,4 +1,4 @@
-"""Many requests to many peers: so many peers at a time, so many requests to each of them, and nobody waits for a peer that is gone."""
+"""Many requests to many peers: so many peers at a time, so many requests to each, and nobody waits for a peer that is gone."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -49,8 +49,8 @@ class _Job:
 
 @final
 class Bulk:
-    """Sends what `add` is given, in that order for each peer. `on_end` is told of each request, also of those that were never sent
-    because their peer was given up; it may add more. `on_idle(now)` is called when nothing is left."""
+    """Sends what `add` is given, in that order for each peer. `on_end` is told of each request, also of those that were never
+    sent because their peer was given up; it may add more. `on_idle(now)` is called when nothing is left."""
 
     def __init__(self, engine: "Engine", on_end: OnEnd, on_idle: Callable[[float], None]) -> None:
         self._engine = engine

@@ -11,15 +11,16 @@ No call enters another: what an operation's `on_change` is told, it may not answ
 Spec: libp2p/specs kad-dht.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar, final
 
-from cortexnet.errors import InvalidRecord, LimitExceeded
+from cortexnet.errors import InvalidRecord, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad import key as keys
 from cortexnet.kad import namespaces
 from cortexnet.kad.actions import Action
 from cortexnet.kad.admission import Admission
+from cortexnet.kad.ask_many import AskMany
 from cortexnet.kad.cache import RoutingCache
 from cortexnet.kad.closest import ClosestPeers, FindPeer
 from cortexnet.kad.contact import Contact
@@ -28,11 +29,12 @@ from cortexnet.kad.diversity import Diversity
 from cortexnet.kad.each import Work
 from cortexnet.kad.engine import Engine, Filters
 from cortexnet.kad.find_providers import FindProviders
+from cortexnet.kad.get_many import ManyProviders, ManyValues
 from cortexnet.kad.get_value import GetValue
+from cortexnet.kad.list_names import ListNames
 from cortexnet.kad.lookup import LookupConfig
 from cortexnet.kad.maintenance import Maintenance
 from cortexnet.kad.messages import Message, Type
-from cortexnet.kad.near import StoreNear, provide_message, put_message
 from cortexnet.kad.network_size import NetworkSize
 from cortexnet.kad.operation import Operation
 from cortexnet.kad.provider_store import ProviderStore
@@ -42,13 +44,15 @@ from cortexnet.kad.requests import Request
 from cortexnet.kad.routing_table import RoutingTable
 from cortexnet.kad.server import Server
 from cortexnet.kad.store_many import StoreMany
+from cortexnet.kad.store_near import StoreNear, provide_message, put_message
 from cortexnet.kad.value_store import ValueStore
 
 if TYPE_CHECKING:
     from random import Random
 
 
-_STORING = (Type.PUT_VALUE, Type.ADD_PROVIDER)
+_REFUSABLE = (Type.PUT_VALUE, Type.ADD_PROVIDER, Type.LIST_PREFIX)
+"""A peer may have its reasons not to take a record, or not know what is asked, and is none the worse for it."""
 
 Result = TypeVar("Result")
 
@@ -207,7 +211,7 @@ class Dht:
             self._failed(request, now)
 
     def _failed(self, request: Request, now: float) -> None:
-        if request.type not in _STORING:  # a peer may have its reasons not to take a record, and is none the worse for it
+        if request.type not in _REFUSABLE:
             self._admission.gone(request.contact.peer_id, now)
         request.asker.on_failure(request.contact, now)
 
@@ -262,7 +266,7 @@ class Dht:
         return self._put_again(values, now)
 
     def _put_again(self, values: Mapping[bytes, bytes], now: float) -> Operation[dict[bytes, int]]:
-        return self._run(StoreMany(self._engine, values, lambda key: put_message(key, values[key])), now)
+        return self._run(StoreMany(self._engine, values, now, lambda key: put_message(key, values[key])), now)
 
     def forget_value(self, key: bytes) -> None:
         """Put a value no more; what others keep of it, they keep until it is too old."""
@@ -275,6 +279,14 @@ class Dht:
         self._engine.validators.require(key)
         return self._run(GetValue(self._engine, key, quorum, now), now)
 
+    def get_many(self, keys: Iterable[bytes], now: float) -> Operation[dict[bytes, bytes]]:
+        """`get_value` by regions; keys without a value are left out. Of each key the nearest are asked until 3 have answered with
+        a valid value. Raises LocalError where no value of a namespace is taken."""
+        wanted = list(keys)
+        for key in wanted:
+            self._engine.validators.require(key)
+        return self._run(AskMany(self._engine, wanted, now, ManyValues(self._engine, wanted, now)), now)
+
     def provide(self, key: bytes, now: float, *, reprovide: bool = True) -> Operation[int]:
         """Announce this node as a provider of a multihash; the result is how many peers were told.
 
@@ -285,6 +297,15 @@ class Dht:
             self.providers.provide(key)
         return self._run(StoreNear(self._engine, message, now), now)
 
+    def provide_many(self, keys: Iterable[bytes], now: float, *, reprovide: bool = True) -> Operation[dict[bytes, int]]:
+        """`provide` by regions: each region of the keyspace is explored once. The result counts, by key, the peers told."""
+        wanted, own = list(keys), self._engine.own()
+        provide_message(b"", own)
+        if reprovide:
+            for key in wanted:
+                self.providers.provide(key)
+        return self._run(StoreMany(self._engine, wanted, now, lambda key: provide_message(key, own)), now)
+
     def stop_providing(self, key: bytes) -> None:
         """Announce it no more; what others keep of it, they keep until it is too old."""
         self.providers.withdraw(key)
@@ -292,6 +313,20 @@ class Dht:
     def find_providers(self, key: bytes, now: float, *, limit: int = 0) -> Operation[list[Contact]]:
         """Providers of a multihash, told as ProviderFound when they are found. `limit` 0: run to completion."""
         return self._run(FindProviders(self._engine, key, limit, now), now)
+
+    def find_providers_many(self, keys: Iterable[bytes], now: float) -> Operation[dict[bytes, list[Contact]]]:
+        """`find_providers` by regions; every key is in the result. Of each key the nearest are asked until somebody names one."""
+        wanted = list(keys)
+        return self._run(AskMany(self._engine, wanted, now, ManyProviders(self._engine, wanted, now)), now)
+
+    def list_namespace(self, namespace: str, bits: int, now: float) -> Operation[list[bytes]]:
+        """Every key of a namespace of which `bits` bits are the namespace's; told as NameFound when they are found.
+
+        Raises LocalError where this network has no namespaces, and for what is no namespace.
+        """
+        if not self._engine.config.namespaces:
+            raise LocalError("there are no namespaces here: set kad.dht.namespaces, on a prefix of your own")
+        return self._run(ListNames(self._engine, namespaces.Name(bits, namespace.encode()), now), now)
 
     def _run(self, work: Work[Result], now: float) -> Operation[Result]:
         operation = work.operation

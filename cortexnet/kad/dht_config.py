@@ -64,6 +64,8 @@ class DhtConfig:
     """Whether keys `/cx/…` lie together and LIST_PREFIX is answered; never on the public network."""
     bulk_lookups: int = 10
     """Lookups at once in the calls for many keys, where keys lie so far apart that each takes its own."""
+    bulk_regions: int = 4
+    """Regions explored at once in these calls, some ten requests under way for each."""
     bulk_peers: int = 20
     """Peers served at once by the calls for many keys; go-libp2p's value."""
     bulk_requests: int = 16

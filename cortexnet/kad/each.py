@@ -29,9 +29,9 @@ class Each(Generic[Result]):
     def __init__(
         self,
         engine: "Engine",
-        make: "Callable[[bytes], Work[Result]]",
+        make: "Callable[[bytes, float], Work[Result]]",
         on_end: "Callable[[bytes, Operation[Result]], None]",
-        on_done: Callable[[], None],
+        on_done: Callable[[float], None],
         *,
         at_once: int,
     ) -> None:
@@ -54,27 +54,27 @@ class Each(Generic[Result]):
         """Run it for these too; a key is given once."""
         self._keys.extend(keys)
 
-    def run(self) -> None:
+    def run(self, now: float) -> None:
         """Start as many as may run."""
         if self._is_starting:
             return
         self._is_starting = True
         while self._keys and len(self._running) < self._at_once:
             key = self._keys.popleft()
-            work = self._make(key)
+            work = self._make(key, now)
             self._running[key] = work.operation
             work.operation.when_over(partial(self._ended, key))
-            work.start(self._engine.now)
+            work.start(now)
         self._is_starting = False
         if self.is_idle and not self._is_over:
             self._is_over = True
-            self._on_done()
+            self._on_done(now)
 
     def _ended(self, key: bytes) -> None:
         operation = self._running.pop(key)
         if not self._is_over:
             self._on_end(key, operation)
-            self.run()
+            self.run(self._engine.now)
 
     def stop(self) -> None:
         """Give up what runs."""

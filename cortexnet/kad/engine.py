@@ -9,6 +9,7 @@ from cortexnet.kad import key as keys
 from cortexnet.kad import namespaces
 from cortexnet.kad.cache import RoutingCache
 from cortexnet.kad.contact import Contact
+from cortexnet.kad.density import size_by
 from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.lookup import LookupConfig
 from cortexnet.kad.network_size import NetworkSize
@@ -76,6 +77,18 @@ class Engine:
     def position(self, key: bytes) -> int:
         """Where a key lies."""
         return namespaces.position(key) if self.config.namespaces else keys.position(key)
+
+    def network_size(self, now: float) -> float | None:
+        """How many peers there are; the better informed of two guesses, one of which lags behind where the network has grown.
+
+        None where nothing can be said yet.
+        """
+        near = self.table.nearest(self.table.own, self.config.k)
+        by_table = size_by(self.table.own, near) if len(near) >= self.config.k else None
+        by_lookups = self.size.estimate(now)
+        if by_table is None or by_lookups is None:
+            return by_table or by_lookups
+        return max(by_table, by_lookups)
 
     def kept(self, contacts: Sequence[Contact]) -> Sequence[Contact]:
         """What was heard, without the addresses that are of no use."""

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, final
 
+from cortexnet.kad.bulk import Bulk
 from cortexnet.kad.closest import nobody_known, report
 from cortexnet.kad.messages import Message, Type
+from cortexnet.kad.near import Near
 from cortexnet.kad.operation import Operation, ProviderFound
-from cortexnet.kad.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.contact import Contact
     from cortexnet.kad.engine import Engine
+
+
+def own_providers(engine: "Engine", key: bytes, now: float) -> "list[Contact]":
+    """Whom this node knows by itself, itself included."""
+    own = [engine.own()] if engine.providers.is_own(key) else []
+    return [*own, *engine.providers.get(key, engine.unix(now))]
 
 
 @final
@@ -51,17 +58,16 @@ class FindProviders:
         self._key = key
         self._found = Found(limit or engine.config.providers_limit)
         request = Message(Type.GET_PROVIDERS, key, cluster_level=1)
-        self._walk = Walk(engine, request, now, self._done, on_reply=self._on_reply, on_step=self._step)
-        self.operation.when_over(self._walk.stop)
+        self._request = request
+        self._near = Near(engine, request, now, self._asked_near, on_reply=self._on_reply, on_step=self._step)
+        self._others = Bulk(engine, self._other_ended, self._done)
+        self.operation.when_over(self._stop)
 
     def start(self, now: float) -> None:
         """Look into our own store, then ask."""
-        engine = self._engine
-        if engine.providers.is_own(self._key):
-            self._hear([engine.own()])
-        self._hear(engine.providers.get(self._key, engine.unix(now)))
+        self._hear(own_providers(self._engine, self._key, now))
         if not self.operation.is_done:
-            self._walk.start(now)
+            self._near.start(now)
 
     def _on_reply(self, contact: "Contact", message: Message, now: float) -> bool:
         self._hear(self._engine.kept(message.providers))
@@ -77,10 +83,23 @@ class FindProviders:
         self.operation.finish(list(self._found.contacts.values()))
 
     def _step(self, now: float) -> None:
-        report(self.operation, self._walk)
+        report(self.operation, self._near.walk)
+
+    def _asked_near(self, now: float) -> None:
+        for contact in self._near.others:
+            self._others.add(contact, [self._request])
+        self._others.pump(now)
+
+    def _other_ended(self, contact: "Contact", request: Message, answer: Message | None, is_good: bool, now: float) -> None:
+        if answer is not None:
+            self._hear(self._engine.kept(answer.providers))
 
     def _done(self, now: float) -> None:
-        if not self._walk.lookup.asked and not self._found.contacts:
+        if not self._near.walk.lookup.asked and not self._found.contacts:
             self.operation.fail(nobody_known())
         else:
             self._finish()
+
+    def _stop(self) -> None:
+        self._near.stop()
+        self._others.stop()

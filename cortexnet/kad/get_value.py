@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, final
 from cortexnet.errors import InvalidRecord
 from cortexnet.kad.closest import nobody_known, report
 from cortexnet.kad.messages import Message, Type
-from cortexnet.kad.near import put_message
 from cortexnet.kad.operation import Operation, ValueFound
 from cortexnet.kad.spread import Spread
+from cortexnet.kad.store_near import put_message
 from cortexnet.kad.walk import Walk
 
 if TYPE_CHECKING:

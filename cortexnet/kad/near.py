@@ -1,65 +1,73 @@
-"""Operations that store something with the peers nearest to its key: find these, then tell each."""
+"""The peers around a key: the k nearest, and where these are nearer than chance allows, the others of the region as well.
 
+Somebody may have made ids for the key, to swallow what is stored there. He does not own the region: see `kad.density`.
+"""
+
+from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import LocalError
-from cortexnet.kad.closest import nobody_known, report
-from cortexnet.kad.messages import Message, Record, Type
-from cortexnet.kad.operation import Operation, Stored
-from cortexnet.kad.spread import Spread
-from cortexnet.kad.walk import Walk, find_node
+from cortexnet.kad.density import at_most, is_too_dense, outside_crowd, region_of
+from cortexnet.kad.explore import Explore
+from cortexnet.kad.walk import OnReply, Walk
 
 if TYPE_CHECKING:
     from cortexnet.kad.contact import Contact
     from cortexnet.kad.engine import Engine
-
-
-def put_message(key: bytes, value: bytes) -> Message:
-    """Keep this value!"""
-    return Message(Type.PUT_VALUE, key, Record(key, value), cluster_level=1)
-
-
-def provide_message(key: bytes, own: "Contact") -> Message:
-    """I have the content! Raises LocalError where nobody could come and get it."""
-    if not own.addresses:
-        raise LocalError("this node has no address that others could be told, so they would not take it for a provider")
-    return Message(Type.ADD_PROVIDER, key, providers=(own,), cluster_level=1)
+    from cortexnet.kad.messages import Message
 
 
 @final
-class StoreNear:
-    """Sends `message` to the k nearest to its key. The result is how many took it."""
+class Near:
+    """Asks `message` of ever closer peers, and explores the region if need be. Runs until `on_done(now)`, or until `stop`."""
 
-    def __init__(self, engine: "Engine", message: Message, now: float) -> None:
-        self.operation: Operation[int] = Operation()
-        self._key = message.key
-        self._walk = Walk(engine, find_node(message.key), now, self._found, on_step=self._step)
-        self._spread = Spread(engine, message, self._stored)
-        self.operation.when_over(self._stop)
+    def __init__(
+        self,
+        engine: "Engine",
+        message: "Message",
+        now: float,
+        on_done: Callable[[float], None],
+        *,
+        on_reply: OnReply | None = None,
+        on_step: Callable[[float], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._on_done = on_done
+        self._explore: Explore | None = None
+        self.walk = Walk(engine, message, now, self._walked, on_reply=on_reply, on_step=on_step)
+        self.others: list[Contact] = []
+        """Of the region, besides the k nearest, where it had to be explored."""
+        self.explored = 0
+        """Requests that took."""
 
     def start(self, now: float) -> None:
-        """Begin to look for them."""
-        self._walk.start(now)
+        """Send the first requests."""
+        self.walk.start(now)
 
-    def _stop(self) -> None:
-        self._walk.stop()
-        self._spread.stop()
+    @property
+    def closest(self) -> "list[Contact]":
+        """The k nearest."""
+        return self.walk.closest
 
-    def _step(self, now: float) -> None:
-        report(self.operation, self._walk)
-
-    def _found(self, now: float) -> None:
-        if not self._walk.lookup.asked:
-            self.operation.fail(nobody_known())
+    def _walked(self, now: float) -> None:
+        engine, lookup = self._engine, self.walk.lookup
+        closest, size = lookup.closest, engine.network_size(now)
+        if size is None or not is_too_dense(lookup.target, closest, size, engine.config.k):
+            self._on_done(now)
             return
-        self._spread.add(self._walk.closest, now)
-        self._end_if_done()
+        region = region_of(lookup.target, size, engine.config.k)
+        accept = outside_crowd(lookup.target, closest, size, engine.config.k)
+        self._explore = Explore(engine, region, now, self._explored, seeds=lookup.answered, accept=accept)
+        self._explore.start(now)
 
-    def _stored(self, contact: "Contact", is_stored: bool, now: float) -> None:
-        if is_stored:
-            self.operation.emit(Stored(self._key, contact.peer_id))
-        self._end_if_done()
+    def _explored(self, explore: Explore, now: float) -> None:
+        closest = {contact.peer_id: None for contact in self.walk.closest}
+        found = at_most(explore.contacts, self.walk.lookup.target)
+        self.others = [contact for contact in found if contact.peer_id not in closest]
+        self.explored = explore.exploration.requests
+        self._on_done(now)
 
-    def _end_if_done(self) -> None:
-        if self._walk.lookup.is_done and not self._spread.under_way:
-            self.operation.finish(self._spread.stored)
+    def stop(self) -> None:
+        """End it without a word; its requests are given up."""
+        self.walk.stop()
+        if self._explore is not None:
+            self._explore.stop()

@@ -51,6 +51,12 @@ class Spread:
                     contact, self._message, self, now, engine.config.store_timeout
                 )
 
+    def leave(self) -> None:
+        """Wait for none of them any more, and let them go on."""
+        for number in self._requests.values():
+            self._engine.requests.disown(number)
+        self._requests.clear()
+
     def stop(self) -> None:
         """Give up what is under way."""
         for number in self._requests.values():

@@ -77,6 +77,10 @@ class Walk:
         """The k nearest found."""
         return self.lookup.closest
 
+    def conclude(self) -> None:
+        """Enough is known: end it with that. To be called by `on_step`."""
+        self.lookup.stop()
+
     def stop(self) -> None:
         """End it without a word; its requests are given up."""
         for number in self._requests.values():

@@ -1,0 +1,79 @@
+"""The names of a namespace: its region is explored once, and each of its peers tells what it holds, page by page."""
+
+from typing import TYPE_CHECKING, final
+
+from cortexnet.kad.closest import nobody_known
+from cortexnet.kad.explore import Explore
+from cortexnet.kad.messages import Message, Type
+from cortexnet.kad.namespaces import LISTING_LIMIT, Listing, Name
+from cortexnet.kad.operation import NameFound, Operation, Progress
+
+if TYPE_CHECKING:
+    from cortexnet.identity.peer_id import PeerId
+    from cortexnet.kad.contact import Contact
+    from cortexnet.kad.engine import Engine
+
+
+@final
+class ListNames:
+    """Lists a namespace. The result has its keys, sorted."""
+
+    def __init__(self, engine: "Engine", name: Name, now: float) -> None:
+        self.operation: Operation[list[bytes]] = Operation()
+        self._engine = engine
+        self._name = name
+        self._explore = Explore(engine, name.region, now, self._explored)
+        self._listing: Listing | None = None
+        self._requests: dict[PeerId, int] = {}
+        self._failed = 0
+        self.operation.when_over(self._stop)
+
+    def start(self, now: float) -> None:
+        """Begin."""
+        if self._engine.table:
+            self._explore.start(now)
+        else:
+            self.operation.fail(nobody_known())
+
+    def _explored(self, explore: Explore, now: float) -> None:
+        self._listing = Listing(self._name, explore.contacts)
+        self._step(self._listing, now)
+
+    def _step(self, listing: Listing, now: float) -> None:
+        engine = self._engine
+        for contact, cursor in listing.next():
+            request = Message(Type.LIST_PREFIX, listing.key, cursor=cursor)
+            self._requests[contact.peer_id] = engine.requests.send(contact, request, self, now, engine.config.request_timeout)
+        find_nodes = self._explore.exploration.requests
+        asked = find_nodes + listing.requests
+        answered = asked - self._failed - len(self._requests)
+        self.operation.progress = Progress(asked=asked, answered=answered, failed=self._failed, find_nodes=find_nodes)
+        self.operation.changed()
+        if listing.is_done:
+            self.operation.finish(sorted({*listing.names, *self._own_names(now)}))
+
+    def _own_names(self, now: float) -> list[bytes]:
+        key = self._name.whole.key
+        return self._engine.values.names(key, self._engine.unix(now), limit=LISTING_LIMIT)
+
+    def on_answer(self, contact: "Contact", message: Message | None, now: float) -> None:
+        """A peer has sent a page."""
+        self._requests.pop(contact.peer_id, None)
+        if self._listing is not None and message is not None:
+            for key in self._listing.on_page(contact.peer_id, message.names, message.cursor):
+                self.operation.emit(NameFound(key))
+            self._step(self._listing, now)
+
+    def on_failure(self, contact: "Contact", now: float) -> None:
+        """A peer has not."""
+        self._requests.pop(contact.peer_id, None)
+        if self._listing is not None:
+            self._failed += 1
+            self._listing.on_failure(contact.peer_id)
+            self._step(self._listing, now)
+
+    def _stop(self) -> None:
+        self._explore.stop()
+        for number in self._requests.values():
+            self._engine.requests.cancel(number)
+        self._requests.clear()
