@@ -41,6 +41,12 @@ if TYPE_CHECKING:
     from cortexnet.errors import StreamClosed as StreamClosed
     from cortexnet.errors import StreamCode as StreamCode
     from cortexnet.errors import StreamReset as StreamReset
+    from cortexnet.gossip.actions import Verdict as Verdict
+    from cortexnet.gossip.config import GossipConfig as GossipConfig
+    from cortexnet.gossip.delivery import Accept as Accept
+    from cortexnet.gossip.delivery import GossipMessage as GossipMessage
+    from cortexnet.gossip.delivery import Ignore as Ignore
+    from cortexnet.gossip.delivery import Reject as Reject
     from cortexnet.host.identify import PeerInfo as PeerInfo
     from cortexnet.host.perf import PerfResult as PerfResult
     from cortexnet.identity.identity import Identity as Identity
@@ -76,6 +82,9 @@ _PLACES = {
         "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "StorageFailed", "StreamClosed", "StreamCode",
         "StreamReset",
     ),
+    "cortexnet.gossip.actions": ("Verdict",),
+    "cortexnet.gossip.config": ("GossipConfig",),
+    "cortexnet.gossip.delivery": ("Accept", "GossipMessage", "Ignore", "Reject"),
     "cortexnet.host.identify": ("PeerInfo",),
     "cortexnet.host.perf": ("PerfResult",),
     "cortexnet.identity.identity": ("Identity",),

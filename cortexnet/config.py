@@ -18,6 +18,7 @@ from cortexnet.version import VERSION
 if TYPE_CHECKING:
     import os
 
+    from cortexnet.gossip.config import GossipConfig
     from cortexnet.kad.config import KadConfig
     from cortexnet.mux.mplex_config import MplexConfig
     from cortexnet.transport.memory import MemoryNetwork
@@ -26,6 +27,12 @@ _SECURITY = ("noise", "tls")
 MPLEX = "/mplex/6.7.0"
 _MUXERS = (yamux.NAME, MPLEX)
 _TRANSPORTS = ("tcp", "ws", "quic", "memory")
+
+
+def _gossip() -> "GossipConfig":
+    from cortexnet.gossip.config import GossipConfig  # who imports Node does not want gossip yet
+
+    return GossipConfig()
 
 
 def _kad() -> "KadConfig":
@@ -75,6 +82,8 @@ class Config:
     """The certificate to listen on `/wss` with, and whose certificates are believed when dialing."""
     kad: "KadConfig | None" = field(default_factory=_kad)
     """Which DHT this node joins; None: none. Without a bootstrap peer it meets whoever connects and speaks the same."""
+    gossip: "GossipConfig | None" = field(default_factory=_gossip)
+    """How this node publishes and subscribes to topics; None: not at all. It says nothing to anybody before it joins a topic."""
     state_directory: "str | os.PathLike[str] | None" = None
     """A folder of this node alone, made where it is missing: what it knows of peers and its access rules are kept there from one
     run to the next, and while it runs a socket to ask how it is. None: nothing is kept, and no file is touched."""

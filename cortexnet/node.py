@@ -30,6 +30,7 @@ from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
+    from cortexnet.gossip.service import Gossip
     from cortexnet.host.perf import PerfResult, Progress
     from cortexnet.messaging.message import Receipt
     from cortexnet.messaging.messenger import MessageHandler, Messenger
@@ -263,6 +264,16 @@ class Node:
     def counters_of(self, peer: AnyPeer) -> dict[str, int]:
         """What is in use by one peer, over all of its connections."""
         return self._resources.of_peer(_peer(peer))
+
+    # --- topics ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def gossip(self) -> "Gossip":
+        """Topics: `subscribe`, `publish`, `validate`. Raises NotRunning; LocalError where gossip is off."""
+        gossip = self._run.gossip
+        if gossip is None:
+            raise LocalError("gossip is off: give this node a Config whose `gossip` is a GossipConfig")
+        return gossip
 
     # --- protocols ---------------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cortexnet.gossip.service import Gossip
     from cortexnet.host.host import Protocols
     from cortexnet.host.peer_info import PeerInfo
     from cortexnet.identity.identity import Identity
@@ -108,6 +109,7 @@ class Running:
         self._status: StatusServer | None = None
         self._context: Context | None = None
         self._services: list[Service] = []
+        self.gossip: Gossip | None = None
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
@@ -133,12 +135,8 @@ class Running:
         self.upkeep = blueprint.manager.start(self.swarm, scope, self.identify.identified)
         self.swarm.on_connected = blueprint.on_connected
         self.swarm.on_disconnected = blueprint.on_disconnected
-        # In front: where an observer of the application raises, ours have been called already.
         self.observer = NodeObserver(blueprint.bus, self.swarm, blueprint.resources, blueprint.peerstore)
         self._observe()
-        self.swarm.on_connected[:0] = [self.upkeep.connected, self.observer.connected, self._connected]
-        self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected, self.upkeep.disconnected]
-        self.swarm.on_disconnected.insert(0, self.observer.disconnected)
         self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
         if config.perf:
             from cortexnet.host import perf
@@ -148,6 +146,10 @@ class Running:
     def _observe(self) -> None:
         """Let everybody tell the observer what happens, and answer it."""
         observer, manager = self.observer, self._blueprint.manager
+        # In front: where an observer of the application raises, ours have been called already.
+        self.swarm.on_connected[:0] = [self.upkeep.connected, observer.connected, self._connected]
+        self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected, self.upkeep.disconnected]
+        self.swarm.on_disconnected.insert(0, observer.disconnected)
         self.swarm.on_dial_failed = observer.dial_failed
         self.identify.on_updated = self._identified
         self._blueprint.resources.on_refused = observer.refused
@@ -212,7 +214,13 @@ class Running:
             await service.start()
 
     def _make_services(self, context: Context) -> list[Service]:
-        return []
+        config, services = self._blueprint.config, list[Service]()
+        if config.gossip is not None:
+            from cortexnet.gossip.service import Gossip
+
+            self.gossip = Gossip(context, config.gossip)
+            services.append(self.gossip)
+        return services
 
     def _make_context(self) -> Context:
         blueprint = self._blueprint

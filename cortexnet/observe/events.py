@@ -1,4 +1,5 @@
-"""What happens to a node, as typed events; see `Node.events`. Those of the connection manager are in `swarm.manager_events`.
+"""What happens to a node, as typed events; see `Node.events`. Those of the connection manager are in `swarm.manager_events`,
+those of gossip in `gossip.events`.
 
 Events hold facts, not live objects: they can be kept, compared, and sent elsewhere. Texts that came from peers are theirs: escape
 them before they are shown.
@@ -7,6 +8,7 @@ them before they are shown.
 from dataclasses import dataclass
 from typing import Literal, final
 
+from cortexnet.gossip.events import GossipEvent
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.manager_events import ManagerEvent
@@ -84,4 +86,14 @@ class EventsLost:
     count: int
 
 
-Event = ConnectionOpened | ConnectionEnded | PeerIdentified | DialEnded | Refused | AddressesChanged | EventsLost | ManagerEvent
+Event = (
+    ConnectionOpened
+    | ConnectionEnded
+    | PeerIdentified
+    | DialEnded
+    | Refused
+    | AddressesChanged
+    | EventsLost
+    | ManagerEvent
+    | GossipEvent
+)

@@ -7,7 +7,11 @@ from tests.architecture.source_tree import Module, modules
 
 SHELLS = {
     "cortexnet.__main__",
+    "cortexnet.gossip.connector",
+    "cortexnet.gossip.engine",
+    "cortexnet.gossip.inbound",
     "cortexnet.gossip.peer_streams",
+    "cortexnet.gossip.service",
     "cortexnet.gossip.subscription",
     "cortexnet.gossip.validation",
     "cortexnet.host.deadline",
@@ -113,7 +117,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.observe",),
     ("cortexnet.messaging",),
     ("cortexnet.kad.peer_streams", "cortexnet.kad.server_streams"),
-    ("cortexnet.gossip.peer_streams", "cortexnet.gossip.subscription", "cortexnet.gossip.validation"),
+    (
+        "cortexnet.gossip.connector",
+        "cortexnet.gossip.engine",
+        "cortexnet.gossip.inbound",
+        "cortexnet.gossip.peer_streams",
+        "cortexnet.gossip.service",
+        "cortexnet.gossip.subscription",
+        "cortexnet.gossip.validation",
+    ),
     ("cortexnet.config", "cortexnet.node", "cortexnet.running"),
     ("cortexnet.cli",),
     ("cortexnet.__main__",),
