@@ -1,1 +1,1 @@
-"""What a node keeps on disk: the address book and the access rules, in one SQLite file."""
+"""What a node keeps on disk, in one SQLite file: the address book, the access rules, and what its DHT keeps."""

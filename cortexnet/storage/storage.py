@@ -16,6 +16,8 @@ from cortexnet.storage.peerstore_store import TABLE as PEERS
 from cortexnet.storage.peerstore_store import PeerstoreStore
 
 if TYPE_CHECKING:
+    from cortexnet.storage.kad_store import KadStore
+    from cortexnet.storage.sqlite_file import Rows
     from cortexnet.swarm.access_rules import AccessRules
     from cortexnet.swarm.peerstore import Peerstore
 
@@ -32,10 +34,15 @@ _HAS_MODES = os.name == "posix"
 class Storage:
     """An open state directory. Made by `open`."""
 
-    def __init__(self, database: Database, peerstore: PeerstoreStore, rules: AccessStore) -> None:
+    def __init__(
+        self, database: Database, peerstore: PeerstoreStore, rules: AccessStore, rows: "Rows", unix: Callable[[], float]
+    ) -> None:
         self._database = database
         self._peerstore = peerstore
         self._rules = rules
+        self._rows = rows  # those that nobody has taken yet
+        self._unix = unix
+        self._kad: dict[str, KadStore] = {}
 
     @classmethod
     async def open(
@@ -48,10 +55,10 @@ class Storage:
         await asyncio.get_running_loop().run_in_executor(None, make_private, directory)
         database = Database(os.path.join(directory, FILE_NAME))
         rows = await database.open()
-        storage = cls(database, PeerstoreStore(peerstore, database, unix), AccessStore(rules, database))
+        storage = cls(database, PeerstoreStore(peerstore, database, unix), AccessStore(rules, database), rows, unix)
         try:
-            await storage._rules.load(rows[RULES], unix())
-            await storage._peerstore.load(rows[PEERS])
+            await storage._rules.load(rows.pop(RULES), unix())
+            await storage._peerstore.load(rows.pop(PEERS))
         except BaseException:
             await storage.close()
             raise
@@ -77,9 +84,28 @@ class Storage:
         """Entries that have changed and are not in the file yet."""
         return self._database.backlog
 
+    def kad(self, protocol: str) -> "KadStore":
+        """What the DHT of a protocol keeps, the same object each time."""
+        store = self._kad.get(protocol)
+        if store is None:
+            from cortexnet.storage.kad_store import KadStore  # nodes without a DHT don't pay for it
+
+            store = self._kad[protocol] = KadStore(protocol, self._database, self._rows, self._unix)
+        return store
+
+    def release(self) -> None:
+        """All services have begun: forget, here and on disk, what was kept for DHTs that none of them has taken up again.
+
+        Others have kept it too; and it would be over in two days, with nobody to drop it.
+        """
+        for table, rows in self._rows.items():
+            for key in rows:
+                self._database.put(table, key, None)
+            rows.clear()
+
     async def flush(self) -> None:
         """Wait until all that has changed so far is in the file. Raises StorageFailed, NotRunning. Cancelled: writing goes on."""
-        await self._peerstore.settle()
+        await self._settle()
         await self._database.flush()
 
     async def freeze(self) -> None:
@@ -88,7 +114,7 @@ class Storage:
         Cancelled: the same, but what was not written yet is written as it is by then.
         """
         try:
-            await self._peerstore.settle()
+            await self._settle()
         finally:
             self._peerstore.detach()
 
@@ -96,10 +122,17 @@ class Storage:
         """Write what waits, and close the file, within some 2 s. Cancelled: the file is closed all the same."""
         self._rules.detach()
         self._peerstore.detach()
+        for store in self._kad.values():
+            store.detach()
         try:
-            await self._peerstore.settle()
+            await self._settle()
         finally:
             await self._database.close(CLOSE_TIMEOUT)
+
+    async def _settle(self) -> None:
+        await self._peerstore.settle()
+        for store in self._kad.values():
+            await store.settle()
 
 
 def make_private(directory: str) -> None:

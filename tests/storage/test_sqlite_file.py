@@ -54,7 +54,7 @@ def test_what_was_written_comes_back_in_the_order_it_was_written_last(tmp_path: 
     file.close()
     file.close()
     rows = opened(path)
-    assert rows == {"peers": {b"a": b"4", b"b": b"2"}, "rules": {b"a": b""}}
+    assert rows == NOTHING | {"peers": {b"a": b"4", b"b": b"2"}, "rules": {b"a": b""}}
     assert list(rows["peers"]) == [b"b", b"a"]
 
 
@@ -188,7 +188,7 @@ def test_an_older_file_gets_what_newer_releases_need(tmp_path: Path, monkeypatch
     monkeypatch.setattr(sqlite_file, "MIGRATIONS", more)
     assert opened(path) == rows
     with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(more),)
         assert connection.execute("SELECT * FROM more").fetchall() == []
     connection.close()
 
@@ -237,7 +237,7 @@ def test_where_there_is_no_room_for_a_fresh_file_the_damaged_one_stays_until_the
     path = path_in(tmp_path)
     rows = written(path)
     content = bytearray(Path(path).read_bytes())
-    content[-50] ^= 1
+    content[content.index(bytes([9]) * 90)] ^= 1  # in the value of some row
     Path(path).write_bytes(content)
 
     def full(file: SqliteFile, changes: Changes) -> None:
