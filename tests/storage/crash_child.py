@@ -14,13 +14,16 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
 from cortexnet.identity.envelope import PeerRecord, SignedRecord
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.kad.contact import Contact
+from cortexnet.kad.provider_store import ProviderStore
+from cortexnet.kad.value_store import ValueStore
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.storage.storage import Storage
 from cortexnet.swarm.access_rules import AccessRules, Rule
@@ -29,6 +32,7 @@ from cortexnet.swarm.peerstore import ADDRESS_TTL, Peerstore
 
 PEERS = [PeerId(bytes([0x12, 32]) + number.to_bytes(32, "big")) for number in range(60)]
 KEYS = [PrivateKey.generate() for _ in range(3)]
+PROTOCOL = "/test/kad/1.0.0"
 LONGEST_LIFE = 0.1  # seconds of a writer, drawn anew each time
 
 
@@ -44,6 +48,8 @@ async def write(folder: Path, told: int, first: int) -> None:
     """Write step after step for ever; after each that is on disk, say its number."""
     peerstore, rules = Peerstore(Limits()), AccessRules(limit=1_000)
     storage = await Storage.open(str(folder), peerstore, rules)
+    values, providers = ValueStore(), ProviderStore()
+    await storage.kad(PROTOCOL).load(values, providers)
     os.write(told, b"open\n")
     now = asyncio.get_running_loop().time()
     for number in range(first, sys.maxsize):
@@ -55,6 +61,9 @@ async def write(folder: Path, told: int, first: int) -> None:
         record = PeerRecord(PeerId.from_public_key(key.public_key), number, (address(number),))
         peerstore.accept_record(SignedRecord.open(record.seal(key), record.peer_id), now)
         rules.add(Rule("deny", peer, f"step {number}"), time.time())
+        values.put(bytes(peer), b"%d" % number, time.time(), sender=peer)
+        providers.add(bytes(peer), Contact(peer, [address(number)]), time.time())
+        storage.kad(PROTOCOL).keep_reprovide(bytes(peer), b"%d" % number)
         if not number % 7:
             rules.remove("deny", subject(number - 1))
         line = f"{number}"
@@ -68,12 +77,13 @@ async def read(folder: Path, last: int, identities: dict[int, str]) -> list[str]
     """What is wrong, after step `last` was said to be on disk."""
     peerstore, rules = Peerstore(Limits()), AccessRules(limit=1_000)
     storage = await Storage.open(str(folder), peerstore, rules)
+    kad, values, providers = storage.kad(PROTOCOL), ValueStore(), ProviderStore()
+    await kad.load(values, providers)
     await storage.close()
-    wrong = [
-        problem
-        for number in range(max(0, last - len(PEERS) + 1), last + 1)
-        for problem in problems(number, last, peerstore, rules)
-    ]
+    wrong = list[str]()
+    for number in range(max(0, last - len(PEERS) + 1), last + 1):
+        wrong += problems(number, last, peerstore, rules)
+        wrong += problems_of_kad(number, last, values, providers, kad.reprovide_rows())
     return wrong + problems_of_files(folder, identities)
 
 
@@ -93,6 +103,21 @@ def problems(number: int, last: int, peerstore: Peerstore, rules: AccessRules) -
         may_be = [*may_be[number + 1 <= last :], ""]  # the step after it removed the rule
     if (rule.reason if rule is not None else "") not in may_be:
         found.append(f"step {number}: the rule is {rule}")
+    return found
+
+
+def problems_of_kad(
+    number: int, last: int, values: ValueStore, providers: ProviderStore, reprovide: Mapping[bytes, bytes]
+) -> list[str]:
+    """As `problems`, of what the DHT keeps."""
+    key = bytes(subject(number))
+    steps = [number] if subject(number) != subject(last + 1) else [number, last + 1]
+    value, contacts = values.get(key, time.time()), providers.get(key, time.time())
+    found = [] if value is not None and value.value in [b"%d" % step for step in steps] else [f"step {number}: value {value}"]
+    if [contact.addresses for contact in contacts] not in [[(address(step),)] for step in steps]:
+        found.append(f"step {number}: providers {contacts}")
+    if reprovide.get(key) not in [b"%d" % step for step in steps]:
+        found.append(f"step {number}: reprovide {reprovide.get(key)!r}")
     return found
 
 
