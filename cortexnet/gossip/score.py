@@ -137,12 +137,13 @@ class PeerScore:
 
     # --- who is there --------------------------------------------------------------------------------------------------
 
-    def add_peer(self, peer: "PeerId", now: float, ips: "Iterable[Address]" = ()) -> None:
-        """A peer has come, or come back: then what is still known of it holds."""
+    def add_peer(self, peer: "PeerId", now: float, ips: "Iterable[Address] | None" = None) -> None:
+        """A peer has come, or come back: then what is still known of it holds, its addresses too where none are given."""
         self._expire(now)
         self._gone.pop(peer, None)
         self._peers.setdefault(peer, _PeerStats())
-        self._colocation.set_ips(peer, ips)
+        if ips is not None:
+            self._colocation.set_ips(peer, ips)
 
     def set_ips(self, peer: "PeerId", ips: "Iterable[Address]") -> None:
         """The peer's direct connections are from these addresses now."""

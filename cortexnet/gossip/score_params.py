@@ -172,7 +172,7 @@ class ScoreParams:
     seen_ttl: float = 120.0
     """How long duplicates of a message are credited or charged to those who bring them: as long as it counts as seen."""
     delivery_limit: int = 100_000
-    """Messages of which is remembered who brought them; the oldest goes first."""
+    """Messages of which is remembered who brought them, some 600 bytes each; the oldest goes first."""
 
     def __post_init__(self) -> None:
         _check_finite(self.topic_cap, "topic_cap", least=0.0)

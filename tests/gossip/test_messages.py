@@ -26,6 +26,7 @@ from cortexnet.gossip.messages import (
     frame,
 )
 from cortexnet.protobuf import field_bytes, field_varint
+from tests.support import gossip_rpcs
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "gossip.json").read_text())
 RPCS: dict[str, dict[str, Any]] = {case["what"]: case for case in GOLDEN["rpcs"]}
@@ -219,6 +220,19 @@ def test_unknown_fields_among_ids_are_skipped() -> None:
 def test_what_is_malformed_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolViolation):
         decode(data, CONFIG)
+
+
+def test_unknown_fields_count_as_control() -> None:
+    with pytest.raises(MessageTooLarge, match="without the data of its messages of 104 bytes"):
+        decode(field_bytes(99, bytes(101)), GossipConfig(control_limit=103))
+
+
+@given(gossip_rpcs.RPCS)
+def test_what_is_written_is_read_again(rpc: Rpc) -> None:
+    again = decode(encode(rpc), GossipConfig(idontwant_ids=1000))
+    assert [message.raw for message in again.messages] == [message.raw for message in rpc.messages]
+    again.messages = rpc.messages
+    assert again == rpc
 
 
 @given(st.binary(max_size=300))

@@ -167,6 +167,9 @@ def test_the_ips_of_a_peer_that_is_gone_count_as_long_as_its_score() -> None:
         score.add_peer(peer, 0.0, [ip_address("192.0.2.1")])
     score.remove_peer(B, 0.0)
     assert score.score(A, 5.0) == -5
+    score.add_peer(B, 5.0)
+    assert score.score(A, 5.0) == -5
+    score.remove_peer(B, 0.0)
     score.decay(6.0)
     assert score.score(A, 6.0) == 0
 
