@@ -184,15 +184,15 @@ class RouterState:
             del topic.mesh[peer]
             self.actions.append(MeshChanged(topic.name, peer.id, False, change))
 
-    def candidates(self, topic: Topic, now: float, *, least: float = 0.0, mesh: "Iterable[Peer]" = ()) -> list[Peer]:
-        """Subscribers that could be grafted: not in `mesh`, not direct, not backed off, with a score of at least `least`."""
+    def candidates(self, topic: Topic, now: float, *, least: float = 0.0) -> list[Peer]:
+        """Subscribers that could be grafted: not in the mesh, not direct, not backed off, with a score of at least `least`."""
         backed_off = self.backoff.of(topic.name)
         return [
             peer
             for peer in topic.subscribers
             if peer.has_mesh
             and not peer.is_direct
-            and peer not in mesh
+            and peer not in topic.mesh
             and peer.id not in backed_off
             and self.score_of(peer, now) >= least
         ]
