@@ -10,6 +10,7 @@ from cortexnet.kad.operation import Operation, ProviderFound, ValueFound
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.contact import Contact
     from cortexnet.kad.engine import Engine
 
@@ -28,15 +29,19 @@ class ManyValues:
         for key in self._best:
             own = engine.values.get(key, engine.unix(now))
             if own is not None:
-                self._best[key].hear(own.value, None, now)
+                self._hear(key, own.value, None, now)
 
     def request(self, key: bytes) -> Message:
         return Message(Type.GET_VALUE, key, cluster_level=1)
 
     def hear(self, key: bytes, contact: "Contact", answer: Message, now: float) -> None:
         record = answer.record
-        if record is not None and record.key == key and self._best[key].hear(record.value, contact.peer_id, now):
-            self.operation.emit(ValueFound(key, record.value, contact.peer_id))
+        if record is not None and record.key == key:
+            self._hear(key, record.value, contact.peer_id, now)
+
+    def _hear(self, key: bytes, value: bytes, peer_id: "PeerId | None", now: float) -> None:
+        if self._best[key].hear(value, peer_id, now):
+            self.operation.emit(ValueFound(key, value, peer_id))
 
     def is_enough(self, key: bytes) -> bool:
         return self._best[key].answers >= ENOUGH_VALUES
@@ -45,8 +50,8 @@ class ManyValues:
         return GetValue(self._engine, key, 0, now)
 
     def hear_single(self, key: bytes, result: bytes | None) -> None:
-        if result is not None and self._best[key].hear(result, None, self._engine.now):
-            self.operation.emit(ValueFound(key, result, None))
+        if result is not None:
+            self._hear(key, result, None, self._engine.now)
 
     def result(self) -> dict[bytes, bytes]:
         return {key: best.value for key, best in self._best.items() if best.value is not None}
@@ -60,8 +65,8 @@ class ManyProviders:
         self.operation: Operation[dict[bytes, list[Contact]]] = Operation()
         self._engine = engine
         self._found = {key: Found(engine.config.providers_limit) for key in keys}
-        for key, found in self._found.items():
-            found.hear(own_providers(engine, key, now))
+        for key in self._found:
+            self._hear(key, own_providers(engine, key, now))
 
     def request(self, key: bytes) -> Message:
         return Message(Type.GET_PROVIDERS, key, cluster_level=1)
