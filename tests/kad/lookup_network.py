@@ -8,8 +8,9 @@ from random import Random
 
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.contact import Contact
-from cortexnet.kad.key import BITS, position
+from cortexnet.kad.key import BITS, Prefix, position
 from cortexnet.kad.lookup import Lookup, LookupConfig
+from cortexnet.kad.regions import ExplorationConfig, Question, RegionExploration
 
 OWN = PeerId(b"\x12\x20" + bytes(32))
 ROUND_TRIP = 0.05
@@ -113,6 +114,19 @@ class Network:
         )
         return Run(self, lookup)
 
+    def explore(
+        self, prefix: Prefix, seeds: Sequence[Contact] | None = None, config: ExplorationConfig | None = None
+    ) -> "Exploration":
+        exploration = RegionExploration(
+            prefix,
+            self.seeds(prefix.first) if seeds is None else seeds,
+            own=OWN,
+            config=config or ExplorationConfig(),
+            now=0.0,
+            random=self.random,
+        )
+        return Exploration(self, exploration)
+
 
 def unreachable(peer_id: PeerId) -> None:
     raise Refuses
@@ -163,3 +177,42 @@ class Run:
             self.lookup.on_failure(peer_id, self.now)
         else:
             self.lookup.on_reply(peer_id, reply, self.now)
+
+
+class Exploration:
+    """One exploration of a region from its start to its end, in virtual time."""
+
+    def __init__(self, network: Network, exploration: RegionExploration) -> None:
+        self.exploration = exploration
+        self.now = 0.0
+        self._network = network
+        self._order = count()
+        self._events: list[tuple[float, int, PeerId, bytes, Sequence[Contact] | None]] = []
+        while not exploration.is_done:
+            for question in exploration.next(self.now):
+                self._send(question)
+            if not exploration.is_done:
+                self._go_on()
+
+    def _send(self, question: Question) -> None:
+        after, reply = self._network.round_trip, None
+        try:
+            reply = self._network.answer(question.contact.peer_id, position(question.key))
+        except Refuses:
+            pass
+        else:
+            after = REQUEST_TIMEOUT if reply is None else after
+        heappush(self._events, (self.now + after, next(self._order), question.contact.peer_id, question.key, reply))
+
+    def _go_on(self) -> None:
+        due = self.exploration.next_timeout()
+        assert due is not None
+        if not self._events or due < self._events[0][0]:
+            assert due > self.now, "it asks to be called at a time that is over"
+            self.now = due
+            return
+        self.now, _, peer_id, key, reply = heappop(self._events)
+        if reply is None:
+            self.exploration.on_failure(peer_id, key, self.now)
+        else:
+            self.exploration.on_reply(peer_id, key, reply, self.now)
