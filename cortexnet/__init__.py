@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId as PeerId
     from cortexnet.kad.config import KadConfig as KadConfig
     from cortexnet.kad.contact import Contact as Contact
+    from cortexnet.kad.ipns import IpnsRecord as IpnsRecord
+    from cortexnet.kad.records import Validator as Validator
     from cortexnet.messaging.message import Message as Message
     from cortexnet.messaging.message import Receipt as Receipt
     from cortexnet.messaging.request import Request as Request
@@ -92,6 +94,8 @@ _PLACES = {
     "cortexnet.identity.peer_id": ("PeerId",),
     "cortexnet.kad.config": ("KadConfig",),
     "cortexnet.kad.contact": ("Contact",),
+    "cortexnet.kad.ipns": ("IpnsRecord",),
+    "cortexnet.kad.records": ("Validator",),
     "cortexnet.messaging.message": ("Message", "Receipt"),
     "cortexnet.messaging.request": ("Request",),
     "cortexnet.multiformats.cid": ("Cid",),

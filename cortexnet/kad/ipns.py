@@ -1,8 +1,5 @@
 """IPNS records: a name that is a peer id, what it points to at present, and the signature of its owner.
 
-    record = IpnsRecord.create(identity.private_key, "/ipfs/bafy…", sequence=1, eol_unix=time.time() + 48 * 3600)
-    await node.kad.put_value(record_key(identity.peer_id), record.encode())
-
 What is signed is a DAG-CBOR document; the older fields beside it repeat it for nodes of 2021, and are held to agree with it.
 
 Spec: specs.ipfs.tech, "IPNS Record and Protocol".
@@ -46,15 +43,17 @@ _SCHEMA = Schema(
 )
 
 
-def record_key(name: PeerId) -> bytes:
-    """The key under which the DHT keeps the record of a name."""
-    return PREFIX + bytes(name)
-
-
 @final
 @dataclass(frozen=True, slots=True)
 class IpnsRecord:
-    """One record. Made by `create`, or `decode`, which verifies nothing: see `validate`."""
+    """One record. Made by `create`, or `decode`, which verifies nothing: see `validate`.
+
+    record = IpnsRecord.create(identity.private_key, "/ipfs/bafy…", sequence=1, eol_unix=time.time() + 48 * 3600)
+    await node.kad.put_value(IpnsRecord.key_of(identity.peer_id), record.encode())
+
+    record = IpnsRecord.decode(await node.kad.get_value(f"/ipns/{name}"))     # verified: the DHT's values always are
+    print(record.value.decode())
+    """
 
     value: bytes
     """What the name points to: a path such as `/ipfs/bafy…`."""
@@ -70,6 +69,11 @@ class IpnsRecord:
     """The record as it came, or goes out."""
     _signed: bytes
     _signature: bytes | None
+
+    @staticmethod
+    def key_of(name: PeerId) -> bytes:
+        """The key under which the DHT keeps the record of a name."""
+        return PREFIX + bytes(name)
 
     @classmethod
     def create(

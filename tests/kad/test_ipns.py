@@ -14,7 +14,7 @@ from cortexnet.identity.identity import Identity
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad import dag_cbor
-from cortexnet.kad.ipns import LIFETIME, SIZE_LIMIT, TTL, IpnsRecord, IpnsValidator, record_key
+from cortexnet.kad.ipns import LIFETIME, SIZE_LIMIT, TTL, IpnsRecord, IpnsValidator
 from cortexnet.protobuf import field_bytes, field_varint
 from cortexnet.testing.strategies import private_keys
 
@@ -57,7 +57,7 @@ def test_the_signed_document_is_that_of_the_specification() -> None:
 @pytest.mark.parametrize("case", VECTORS["ipns_select"]["cases"], ids=lambda case: str(case["candidates"]))
 def test_the_best_record_is_the_one_go_selects(case: dict[str, Any]) -> None:
     values = [bytes.fromhex(VECTORS["ipns_select"]["candidates"][index]) for index in case["candidates"]]
-    assert IpnsValidator().select(record_key(NAME), values) == case["best_index"]
+    assert IpnsValidator().select(IpnsRecord.key_of(NAME), values) == case["best_index"]
 
 
 @pytest.mark.parametrize("key_type", ["ed25519", "rsa", "ecdsa", "secp256k1"])
@@ -67,12 +67,12 @@ def test_what_is_created_is_valid_for_its_name(key_type: Any, v1: bool) -> None:
     record = IpnsRecord.create(identity.private_key, VALUE, sequence=3, eol_unix=NOW + LIFETIME, v1=v1)
     assert (record.public_key is None) == (identity.peer_id.public_key() is not None)
     validator = IpnsValidator()
-    validator.validate(record_key(identity.peer_id), record.encode(), NOW)
-    validator.validate(record_key(identity.peer_id), record.encode(), NOW + LIFETIME)
+    validator.validate(IpnsRecord.key_of(identity.peer_id), record.encode(), NOW)
+    validator.validate(IpnsRecord.key_of(identity.peer_id), record.encode(), NOW + LIFETIME)
     with pytest.raises(InvalidRecord, match="its time was over at 2027"):
-        validator.validate(record_key(identity.peer_id), record.encode(), NOW + LIFETIME + 0.001)
+        validator.validate(IpnsRecord.key_of(identity.peer_id), record.encode(), NOW + LIFETIME + 0.001)
     with pytest.raises(InvalidRecord, match=r"not (signed by|that of)"):
-        validator.validate(record_key(other.peer_id), record.encode(), NOW)
+        validator.validate(IpnsRecord.key_of(other.peer_id), record.encode(), NOW)
 
 
 @given(private_keys("ed25519"), st.binary(max_size=90), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.booleans())
@@ -101,9 +101,9 @@ def test_a_changed_byte_never_changes_what_is_said(draw: st.DataObject) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_record_or_a_typed_error(data: bytes) -> None:
     with pytest.raises(InvalidRecord):
-        IpnsValidator().validate(record_key(NAME), data, NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(NAME), data, NOW)
     with pytest.raises(InvalidRecord):
-        IpnsValidator().validate(record_key(NAME), field_bytes(9, data), NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(NAME), field_bytes(9, data), NOW)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_any_bytes_are_a_record_or_a_typed_error(data: bytes) -> None:
 )
 def test_a_signed_document_that_is_none_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(InvalidRecord, match=reason):
-        IpnsValidator().validate(record_key(NAME), signed(data), NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(NAME), signed(data), NOW)
 
 
 def test_further_keys_of_the_document_are_let_be() -> None:
-    IpnsValidator().validate(record_key(NAME), signed(document(extra=[1, {"a": b""}])), NOW)
+    IpnsValidator().validate(IpnsRecord.key_of(NAME), signed(document(extra=[1, {"a": b""}])), NOW)
 
 
 @pytest.mark.parametrize(
@@ -151,19 +151,19 @@ def test_older_fields_agree_with_what_is_signed(older: bytes) -> None:
 def test_older_fields_that_agree_and_empty_ones_are_fine() -> None:
     whole = field_bytes(1, b"/x") + field_bytes(4, b"2099-12-31T23:59:59Z") + field_varint(5, 1) + field_varint(6, 1)
     for older in (whole, field_bytes(1, b"") + field_bytes(2, b"") + field_varint(5, 77)):
-        IpnsValidator().validate(record_key(NAME), older + signed(document()), NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(NAME), older + signed(document()), NOW)
 
 
 def test_a_record_without_the_newer_signature_is_worse_than_any_and_never_valid() -> None:
     bare = field_bytes(9, document(Sequence=99))
-    assert IpnsValidator().select(record_key(NAME), [bare, signed(document())]) == 1
+    assert IpnsValidator().select(IpnsRecord.key_of(NAME), [bare, signed(document())]) == 1
     with pytest.raises(InvalidRecord, match="not signed"):
-        IpnsValidator().validate(record_key(NAME), bare, NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(NAME), bare, NOW)
 
 
 def test_one_record_that_is_none_fails_the_whole_selection() -> None:
     with pytest.raises(InvalidRecord):
-        IpnsValidator().select(record_key(NAME), [signed(document()), b"\xff"])
+        IpnsValidator().select(IpnsRecord.key_of(NAME), [signed(document()), b"\xff"])
 
 
 def test_the_key_of_a_hashed_name_may_be_known_from_elsewhere() -> None:
@@ -171,25 +171,25 @@ def test_the_key_of_a_hashed_name_may_be_known_from_elsewhere() -> None:
     name = PeerId.from_public_key(key.public_key)
     record = signed(document(), key)
     with pytest.raises(InvalidRecord, match="not known"):
-        IpnsValidator().validate(record_key(name), record, NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(name), record, NOW)
     with pytest.raises(InvalidRecord, match="not known"):
-        IpnsValidator(lambda peer: None).validate(record_key(name), record, NOW)
-    IpnsValidator({name: key.public_key}.get).validate(record_key(name), record, NOW)
+        IpnsValidator(lambda peer: None).validate(IpnsRecord.key_of(name), record, NOW)
+    IpnsValidator({name: key.public_key}.get).validate(IpnsRecord.key_of(name), record, NOW)
 
 
 def test_a_key_in_the_record_is_that_of_the_name_and_can_be_read() -> None:
     other = field_bytes(7, PrivateKey.generate().public_key.marshal())
     with pytest.raises(InvalidRecord, match="not that of"):
-        IpnsValidator().validate(record_key(NAME), other + signed(document()), NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(NAME), other + signed(document()), NOW)
     with pytest.raises(InvalidRecord, match="public key"):
         IpnsRecord.decode(field_bytes(7, b"\1\2") + signed(document()))
-    IpnsValidator().validate(record_key(NAME), field_bytes(7, b"") + signed(document()), NOW)
+    IpnsValidator().validate(IpnsRecord.key_of(NAME), field_bytes(7, b"") + signed(document()), NOW)
 
 
 def test_a_name_that_holds_no_key_has_no_record() -> None:
     name = PeerId(b"\0\2\x08\x09")
     with pytest.raises(InvalidRecord, match="public key"):
-        IpnsValidator().validate(record_key(name), signed(document()), NOW)
+        IpnsValidator().validate(IpnsRecord.key_of(name), signed(document()), NOW)
 
 
 def test_a_record_may_have_10_kib_and_not_a_byte_more() -> None:

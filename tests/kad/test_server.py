@@ -16,7 +16,7 @@ from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad import rfc3339
 from cortexnet.kad.contact import ADDRESS_COUNT_LIMIT, Contact
-from cortexnet.kad.ipns import IpnsRecord, IpnsValidator, record_key
+from cortexnet.kad.ipns import IpnsRecord, IpnsValidator
 from cortexnet.kad.key import position
 from cortexnet.kad.messages import Message, Record, Type
 from cortexnet.kad.provider_store import ProviderStore
@@ -249,7 +249,7 @@ def test_a_value_above_the_limit_is_refused() -> None:
 
 def test_a_record_of_ipns_is_kept_until_a_newer_one_comes() -> None:
     key = PrivateKey.generate()
-    name = record_key(PeerId.from_public_key(key.public_key))
+    name = IpnsRecord.key_of(PeerId.from_public_key(key.public_key))
     setting = Setting()
     first, second = (IpnsRecord.create(key, "/ipfs/x", sequence=number, eol_unix=UNIX + HOUR).encode() for number in (1, 2))
     setting.ask(put(name, second))
