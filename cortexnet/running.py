@@ -250,7 +250,7 @@ class Running:
                 observer(connection, info)
 
     def _protocols_changed(self) -> None:
-        if not self._scope.is_closed:
+        if not self._scope.is_closed and self.swarm.connections:  # who comes later asks
             self._scope.spawn(self.identify.push_all(), name="identify push")
 
     def _connected(self, connection: Connection) -> None:

@@ -41,7 +41,7 @@ class GossipConfig:
     message_id: "Callable[[Message], bytes] | None" = None
     """The id of a message. None: author and sequence number, as in go and the specification. rust and js have other defaults: in
     a mixed network the same function must be set everywhere, or IHAVE and IWANT between the stacks do nothing."""
-    topic_message_ids: "Mapping[str, Callable[[Message], bytes]]" = field(default_factory=dict)
+    topic_message_ids: "Mapping[str, Callable[[Message], bytes]]" = field(default_factory=dict, hash=False)
     """As `message_id`, for single topics."""
     main_topic: str = ""
     """A topic that is joined at the start. Empty: none."""
