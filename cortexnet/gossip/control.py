@@ -148,8 +148,6 @@ def _take_idontwant(state: "RouterState", peer: "Peer", ids: "Sequence[bytes]") 
         return
     peer.idontwant_count += 1
     taken = ids[: config.idontwant_ids]
-    if not taken:
-        return
     if not peer.unwanted:
         peer.unwanted.append({})
         state.unwilling[peer] = None

@@ -186,7 +186,7 @@ class Heartbeat:
                 state.send(peer, Rpc([Subscription(name, name in state.joined) for name in words.subscriptions]), CONTROL)
             for name in words.grafts:
                 topic = state.joined.get(name)
-                if topic is not None and peer in topic.mesh and name not in self._word(peer).graft:
+                if topic is not None and peer in topic.mesh:
                     self._word(peer).graft.append(name)
             for name, prune in words.prunes.items():
                 topic = state.joined.get(name)
@@ -200,7 +200,7 @@ class Heartbeat:
         for peer, word in self._words.items():
             if word.graft or word.prune or len(word.ihave) > 1:
                 state.send(peer, Rpc(control=word), CONTROL if word.graft or word.prune else GOSSIP)
-            elif word.ihave:
+            else:
                 alike.setdefault(id(word.ihave[0]), []).append(peer)
         for peers in alike.values():
             state.send_to_all(peers, Rpc(control=self._words[peers[0]]), GOSSIP)

@@ -309,6 +309,13 @@ def test_an_own_message_goes_to_the_mesh_and_is_delivered_here() -> None:
     assert delivered.sender == desk.own
 
 
+def test_who_does_not_want_it_does_not_get_it() -> None:
+    desk = joined()
+    mesh = desk.meshed(range(1, 6))
+    desk.control(mesh[0], idontwant=[id_of(message(1, author=0))])
+    assert desk.router.publish(message(1, author=0), desk.now) == mesh[1:]
+
+
 def test_where_nobody_subscribed_it_goes_nowhere() -> None:
     desk = Desk()
     desk.peer(1, "other")

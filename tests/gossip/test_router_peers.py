@@ -364,6 +364,16 @@ def test_what_had_no_room_is_said_again_as_far_as_it_is_true() -> None:
     assert desk.of(SendRpc) == []
 
 
+def test_also_a_graft_alone() -> None:
+    desk = Desk()
+    desk.router.subscribe(TOPIC, desk.now)
+    (peer,) = desk.meshed([1])
+    desk.router.dropped(peer, Rpc(control=ControlMessages(graft=[TOPIC])))
+    desk.clear()
+    desk.beat()
+    assert desk.rpcs_to(peer) == [Rpc(control=ControlMessages(graft=[TOPIC]))]
+
+
 def test_gossip_and_messages_that_had_no_room_are_not() -> None:
     desk = Desk()
     peer = desk.peer(1)
