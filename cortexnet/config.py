@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
+from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -82,6 +83,8 @@ class Config:
     """The certificate to listen on `/wss` with, and whose certificates are believed when dialing."""
     kad: "KadConfig | None" = field(default_factory=_kad)
     """Which DHT this node joins; None: none. Without a bootstrap peer it meets whoever connects and speaks the same."""
+    discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
+    """What this node looks for by itself, over the DHT."""
     gossip: "GossipConfig | None" = field(default_factory=_gossip)
     """How this node publishes and subscribes to topics; None: not at all. It says nothing to anybody before it joins a topic."""
     state_directory: "str | os.PathLike[str] | None" = None

@@ -30,8 +30,10 @@ from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
+    from cortexnet.discovery.routing_discovery import PeerSearch, RoutingDiscovery
     from cortexnet.gossip.service import Gossip
     from cortexnet.host.perf import PerfResult, Progress
+    from cortexnet.kad.service import KadService
     from cortexnet.messaging.message import Receipt
     from cortexnet.messaging.messenger import MessageHandler, Messenger
     from cortexnet.messaging.request import Framing, RequestHandler
@@ -264,6 +266,42 @@ class Node:
     def counters_of(self, peer: AnyPeer) -> dict[str, int]:
         """What is in use by one peer, over all of its connections."""
         return self._resources.of_peer(_peer(peer))
+
+    # --- the DHT -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def kad(self) -> "KadService":
+        """The DHT: where peers are, who has which content, and values by key. Raises NotRunning; LocalError where it is off."""
+        kad = self._run.kad
+        if kad is None:
+            raise LocalError("the DHT is off: give this node a Config whose `kad` is a KadConfig")
+        return kad
+
+    async def advertise(self, namespace: str) -> int:
+        """Let others find this node under a name of the application's, from now on; how many peers were told.
+
+        It is told again each 2 h 37 min, until `stop_advertising`. Other libp2p stacks find it too, by their routing discovery.
+        Raises LocalError where the name is none, this node listens nowhere or its DHT is off; NoPeers where nobody could be told.
+        """
+        return await self._discovery.advertise(namespace)
+
+    def stop_advertising(self, namespace: str) -> None:
+        """End what `advertise` began; who was told keeps it for up to 48 h. Raises LocalError where that was not."""
+        self._discovery.stop_advertising(namespace)
+
+    def find_peers(self, namespace: str, limit: int | None = 100) -> "PeerSearch":
+        """Who advertises a name: `async for found in node.find_peers(name)`, each once, this node left out.
+
+        `node.dial(found.peer_id)` knows where it is. The first step raises NoPeers where nobody can be asked.
+        """
+        return self._discovery.find_peers(namespace, limit)
+
+    @property
+    def _discovery(self) -> "RoutingDiscovery":
+        discovery = self._run.discovery
+        if discovery is None:
+            raise LocalError("the DHT is off, over which peers are found: give this node a Config whose `kad` is a KadConfig")
+        return discovery
 
     # --- topics ------------------------------------------------------------------------------------------------------------
 

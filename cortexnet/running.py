@@ -39,11 +39,13 @@ from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cortexnet.discovery.routing_discovery import RoutingDiscovery
     from cortexnet.gossip.service import Gossip
     from cortexnet.host.host import Protocols
     from cortexnet.host.peer_info import PeerInfo
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
+    from cortexnet.kad.service import KadService
     from cortexnet.observe.bus import EventBus
     from cortexnet.observe.status import StatusServer
     from cortexnet.security.certificate import NodeCertificate
@@ -110,6 +112,8 @@ class Running:
         self._context: Context | None = None
         self._services: list[Service] = []
         self.gossip: Gossip | None = None
+        self.kad: KadService | None = None
+        self.discovery: RoutingDiscovery | None = None
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
@@ -215,6 +219,13 @@ class Running:
 
     def _make_services(self, context: Context) -> list[Service]:
         config, services = self._blueprint.config, list[Service]()
+        if config.kad is not None:
+            from cortexnet.discovery.routing_discovery import RoutingDiscovery
+            from cortexnet.kad.service import KadService
+
+            self.kad = KadService(context, config.kad)
+            self.discovery = RoutingDiscovery(context, self.kad, config.discovery)
+            services += [self.kad, self.discovery]
         if config.gossip is not None:
             from cortexnet.gossip.service import Gossip
 

@@ -21,8 +21,13 @@ SHELLS = {
     "cortexnet.host.ping",
     "cortexnet.host.step_turns",
     "cortexnet.identity.identity",
+    "cortexnet.discovery.routing_discovery",
+    "cortexnet.kad.calls",
+    "cortexnet.kad.half",
     "cortexnet.kad.peer_streams",
+    "cortexnet.kad.search",
     "cortexnet.kad.server_streams",
+    "cortexnet.kad.service",
     "cortexnet.messaging.messenger",
     "cortexnet.messaging.request",
     "cortexnet.node",
@@ -34,6 +39,7 @@ SHELLS = {
     "cortexnet.swarm.connection_manager",
     "cortexnet.storage.access_store",
     "cortexnet.storage.database",
+    "cortexnet.storage.kad_store",
     "cortexnet.storage.peerstore_store",
     "cortexnet.storage.sqlite_file",
     "cortexnet.storage.storage",
@@ -110,13 +116,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.quic",),
     ("cortexnet.transport",),
     ("cortexnet.swarm",),
-    ("cortexnet.kad",),
+    ("cortexnet.kad", "cortexnet.discovery"),
     ("cortexnet.gossip",),
     ("cortexnet.storage",),
     ("cortexnet.host",),
     ("cortexnet.observe",),
     ("cortexnet.messaging",),
-    ("cortexnet.kad.peer_streams", "cortexnet.kad.server_streams"),
+    (
+        "cortexnet.kad.calls",
+        "cortexnet.kad.half",
+        "cortexnet.kad.peer_streams",
+        "cortexnet.kad.search",
+        "cortexnet.kad.server_streams",
+        "cortexnet.kad.service",
+    ),
+    ("cortexnet.discovery.routing_discovery",),
     (
         "cortexnet.gossip.connector",
         "cortexnet.gossip.engine",
@@ -133,6 +147,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
+    "cortexnet/kad/half.py:Half._request",  # a bug that a peer's answer brings out costs its request
     "cortexnet/gossip/validation.py:Validation.validate",  # a bug in a validator costs the message it was asked about
     "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door

@@ -55,6 +55,7 @@ def node(
         memory_network=network.host(name),
         manager=manager or ConnectionManagerConfig(),
         limits=limits or Limits(),
+        kad=None,  # its streams count, and it dials peers again
     )
     made = Node(config=config, **({"listen": ["/memory/0"]} | options))
     made.handle(ECHO, echo)

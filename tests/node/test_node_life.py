@@ -21,7 +21,7 @@ async def echo(stream: Stream) -> None:
 
 
 def node(network: SimulatedNetwork, name: str, *, listen: tuple[str, ...] = ("/memory/0",)) -> Node:
-    made = Node(listen=listen, config=Config(transports=["memory"], memory_network=network.host(name)))
+    made = Node(listen=listen, config=Config(transports=["memory"], memory_network=network.host(name), kad=None))
     made.handle(ECHO, echo)
     return made
 

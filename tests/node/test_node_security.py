@@ -20,7 +20,7 @@ def node(network: SimulatedNetwork, name: str, security: Sequence[str] | None, *
     settings = {} if security is None else {"security": security}
     made = Node(
         listen=["/memory/0"],
-        config=Config(transports=["memory"], memory_network=network.host(name), early_muxer=early_muxer, **settings),
+        config=Config(transports=["memory"], memory_network=network.host(name), early_muxer=early_muxer, kad=None, **settings),
     )
     made.handle(ECHO, echo)
     return made

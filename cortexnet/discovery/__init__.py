@@ -1,0 +1,1 @@
+"""Finding the peers of an application: those that name the same namespace."""

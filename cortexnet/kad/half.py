@@ -1,0 +1,285 @@
+"""One DHT of a node at work: it carries out what the core asks for, and tells it what comes of that. A shell."""
+
+import asyncio
+import logging
+import time
+from random import Random
+from typing import TYPE_CHECKING, TypeVar, assert_never, final
+
+from cortexnet.errors import CortexError, LimitExceeded, NotRunning
+from cortexnet.kad.actions import Cancel, ContactsWanted, Send
+from cortexnet.kad.contact import Contact
+from cortexnet.kad.dht import Dht
+from cortexnet.kad.diversity import Diversity, groups_of
+from cortexnet.kad.engine import Filters
+from cortexnet.kad.filters import Filter, Public
+from cortexnet.kad.messages import Message
+from cortexnet.kad.peer_streams import PeerStreams
+from cortexnet.kad.server_streams import ServerStreams
+from cortexnet.swarm.peerstore import TEMPORARY_TTL
+from cortexnet.transport.log_limit import LogLimit
+from cortexnet.transport.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cortexnet.host.context import Context
+    from cortexnet.host.peer_info import PeerInfo
+    from cortexnet.identity.peer_id import PeerId
+    from cortexnet.kad.config import KadConfig
+    from cortexnet.kad.operation import Operation
+    from cortexnet.kad.records import Validators
+    from cortexnet.multiformats.multiaddr import Multiaddr
+    from cortexnet.transport.connection import Connection
+
+log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
+
+R = TypeVar("R")
+
+TAG_VALUE = 5.0
+"""What it is worth to the connection manager that a peer is in the routing table; go-libp2p's value."""
+
+
+@final
+class Half:
+    """The DHT of one protocol. `rules` say whom and what it takes."""
+
+    def __init__(self, context: "Context", config: "KadConfig", protocol: str, rules: Filter, validators: "Validators") -> None:
+        self.protocol = protocol
+        self.on_met: Callable[[], None] | None = None
+        """Called when somebody came into the routing table."""
+        self.on_wanted: Callable[[bool], None] | None = None
+        """Called when more peers are to be met; whether none is known at all. Must not wait."""
+        self._context = context
+        self._rules = rules
+        self._is_public = isinstance(rules, Public)
+        self._own = Contact(context.identity.peer_id)
+        self._loop = asyncio.get_running_loop()
+        self._scope = Scope(context.scope)
+        self._streams = PeerStreams(context.host, protocol, config=config, scope=self._scope)
+        self._server = ServerStreams(self._answer, config=config, limits=context.limits)
+        self._requests: dict[int, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_due = False
+        self._is_serving = False
+        self._is_closed = False
+        self.dht = Dht(
+            self.own_contact,
+            config=config.dht,
+            random=Random(),
+            validators=validators,
+            filters=self._filters(),
+            diversity=Diversity() if self._is_public else None,
+        )
+        self.dht.table.on_change.append(self._table_changed)
+
+    def _filters(self) -> Filters:
+        rules = self._rules
+        return Filters(
+            accept=lambda contact: rules.asks(contact.addresses),
+            groups_of=(lambda contact: groups_of(contact.addresses)) if self._is_public else None,
+            admit=self._groups if self._is_public else None,
+            keep_addresses=self._kept,
+        )
+
+    # --- life --------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin the upkeep, with whoever is connected already."""
+        self.dht.start(self._loop.time(), time.time())
+        self.offer_connected()
+        self.pump()
+
+    async def close(self) -> None:
+        """End all operations and requests. Cancelled: what is left ends with the node."""
+        self._is_closed = True
+        self.serve(False)
+        self.dht.close()
+        self.pump()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            await self._streams.close()
+        finally:
+            await self._scope.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be begun any more."""
+        return self._is_closed
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is in the routing table."""
+        return not len(self.dht.table)
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether others are answered."""
+        return self._is_serving
+
+    def serve(self, wanted: bool) -> None:
+        """Answer others, or no more; identify tells them. Where the application has a handler of its own, that one stays."""
+        protocols = self._context.protocols
+        if wanted and not self._is_serving and not protocols.supports(self.protocol):
+            protocols.handle(self.protocol, self._server.serve)
+            self._is_serving = True
+        elif not wanted and self._is_serving:
+            self._is_serving = False
+            protocols.unhandle(self.protocol)
+            self._server.reset()
+
+    # --- what we are, and who others are -----------------------------------------------------------------------------------
+
+    def own_contact(self) -> Contact:
+        """Who we are, and where we may be told to be."""
+        addresses = tuple(self._rules.keep(self._context.listen_addresses()))
+        if addresses != self._own.addresses:
+            self._own = self._own.with_addresses(addresses)
+        return self._own
+
+    def _kept(self, contact: Contact) -> Contact:
+        addresses = contact.addresses
+        kept = self._rules.keep(addresses)
+        return contact if len(kept) == len(addresses) else contact.with_addresses(kept)
+
+    def _groups(self, contact: Contact) -> tuple[str, ...] | None:
+        """Where it is, as its connections prove: without one nobody comes in."""
+        remotes = [connection.remote_address for connection in self._context.swarm.connections_to(contact.peer_id)]
+        return groups_of(remotes) if remotes else None
+
+    def identified(self, connection: "Connection", info: "PeerInfo") -> None:
+        """A peer has said what it speaks and where it is."""
+        self._offer(info.peer_id, info.addresses, self.protocol in info.protocols)
+        self.pump_soon()
+
+    def offer_connected(self) -> None:
+        """Take a look at everybody who is connected."""
+        peerstore, now = self._context.peerstore, self._loop.time()
+        for peer in self._context.swarm.peers:
+            if peerstore.supports(peer, self.protocol):
+                self._offer(peer, tuple(peerstore.addresses(peer, now)), True)
+
+    def _offer(self, peer: "PeerId", addresses: "tuple[Multiaddr, ...]", is_server: bool) -> None:
+        remotes = [connection.remote_address for connection in self._context.swarm.connections_to(peer)]
+        if not is_server or self._rules.admits(addresses, remotes):
+            self.dht.candidate(Contact(peer, self._rules.keep(addresses)), is_server, self._loop.time())
+
+    def disconnected(self, connection: "Connection") -> None:
+        """A connection is gone."""
+        self._streams.disconnected(connection)
+
+    def _table_changed(self, contact: Contact, is_added: bool) -> None:
+        manager, peer = self._context.manager, contact.peer_id
+        if not is_added:
+            manager.untag(peer, self.protocol)
+            return
+        try:
+            manager.tag(peer, self.protocol, TAG_VALUE)
+        except LimitExceeded as error:
+            log.debug("no tag for %s: %s", peer, error)
+        if self.on_met is not None:
+            self.on_met()
+
+    # --- what others ask ---------------------------------------------------------------------------------------------------
+
+    def _answer(self, peer: "PeerId", request: bytes) -> bytes | None:
+        answer = self.dht.answer(peer, Message.decode(request), self._loop.time(), time.time())
+        self.pump_soon()
+        return None if answer is None else answer.encode()
+
+    # --- what the core asks for --------------------------------------------------------------------------------------------
+
+    def pump_soon(self) -> None:
+        """The core was told something: carry out what it makes of it, once a turn."""
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._pump_if_due)
+
+    def _pump_if_due(self) -> None:
+        if self._is_due:
+            self.pump()
+
+    def pump(self) -> None:
+        """Carry out what the core asks for."""
+        self._is_due = False
+        for action in self.dht.take_actions():
+            if isinstance(action, Send):
+                self._begin(action)
+            elif isinstance(action, Cancel):
+                task = self._requests.get(action.id)
+                if task is not None:
+                    task.cancel()
+            elif isinstance(action, ContactsWanted):
+                self._want(action.is_empty)
+            else:
+                assert_never(action)
+        self._arm_timer()
+
+    def _want(self, is_empty: bool) -> None:
+        self.offer_connected()
+        self.pump_soon()
+        if self.on_wanted is not None:
+            self.on_wanted(is_empty)
+
+    def _begin(self, send: Send) -> None:
+        if self._scope.is_closed:
+            return
+        task = self._scope.spawn(self._request(send), name=f"{self.protocol} to {send.contact.peer_id}")
+        self._requests[send.id] = task
+        task.add_done_callback(lambda _: self._requests.pop(send.id, None))
+
+    async def _request(self, send: Send) -> None:
+        """One request, from the dial to what the core makes of its answer."""
+        dht, loop = self.dht, self._loop
+        try:
+            answer, seconds = await self._exchange(send)
+            dht.on_answer(send.id, answer, loop.time(), seconds)
+        except (CortexError, TimeoutError) as error:
+            log.debug("%s to %s failed: %s", send.message.type.name, send.contact.peer_id, error)
+            dht.on_failure(send.id, loop.time())
+        except Exception as error:  # boundary: a bug that a peer's answer brings out costs its request, not the node
+            log.warning("%s of %s failed: %r", self.protocol, send.contact.peer_id, error, exc_info=True)
+            dht.on_failure(send.id, loop.time())
+        self.pump_soon()
+
+    async def _exchange(self, send: Send) -> tuple[Message | None, float | None]:
+        peer, peerstore = send.contact.peer_id, self._context.peerstore
+        if not peerstore.is_connected(peer) and send.contact.addresses:
+            now = self._loop.time()
+            peerstore.add_addresses(peer, send.contact.addresses, TEMPORARY_TTL, now, is_near=not self._is_public)
+        request = send.message.encode()
+        async with asyncio.timeout(send.timeout):
+            if not send.expects_answer:
+                await self._streams.tell(peer, request)
+                return None, None
+            data, seconds = await self._streams.ask(peer, request)
+        return Message.decode(data), seconds
+
+    def _arm_timer(self) -> None:
+        due = self.dht.next_timeout()
+        timer = self._timer
+        if due is None or (timer is not None and timer.when() <= due):
+            return  # a timer that fires early looks again
+        if timer is not None:
+            timer.cancel()
+        self._timer = self._loop.call_at(due, self._handle_timer)
+
+    def _handle_timer(self) -> None:
+        self._timer = None
+        try:
+            self.dht.handle_timeout(self._loop.time())
+        finally:
+            self.pump()
+
+    # --- what is done for the application ----------------------------------------------------------------------------------
+
+    def begin(self, start: "Callable[[float], Operation[R]]") -> "Operation[R]":
+        """Start an operation of the core. Who gives it up cancels it, and calls `pump_soon`."""
+        if self._is_closed:
+            raise NotRunning("the node is closed")
+        operation = start(self._loop.time())
+        self.pump_soon()
+        return operation

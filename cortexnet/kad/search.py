@@ -1,0 +1,89 @@
+"""Providers, one after the other as they are found. A shell."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, final
+
+from cortexnet.kad.calls import Calls
+from cortexnet.kad.contact import Contact
+from cortexnet.kad.operation import ProviderFound
+
+if TYPE_CHECKING:
+    from cortexnet.identity.peer_id import PeerId
+
+
+@final
+class ProviderSearch(AsyncIterator[Contact]):
+    """What `find_providers` gives: `async for provider in search`.
+
+    A provider comes once; once more where its addresses were found only later. The search goes on while it is iterated, and ends
+    when it is dropped: leave it by `async with` or `aclose` to be sure.
+    """
+
+    def __init__(
+        self,
+        begin: Callable[[], Awaitable[Calls[list[Contact]]]],
+        remember: Callable[[Contact], Contact],
+        limit: int | None,
+    ) -> None:
+        self._begin = begin
+        self._remember = remember
+        self._limit = limit
+        self._calls: Calls[list[Contact]] | None = None
+        self._found: deque[Contact] = deque()
+        self._seen: dict[PeerId, bool] = {}  # and whether with addresses
+        self._is_over = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Contact:
+        """The next one. Raises NoPeers where nobody can be asked, NotRunning. Cancelled: nothing is lost, ask again."""
+        if self._calls is None and not self._is_over:
+            self._calls = await self._begin()
+        while not self._found:
+            if self._calls is None or self._is_over:
+                raise StopAsyncIteration
+            is_last = self._calls.is_done
+            self._take(self._calls)
+            if is_last:
+                self.close()
+            elif not self._found:
+                await self._calls.step()
+        return self._found.popleft()
+
+    def _take(self, calls: Calls[list[Contact]]) -> None:
+        for event in calls.events():
+            if isinstance(event, ProviderFound) and not self._is_over:
+                self._add(event.contact)
+
+    def _add(self, contact: Contact) -> None:
+        has_addresses = bool(contact.addresses)
+        is_known = self._seen.get(contact.peer_id)
+        if is_known or (is_known is False and not has_addresses):
+            return
+        self._seen[contact.peer_id] = has_addresses
+        self._found.append(self._remember(contact))
+        if self._limit is not None and len(self._seen) >= self._limit:
+            self.close()
+
+    def close(self) -> None:
+        """Look no further; what was found already can still be taken."""
+        self._is_over = True
+        if self._calls is not None:
+            self._calls.close()
+
+    async def aclose(self) -> None:
+        """End it."""
+        self.close()
+        self._found.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        self.close()
