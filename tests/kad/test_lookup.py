@@ -44,6 +44,17 @@ def test_it_finds_the_true_twenty_closest_in_few_hops(random: Random) -> None:
     assert max(hops) <= 6
 
 
+def test_from_the_neighbourhood_that_was_found_before_it_is_one_hop(random: Random) -> None:
+    network = Network(random, 600)
+    for _ in range(20):
+        target = random.getrandbits(256)
+        found = network.lookup(target).lookup.closest
+        again = network.lookup(target, seeds=[*network.seeds(target), *found]).lookup
+        assert again.closest == found
+        assert again.hops == 1
+        assert again.asked == 20
+
+
 @pytest.mark.parametrize("share", [0.3, 0.5])
 def test_dead_contacts_cost_little_time_and_are_not_among_the_closest(random: Random, share: float) -> None:
     network = Network(random, 600)
