@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from cortexnet.gossip.router_state import RouterState
 
 
+OPENING_BEATS = 5
+"""Heartbeats for which a peer is in a mesh without a stream of ours to it. To open one takes two round trips."""
+
+
 def beat(state: "RouterState", now: float) -> None:
     """One heartbeat."""
     state.ticks += 1
@@ -94,6 +98,8 @@ class Heartbeat:
                 if self._score(peer) < 0:
                     self._condemned[peer] = None
                     self._prune(topic, peer)
+        for peer in [peer for peer in mesh if not peer.is_open]:
+            self._wait_for(topic, peer)
         if len(mesh) < config.degree_low:
             self._graft(topic, self._fit(topic), config.degree - len(mesh))
         if len(mesh) >= config.degree_high:
@@ -121,6 +127,12 @@ class Heartbeat:
         exchange = peer not in self._condemned
         prune = px.make_prune(state, topic, peer, self._now, backoff=backoff, exchange=exchange)
         self._word(peer).prune.append(prune)
+
+    def _wait_for(self, topic: "Topic", peer: "Peer") -> None:
+        """It has grafted us before our stream to it was open. Who never lets us open one would hold its place for nothing."""
+        peer.beats_unopened += 1
+        if peer.beats_unopened > OPENING_BEATS:
+            self._prune(topic, peer)
 
     def _cut(self, topic: "Topic") -> None:
         config = self._state.config
@@ -150,7 +162,7 @@ class Heartbeat:
         """Tell some of those that do not get them by themselves which messages there were."""
         state, config = self._state, self._state.config
         ids = state.cache.gossip_ids(topic.name)
-        if not ids:
+        if not ids or not config.ihave_ids:
             return
         least = state.thresholds.gossip
         fit = [

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from cortexnet.gossip.peer_state import Peer
     from cortexnet.gossip.router_state import RouterState
 
+IDONTWANT_IDS = 10
+"""Ids of one IDONTWANT: of more, go forgets the rest."""
 EXTENSIONS_PENALTY = 10
 """What naming one's extensions anywhere but in the first RPC counts as misbehaviour."""
 
@@ -120,6 +122,6 @@ def _say_idontwant(state: "RouterState", peer: "Peer", fresh: "Sequence[Validate
             ids_of_topics.setdefault(token.message.topic, []).append(token.id)
     for name, ids in ids_of_topics.items():
         receivers = [other for other in state.joined[name].mesh if other.has_idontwant and other is not peer]
-        for start in range(0, len(ids), config.idontwant_ids):  # of more, a receiver would forget the rest
-            rpc = Rpc(control=ControlMessages(idontwant=ids[start : start + config.idontwant_ids]))
+        for start in range(0, len(ids), IDONTWANT_IDS):
+            rpc = Rpc(control=ControlMessages(idontwant=ids[start : start + IDONTWANT_IDS]))
             state.send_to_all(receivers, rpc, URGENT)

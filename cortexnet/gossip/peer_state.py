@@ -22,6 +22,7 @@ class Peer:
 
     __slots__ = (
         "asked",
+        "beats_unopened",
         "has_extensions",
         "has_idontwant",
         "has_mesh",
@@ -45,6 +46,8 @@ class Peer:
         self.raw = bytes(peer_id)
         self.is_open = False
         """Whether our stream to it is open: what is sent before would go nowhere."""
+        self.beats_unopened = 0
+        """Heartbeats for which it was in a mesh, and our stream not open."""
         self.is_outbound = False
         """Whether we dialed it."""
         self.is_direct = False
@@ -63,6 +66,7 @@ class Peer:
         """Our stream to it is open, and speaks `protocol`, which fixes what may be said on it."""
         age = _AGE[protocol]
         self.is_open = True
+        self.beats_unopened = 0
         self.is_outbound = outbound
         self.has_mesh = age >= 1
         self.has_px = age >= 2

@@ -47,15 +47,12 @@ def forward(state: "RouterState", topic: "Topic", message: "Message", holders: "
     receivers = [
         peer.id
         for peer in topic.mesh
-        if peer not in holders
-        and peer.raw != author
-        and peer.is_open
-        and not peer.is_direct
-        and not (peer.unwanted and peer.is_unwilling(message_id))
+        if peer not in holders and peer.raw != author and peer.is_open and not (peer.unwanted and peer.is_unwilling(message_id))
     ]
     aside = topic.aside()
     if aside:
-        receivers += [peer.id for peer in _believed(state, aside, now) if peer not in holders and peer.raw != author]
+        others = [peer for peer in _believed(state, aside, now) if peer not in topic.mesh]  # anybody may have grafted us
+        receivers += [peer.id for peer in others if peer not in holders and peer.raw != author]
     if receivers:
         state.actions.append(SendRpc(receivers, Rpc(messages=[message]), FORWARD))
 

@@ -131,6 +131,30 @@ def test_peers_of_negative_score_are_pruned_and_learn_of_nobody() -> None:
     assert desk.prunes_to(bad) == [Prune(TOPIC, [], 60)]
 
 
+def test_who_lets_us_open_no_stream_does_not_hold_its_place() -> None:
+    desk = joined()
+    late, never = peer_id(1), peer_id(2)
+    for peer in (late, never):
+        desk.control(peer, graft=[TOPIC])
+    desk.beat(3)
+    desk.router.add_peer(late, GOSSIPSUB_10, outbound=False, now=desk.now)
+    desk.beat(2)
+    assert desk.router.mesh(TOPIC) == [late, never]
+    desk.beat()
+    assert desk.router.mesh(TOPIC) == [late]
+    assert desk.router._state.backoff.holds(TOPIC, never)
+
+
+def test_without_ids_there_is_no_ihave() -> None:
+    desk = joined(ihave_ids=0)
+    mesh = desk.meshed(range(1, 7))
+    desk.peers(range(10, 15), TOPIC)
+    desk.bring(mesh[0], message(1))
+    desk.clear()
+    desk.beat()
+    assert desk.of(SendRpc) == []
+
+
 def test_two_of_a_mesh_are_peers_that_we_dialed() -> None:
     desk = joined()
     desk.meshed(range(1, 8))

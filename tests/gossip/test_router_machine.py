@@ -217,6 +217,7 @@ class RouterMachine(RuleBasedStateMachine):
             assert all(name in peer.topics and state.peers[peer.id] is peer for peer in topic.subscribers)
             assert all(state.peers[peer.id] is peer for peer in [*topic.mesh, *topic.fanout])
             assert topic.is_joined or not topic.mesh
+            assert not any(peer.is_direct for peer in topic.mesh)
 
 
 RouterMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)

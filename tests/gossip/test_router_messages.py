@@ -351,6 +351,15 @@ def test_direct_peers_and_those_without_meshes_get_everything() -> None:
     assert desk.messages_to(deaf) == []
 
 
+def test_a_peer_without_meshes_that_has_grafted_us_gets_a_message_once() -> None:
+    desk = joined()
+    source, other = desk.meshed([1, 2], protocol=FLOODSUB)
+    desk.bring(source, message(1))
+    assert len(desk.messages_to(other)) == 1
+    desk.router.publish(message(2, author=0), desk.now)
+    assert len(desk.messages_to(other)) == 2
+
+
 def test_who_changes_its_kind_is_treated_accordingly() -> None:
     desk = joined()
     source = desk.meshed([1])[0]
