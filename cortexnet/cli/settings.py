@@ -10,21 +10,27 @@ from typing import Any, final
 
 from cortexnet.config import Config
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
+from cortexnet.gossip.config import GossipConfig
 from cortexnet.kad.config import KadConfig
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.transport.websocket_config import WebSocketConfig
 
-_TABLES: dict[str, type[Limits | ConnectionManagerConfig | WebSocketConfig | KadConfig]] = {
+_TABLES: dict[str, type[Limits | ConnectionManagerConfig | WebSocketConfig | KadConfig | GossipConfig]] = {
     "limits": Limits,
     "manager": ConnectionManagerConfig,
     "websocket": WebSocketConfig,
     "kad": KadConfig,
+    "gossip": GossipConfig,
 }
-_CAN_BE_OFF = ("kad",)
+_CAN_BE_OFF = ("kad", "gossip")
 """Parts that a node can do without: `false` in place of their table."""
-_NOT_IN_FILES = ("config", "memory_network", "server_context", "client_context", "validators", "dht", *_TABLES)
+_NOT_IN_FILES = {
+    *("config", "memory_network", "server_context", "client_context", "validators", "dht"),
+    *("message_id", "topic_message_ids", "accept_topic", "score", "peer_gater"),
+    *_TABLES,
+}
 _ADDRESSES = ("listen", "bootstrap", "announce")
 _PATHS = {"state_directory": str}  # programs may give others
 _KINDS: dict[type, str] = {
@@ -101,7 +107,13 @@ def as_toml(settings: Settings) -> str:
     """The settings as a file that can be read back."""
     lines = [_line(name, value) for name, value in (_values(settings) | _values(settings.config)).items()]
     config = settings.config
-    parts = {"manager": config.manager, "websocket": config.websocket, "kad": config.kad, "limits": config.limits}
+    parts = {
+        "manager": config.manager,
+        "websocket": config.websocket,
+        "kad": config.kad,
+        "gossip": config.gossip,
+        "limits": config.limits,
+    }
     lines += [f"{name} = false" for name, part in parts.items() if part is None]
     for table, part in parts.items():
         if part is None:
