@@ -39,6 +39,8 @@ from cortexnet.kad.network_size import NetworkSize
 from cortexnet.kad.operation import Operation
 from cortexnet.kad.provider_store import ProviderStore
 from cortexnet.kad.records import Validators
+from cortexnet.kad.reprovide import ReprovideSchedule
+from cortexnet.kad.reproviding import Reproviding
 from cortexnet.kad.republish import OwnValues
 from cortexnet.kad.requests import Request
 from cortexnet.kad.routing_table import RoutingTable
@@ -102,6 +104,7 @@ class Dht:
         self._timers = self._engine.timers
         self._admission = Admission(self._engine, self._table_changed)
         self._own_values = OwnValues(self._engine, self._put_again)
+        self._reproviding = Reproviding(self._engine, self._provide_again)
         self._maintenance = Maintenance(self._engine, self._admission)
         self._server = self._made_server()
         self._running: dict[int, Callable[[], None]] = {}
@@ -141,6 +144,7 @@ class Dht:
     def set_clock(self, now: float, unix_now: float) -> None:
         """What wall time it is at `now`; `start` and `answer` tell it too. To be called where the wall clock was set."""
         self._engine.unix_offset = unix_now - now
+        self._reproviding.arm(now)
 
     # What others do
 
@@ -293,22 +297,42 @@ class Dht:
         Raises LocalError where this node has no address that others could be told.
         """
         message = provide_message(key, self._engine.own())
+        work = StoreNear(self._engine, message, now)
         if reprovide:
-            self.providers.provide(key)
-        return self._run(StoreNear(self._engine, message, now), now)
+            self._reproviding.begun([key], work.operation, now)
+        return self._run(work, now)
 
     def provide_many(self, keys: Iterable[bytes], now: float, *, reprovide: bool = True) -> Operation[dict[bytes, int]]:
         """`provide` by regions: each region of the keyspace is explored once. The result counts, by key, the peers told."""
-        wanted, own = list(keys), self._engine.own()
-        provide_message(b"", own)
+        work = self._providing(keys, now)
         if reprovide:
-            for key in wanted:
-                self.providers.provide(key)
-        return self._run(StoreMany(self._engine, wanted, now, lambda key: provide_message(key, own)), now)
+            self._reproviding.begun(work.keys, work.operation, now)
+        return self._run(work, now)
+
+    def _providing(self, keys: Iterable[bytes], now: float) -> StoreMany:
+        own = self._engine.own()
+        provide_message(b"", own)
+        return StoreMany(self._engine, keys, now, lambda key: provide_message(key, own))
+
+    def _provide_again(self, keys: Iterable[bytes], now: float) -> Operation[dict[bytes, int]] | None:
+        return self._run(self._providing(keys, now), now) if self._engine.own().addresses else None
 
     def stop_providing(self, key: bytes) -> None:
         """Announce it no more; what others keep of it, they keep until it is too old."""
-        self.providers.withdraw(key)
+        self._reproviding.forget(key)
+
+    @property
+    def schedule(self) -> ReprovideSchedule:
+        """What this node provides, and when it is told again: for whoever keeps its rows. Only the Dht changes it."""
+        return self._reproviding.schedule
+
+    def when_provided(self, changed: Callable[[bytes], None]) -> None:
+        """Have `changed` called with each key whose row in `schedule` has changed, or is gone. It must not call the Dht."""
+        self._reproviding.on_change = changed
+
+    def restore_provided(self, rows: Mapping[bytes, bytes], now: float) -> None:
+        """Go on to provide what an earlier run has provided; `rows` are those of its schedule. To be called after `start`."""
+        self._reproviding.restore(rows, now)
 
     def find_providers(self, key: bytes, now: float, *, limit: int = 0) -> Operation[list[Contact]]:
         """Providers of a multihash, told as ProviderFound when they are found. `limit` 0: run to completion."""

@@ -79,16 +79,18 @@ class Engine:
         return namespaces.position(key) if self.config.namespaces else keys.position(key)
 
     def network_size(self, now: float) -> float | None:
-        """How many peers there are; the better informed of two guesses, one of which lags behind where the network has grown.
-
-        None where nothing can be said yet.
-        """
-        near = self.table.nearest(self.table.own, self.config.k)
-        by_table = size_by(self.table.own, near) if len(near) >= self.config.k else None
+        """How many peers there are: by many lookups, or while there were too few by the peers near us. None: nothing is known."""
         by_lookups = self.size.estimate(now)
-        if by_table is None or by_lookups is None:
-            return by_table or by_lookups
-        return max(by_table, by_lookups)
+        return self._size_by_table() if by_lookups is None else by_lookups
+
+    def network_size_at_most(self, now: float) -> float | None:
+        """The larger one of both guesses: what lookups have shown lags behind by up to 2 hours where the network grows."""
+        by_table = self._size_by_table()
+        return by_table if by_table is None else max(by_table, self.size.estimate(now) or 0.0)
+
+    def _size_by_table(self) -> float | None:
+        near = self.table.nearest(self.table.own, self.config.k)
+        return size_by(self.table.own, near) if len(near) >= self.config.k else None
 
     def kept(self, contacts: Sequence[Contact]) -> Sequence[Contact]:
         """What was heard, without the addresses that are of no use."""

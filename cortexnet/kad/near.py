@@ -50,7 +50,7 @@ class Near:
 
     def _walked(self, now: float) -> None:
         engine, lookup = self._engine, self.walk.lookup
-        closest, size = lookup.closest, engine.network_size(now)
+        closest, size = lookup.closest, engine.network_size_at_most(now)
         if size is None or not is_too_dense(lookup.target, closest, size, engine.config.k):
             self._on_done(now)
             return

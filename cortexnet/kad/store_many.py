@@ -27,6 +27,7 @@ class StoreMany:
         self._engine = engine
         self._message_of = message_of
         self._stored = dict.fromkeys(keys, 0)
+        self.keys = tuple(self._stored)
         self._regions = ByRegion(engine, self._stored, now, self._on_region, self._end_if_done)
         self._bulk = Bulk(engine, self._ended, self._end_if_done)
         self._each: Each[int] = Each(engine, self._one, self._one_ended, self._end_if_done, at_once=engine.config.bulk_lookups)
