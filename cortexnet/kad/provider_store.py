@@ -5,11 +5,12 @@ Memory is bounded whatever comes: see `StoreConfig`. The addresses of a provider
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 from typing import Final, final
 
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.contact import ENCODED_SIZE_LIMIT, Contact
-from cortexnet.kad.shares import Shares
+from cortexnet.kad.shares import Shares, oldest
 from cortexnet.kad.store_config import StoreConfig
 from cortexnet.multiformats.multiaddr import Multiaddr
 
@@ -120,14 +121,12 @@ class ProviderStore:
     def expire(self, unix_now: float, limit: int = EXPIRED_AT_ONCE) -> int:
         """Drop records that are over; how many. Where it is `limit`, there may be more."""
         fresh, dropped = unix_now - self.config.provider_ttl, 0
-        for peer_id in list(self._providers):
-            provider = self._providers[peer_id]
-            while provider.records and dropped < limit:
-                key, announced = next(iter(provider.records.items()))
-                if announced > fresh:
-                    break
+        for provider in list(self._providers.values()):
+            first = islice(provider.records.items(), limit - dropped)
+            over = [key for key, _ in takewhile(lambda record: record[1] <= fresh, first)]
+            for key in over:
                 self._drop(provider, key)
-                dropped += 1
+            dropped += len(over)
         return dropped
 
     # --- for whoever keeps it on disk
@@ -205,7 +204,8 @@ class ProviderStore:
     def _make_room(self) -> None:
         while self._count > self.config.providers or self._memory > self.config.providers_memory:
             provider = self._providers[self._shares.heaviest()]
-            self._drop(provider, next(iter(provider.records)))
+            for key in oldest(provider.records):
+                self._drop(provider, key)
 
     def _drop(self, provider: _Provider, key: bytes) -> None:
         peer_id = provider.contact.peer_id

@@ -1,14 +1,23 @@
 """Who holds how much of a store that is shared, so that room is made where most is held."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Generic, TypeVar, final
 
 from cortexnet.identity.peer_id import PeerId
 
 K = TypeVar("K", bound=Hashable)
 
+_PART = 64
+_MOST_AT_ONCE = 32  # at 3 µs each
 _SLACK = 64  # outdated entries that are let be, besides as many as there are valid ones
+
+
+def oldest(held: Collection[bytes]) -> list[bytes]:
+    """What is to be dropped of a full dictionary, at least one: a part of it, since to find the first is to pass over all that
+    has been removed before it, which may be as much as is there."""
+    return list(islice(held, min(1 + len(held) // _PART, _MOST_AT_ONCE)))
 
 
 @final

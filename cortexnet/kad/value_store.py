@@ -10,7 +10,7 @@ from typing import Final, final
 
 from cortexnet.errors import LimitExceeded
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.shares import Shares
+from cortexnet.kad.shares import Shares, oldest
 from cortexnet.kad.store_config import StoreConfig
 
 EXPIRED_AT_ONCE: Final = 2_000
@@ -171,7 +171,8 @@ class ValueStore:
 
     def _make_room(self) -> None:
         while self._count > self.config.values or self._size > self.config.values_size:
-            self.remove(next(iter(self._by_sender[self._shares.heaviest()])))
+            for key in oldest(self._by_sender[self._shares.heaviest()]):
+                self.remove(key)
 
     def _tell(self, key: bytes) -> None:
         if self.on_change is not None:

@@ -27,7 +27,7 @@ WRITE_DELAY = 5.0
 """Seconds from a change to its writing: what spam brings and pushes out within them is never written. Nineteen others have the
 rest, should a process be killed meanwhile."""
 CHANGES_LIMIT = 20_000
-"""Changes that wait, some 4 MiB of them; above it each further one writes two of those before."""
+"""Changes that wait, some 4 MiB of them; above it those that came first are written at once."""
 SLICE = 32
 """Entries that are decoded or encoded in one turn of the loop at most: 20 µs each, a large value 100."""
 TURN = 0.002
@@ -143,7 +143,7 @@ class KadStore:
     def _note(self, table: str, row: bytes) -> None:
         self._changed[table, row] = None
         if len(self._changed) > CHANGES_LIMIT:
-            self._write_slice(2)
+            self._write_slice(SLICE)
         if self._timer is None:
             self._timer = self._loop.call_later(WRITE_DELAY, self._write_all)
 
