@@ -18,6 +18,7 @@ from cortexnet.errors import (
     LocalError,
     MessageTooLarge,
     NegotiationFailed,
+    NoPeers,
     NotRunning,
     PeerIdMismatch,
     PeerTimeout,
@@ -117,6 +118,8 @@ def _advice_on_protocols(error: BaseException) -> str:
         return "The other side gave up on it: it may be out of room, or restarting."
     if isinstance(error, ConnectionClosed) and error.by == "remote":
         return "Something is there and hung up: it may be another service, be full, or refuse us."
+    if isinstance(error, NoPeers):
+        return "Do the peers serve the DHT of that --prefix, and not only ask it?"
     if isinstance(error, LimitExceeded):
         return "This is a limit of our own: try again later, or raise it."
     return ""

@@ -20,6 +20,7 @@ COMMANDS = {
     "ping": "Measure round trips to a peer.",
     "perf": "Measure how fast data goes to a peer and back.",
     "connect": "Connect to a peer and show what it says about itself.",
+    "dht": "Find peers, providers and values in a DHT, and store them.",
     "peers": "Show whom a running node is connected to.",
     "doctor": "Find out why a peer cannot be reached.",
     "demo": "Show a small network at work on this machine.",

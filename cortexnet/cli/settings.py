@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, final
 
 from cortexnet.config import Config
+from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.kad.config import KadConfig
@@ -17,12 +18,14 @@ from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.transport.websocket_config import WebSocketConfig
 
-_TABLES: dict[str, type[Limits | ConnectionManagerConfig | WebSocketConfig | KadConfig | GossipConfig]] = {
+_Part = Limits | ConnectionManagerConfig | WebSocketConfig | KadConfig | GossipConfig | DiscoveryConfig
+_TABLES: dict[str, type[_Part]] = {
     "limits": Limits,
     "manager": ConnectionManagerConfig,
     "websocket": WebSocketConfig,
     "kad": KadConfig,
     "gossip": GossipConfig,
+    "discovery": DiscoveryConfig,
 }
 _CAN_BE_OFF = ("kad", "gossip")
 """Parts that a node can do without: `false` in place of their table."""
@@ -112,6 +115,7 @@ def as_toml(settings: Settings) -> str:
         "websocket": config.websocket,
         "kad": config.kad,
         "gossip": config.gossip,
+        "discovery": config.discovery,
         "limits": config.limits,
     }
     lines += [f"{name} = false" for name, part in parts.items() if part is None]
