@@ -99,6 +99,7 @@ class Engine:
         self._flush: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._dropped = 0  # at peers that are gone
+        self._silent: dict[PeerId, bool] = {}  # connected peers that have lost their stream to us
         self._is_closed = False
 
     @property
@@ -166,6 +167,7 @@ class Engine:
             self._dropped += line.dropped
             line.close()
         self.inbound.reset(peer)
+        self._silent.pop(peer, None)
         self.router.remove_peer(peer, self._loop.time())
         self.settle()
 
@@ -242,7 +244,7 @@ class Engine:
         """A peer has opened its stream to us, again perhaps: go has forgotten our subscriptions then."""
         self._meet(stream.peer_id)
         line = self.lines[stream.peer_id]
-        if line.stream is not None and self.router.topics:
+        if self._silent.pop(stream.peer_id, False) and line.stream is not None and self.router.topics:
             self._offer(line, Rpc([Subscription(topic) for topic in self.router.topics]), CONTROL)
         self._arm()
 
@@ -254,6 +256,7 @@ class Engine:
 
     def fell_silent(self, peer: "PeerId") -> None:
         """A peer's stream to us is gone."""
+        self._silent[peer] = True
         self.router.inbound_closed(peer, self._loop.time())
         self.settle()
 

@@ -1,0 +1,155 @@
+"""More than somebody can take: nothing is lost where that was asked for, and every loss is counted elsewhere."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cortexnet import Accept, GossipConfig, GossipMessage, Node, Verdict
+from cortexnet.testing.network import SimulatedNetwork
+from tests.gossip.nodes import TOPIC, datas, gossip_node, nodes, settle, subscribed
+
+if TYPE_CHECKING:
+    from cortexnet.gossip.subscription import Policy, Subscription
+
+BURST = 10_000
+
+
+async def test_a_burst_of_10000_between_two_nodes_loses_nothing() -> None:
+    async with nodes(2) as (alice, bob), subscribed([alice, bob], policy="block") as (_, there):
+        publishing = asyncio.ensure_future(
+            alice.gossip.publish_many(TOPIC, [number.to_bytes(4, "big") for number in range(BURST)])
+        )
+        received = [int.from_bytes(data, "big") for data in await datas(there, BURST)]
+        assert received == list(range(BURST))
+        assert await publishing == [1] * BURST
+        for node in (alice, bob):
+            assert not any(node.gossip.counters.values())
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest"])
+async def test_what_a_reader_who_sleeps_misses_is_counted(policy: "Policy") -> None:
+    async with nodes(2) as (alice, bob), subscribed([alice, bob], policy=policy, queue=100) as (_, there):
+        await alice.gossip.publish_many(TOPIC, [number.to_bytes(4, "big") for number in range(1_000)])
+        await settle()
+        assert (there.waiting, there.dropped) == (100, 900)
+        assert bob.gossip.counters["queues"] == 900
+        first = int.from_bytes((await datas(there, 1))[0], "big")
+        assert first == (900 if policy == "drop_oldest" else 0)
+        there.close()
+        assert bob.gossip.counters["queues"] == 900
+
+
+async def test_a_full_queue_stops_the_reading_of_gossip_alone() -> None:
+    async with nodes(2) as (alice, bob), subscribed([alice, bob], policy="block", queue=10) as (_, there):
+        publishing = asyncio.ensure_future(alice.gossip.publish_many(TOPIC, [bytes(10_000)] * 1_000))
+        await settle(2)
+        assert not publishing.done()
+        held = there.waiting
+        assert 10 <= held < 200  # and what one chunk had brought
+        await settle(2)
+        assert there.waiting == held
+        assert await alice.ping(bob.peer_id) < 1
+        assert len(await datas(there, 1_000)) == 1_000
+        assert await publishing == [1] * 1_000
+        assert there.dropped == 0
+
+
+async def test_a_blocked_reader_who_leaves_lets_gossip_go_on() -> None:
+    async with (
+        nodes(2) as (alice, bob),
+        subscribed([alice, bob], policy="block", queue=1) as (_, there),
+        bob.gossip.subscribe(TOPIC, policy="drop_newest", queue=BURST) as second,
+    ):
+        await alice.gossip.publish_many(TOPIC, [bytes(1_000)] * 100)
+        await settle()
+        there.close()
+        assert len(await datas(second, 100)) == 100
+
+
+async def test_a_publisher_waits_for_its_own_blocked_queue() -> None:
+    async with nodes(1) as (alice,), alice.gossip.subscribe(TOPIC, policy="block", queue=2, own=True) as own:
+        publishing = asyncio.ensure_future(alice.gossip.publish_many(TOPIC, [b"1", b"2", b"3"]))
+        await settle()
+        assert not publishing.done()
+        assert await datas(own, 3) == [b"1", b"2", b"3"]
+        await publishing
+
+
+async def deaf_neighbour(network: SimulatedNetwork, **settings: int) -> tuple[Node, Node, "Subscription"]:
+    """Alice, and bob who has joined but reads nothing any more."""
+    alice = await gossip_node(network, 0, GossipConfig(**settings)).__aenter__()  # type: ignore[arg-type]
+    bob = await gossip_node(network, 1).__aenter__()
+    await alice.dial(bob.addresses)
+    there = bob.gossip.subscribe(TOPIC, policy="block", queue=1)
+    await there.__aenter__()
+    await settle()
+    return alice, bob, there
+
+
+async def test_a_peer_that_takes_nothing_is_waited_for_once_and_then_counted() -> None:
+    alice, bob, there = await deaf_neighbour(SimulatedNetwork(), outbound_rpcs=4)
+    loop = asyncio.get_running_loop()
+    taken, began = 0, loop.time()
+    while await alice.gossip.publish(TOPIC, bytes(200_000)):
+        assert loop.time() == began  # there was room
+        taken += 1
+        assert taken < 100
+    assert 5.0 <= loop.time() - began <= 5.1
+    waited = loop.time()
+    assert await alice.gossip.publish(TOPIC, bytes(200_000)) == 0
+    assert loop.time() == waited
+    assert alice.gossip.counters["outbound"] == 2
+    await datas(there, 1)
+    there.close()
+    await settle()
+    await alice.gossip.publish(TOPIC, b"again")
+    for node in (alice, bob):
+        await node.__aexit__(None, None, None)
+
+
+async def test_forwarding_never_waits_and_counts_what_it_drops() -> None:
+    network = SimulatedNetwork()
+    alice, bob, _ = await deaf_neighbour(network, outbound_rpcs=4)
+    carol = await gossip_node(network, 2).__aenter__()
+    await carol.dial(alice.addresses)
+    async with alice.gossip.subscribe(TOPIC, policy="drop_oldest") as here:
+        await settle(3)
+        for _number in range(40):
+            assert await carol.gossip.publish(TOPIC, bytes(100_000)) >= 1
+            assert len(await datas(here, 1)) == 1
+        assert alice.gossip.counters["outbound"] > 0
+    for node in (carol, alice, bob):
+        await node.__aexit__(None, None, None)
+
+
+async def test_slow_validators_are_throttled_and_that_is_counted() -> None:
+    release = asyncio.Event()
+
+    async def slow(_: GossipMessage) -> Verdict:
+        await release.wait()
+        return Accept
+
+    async with nodes(2, GossipConfig(topic_validation_limit=10)) as (alice, bob):
+        bob.gossip.validate(TOPIC, slow)
+        async with subscribed([alice, bob]) as (_, there):
+            await alice.gossip.publish_many(TOPIC, [bytes([number]) for number in range(15)])
+            await settle()
+            assert bob.gossip.counters["throttled"] == 5
+            release.set()
+            assert len(await datas(there, 10)) == 10
+
+
+async def test_a_validator_that_fails_costs_its_message_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    def validator(message: GossipMessage) -> Verdict:
+        if message.data == b"1":
+            raise ValueError("a bug of the application")
+        return Accept
+
+    async with nodes(2) as (alice, bob):
+        bob.gossip.validate(TOPIC, validator)
+        async with subscribed([alice, bob]) as (_, there):
+            await alice.gossip.publish_many(TOPIC, [b"1", b"2"])
+            assert await datas(there, 1) == [b"2"]
+            assert bob.gossip.counters["validators"] == 1
+    assert "a bug of the application" in caplog.text
