@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 
+	kbucket "github.com/libp2p/go-libp2p-kbucket"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/routing"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	mss "github.com/multiformats/go-multistream"
@@ -53,6 +55,10 @@ func kindOf(err error) (kind string, code uint32) {
 		return "reset", 0
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout", 0
+	case errors.Is(err, routing.ErrNotFound):
+		return "not_found", 0
+	case errors.Is(err, kbucket.ErrLookupFailure):
+		return "no_peers", 0
 	case errors.As(err, &dial):
 		return "dial_failed", 0
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):

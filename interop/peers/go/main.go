@@ -38,6 +38,24 @@ type request struct {
 	AtOnce   int    `json:"at_once"`
 	Upload   int64  `json:"upload"`
 	Download int64  `json:"download"`
+
+	// the DHT
+	Node       int      `json:"node"`
+	Seed       string   `json:"seed"`
+	Prefix     string   `json:"prefix"`
+	Mode       string   `json:"mode"`
+	Dual       bool     `json:"dual"`
+	K          int      `json:"k"`
+	Validators []string `json:"validators"`
+	Key        string   `json:"key"`
+	Value      string   `json:"value"`
+	Quorum     int      `json:"quorum"`
+	Namespace  string   `json:"namespace"`
+	Path       string   `json:"path"`
+	Sequence   uint64   `json:"sequence"`
+	Cid        string   `json:"cid"`
+	Peers      []string `json:"peers"`
+	Addresses  []string `json:"addresses"`
 }
 
 // answer is the body of a successful response.

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"maps"
 	"math/big"
 	"net"
 	"runtime"
@@ -38,12 +41,13 @@ type peerProgram struct {
 	identify *identifications
 	streams  *heldStreams
 	idle     []host.Host
+	dht      dhtNodes
 }
 
 func newPeer() *peerProgram { return &peerProgram{streams: newHeldStreams()} }
 
 func (p *peerProgram) operations() map[string]operation {
-	return map[string]operation{
+	operations := map[string]operation{
 		"describe": describe, "start": p.start, "handle": p.handleLate,
 		"connect": p.connect, "connection": p.connection, "disconnect": p.disconnect, "peers": p.peers, "identify": p.identified, "ping": p.ping,
 		"open": p.open, "accept": p.accept, "write": p.write, "read": p.read, "progress": p.progress,
@@ -53,6 +57,8 @@ func (p *peerProgram) operations() map[string]operation {
 		"messages": p.messages, "round_trips": p.roundTrips, "requests": p.requests, "dials": p.dials, "idle": p.idleConnections,
 		"memory": p.memory,
 	}
+	maps.Copy(operations, p.dht.operations())
+	return operations
 }
 
 func (r *request) timeout() time.Duration {
@@ -77,7 +83,7 @@ func describe(context.Context, *request) (answer, error) {
 	return answer{
 		"implementation": "go-libp2p", "version": version(), "runtime": runtime.Version(),
 		"transports": []string{"tcp", "ws", "wss", "quic-v1"}, "security": []string{"noise", "tls"}, "muxers": []string{yamux.ID},
-		"key_types": []string{"ed25519", "secp256k1", "ecdsa", "rsa"}, "early_muxer": true, "reset_codes": true,
+		"key_types": []string{"ed25519", "secp256k1", "ecdsa", "rsa"}, "early_muxer": true, "reset_codes": true, "services": []string{"dht"},
 	}, nil
 }
 
@@ -158,7 +164,15 @@ func options(r *request) ([]libp2p.Option, error) {
 	if !known {
 		return nil, badRequest("unknown key type %q", kind)
 	}
-	key, _, err := crypto.GenerateKeyPairWithReader(number, 2048, rand.Reader)
+	chance := io.Reader(rand.Reader)
+	if r.Seed != "" {
+		seed, err := bytesOf(r.Seed)
+		if err != nil {
+			return nil, err
+		}
+		chance = bytes.NewReader(seed)
+	}
+	key, _, err := crypto.GenerateKeyPairWithReader(number, 2048, chance)
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +223,7 @@ func (p *peerProgram) stop(context.Context, *request) (answer, error) {
 	for _, h := range p.idle {
 		h.Close()
 	}
+	p.dht.stop()
 	if p.host != nil {
 		p.host.Close()
 	}
