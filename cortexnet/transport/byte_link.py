@@ -57,6 +57,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._read_rest: asyncio.TimerHandle | None = None  # until this, bandwidth is used up
         self._write_rest: asyncio.TimerHandle | None = None
         self._read_wanted = False  # when that is over
+        self._is_put_off = False  # what is kept waits for its turn
         self._first_chunks = _FIRST_CHUNKS  # that are still to come
 
     def attach(self, connection: "Connection") -> None:
@@ -90,14 +91,30 @@ class ByteLink(asyncio.BufferedProtocol):
             self._rest_from_reading(self._traffic.wait_to_read(nbytes, self._loop.time()))
         turns = self._turns
         if turns.is_over_for_changes if self._first_chunks else turns.is_over:
-            self._kept = bytes(data)
+            self._put_off(data)
+        else:
+            self._is_put_off = False
+            self._receive_data(data)
+
+    def _put_off(self, data: memoryview) -> None:
+        """Until a later turn. A small chunk does not stop the reading: to stop it and go on costs as much as the chunk."""
+        self._kept = bytes(data)
+        is_light = len(data) <= _SMALL_CHUNK
+        if not is_light:
             self._pause_reading()
-            if self._first_chunks:
-                turns.defer_change(self._receive_kept)
-            else:
-                turns.defer(self._receive_kept, is_light=len(data) <= _SMALL_CHUNK)
+        if self._is_put_off:
             return
-        self._receive_data(data)
+        self._is_put_off = True
+        if self._first_chunks:
+            self._turns.defer_change(self._receive_put_off)
+        else:
+            self._turns.defer(self._receive_put_off, is_light=is_light)
+
+    def _receive_put_off(self) -> None:
+        """The chunk that came when this turn's time was over, unless it went along with what came after it."""
+        if self._is_put_off:
+            self._is_put_off = False
+            self._receive_kept()
 
     def _receive_data(self, data: memoryview) -> None:
         now = self._loop.time()
@@ -116,7 +133,7 @@ class ByteLink(asyncio.BufferedProtocol):
             self._turns.spend(self._loop.time() - now if len(data) > _SMALL_CHUNK else _SMALL_CHUNK_TIME)
 
     def _receive_kept(self) -> None:
-        """The chunk that came when this turn's time was over, or records beyond the share of one turn."""
+        """What came and was not worked on yet; then go on reading."""
         if not self._is_over:
             kept, self._kept = self._kept, b""
             self._receive_data(memoryview(kept))

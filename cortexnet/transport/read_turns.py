@@ -109,6 +109,8 @@ class ReadTurns:
             self._spent_on_changes = 0.0
         try:
             for _ in range(max(len(self._light), len(self._heavy), len(self._changes))):
+                if self.is_over or not (self._light or self._heavy or not self.is_over_for_changes):
+                    break  # hundreds may wait, for whom this turn has nothing
                 for waiting in (self._light, self._heavy):
                     if waiting and not self.is_over:
                         waiting.popleft()()

@@ -9,7 +9,7 @@ import pytest
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import ACK, PING
-from cortexnet.transport.byte_link import _FIRST_CHUNKS
+from cortexnet.transport.byte_link import _FIRST_CHUNKS, _SMALL_CHUNK
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
 from tests.support.hosted import echo, hosted
@@ -187,13 +187,46 @@ async def test_records_that_waited_for_their_turn_are_not_lost_with_the_socket()
 
 async def test_a_chunk_for_which_the_turn_has_no_time_left_is_taken_in_later() -> None:
     async with hosted() as (peer, connection, _):
-        peer.send(opened(1), data(1, propose("/echo") + b"hello"))
+        peer.send(opened(1), data(1, propose("/echo") + bytes(1_000)))
         turns = out_of_time(connection)
         await settle()
         assert not connection.link._io.is_reading()
         turns.resume()
-        await peer.until(lambda: peer.body(1).endswith(b"hello"))
+        await peer.until(lambda: peer.body(1).endswith(bytes(1_000)))
         assert connection.link._io.is_reading()
+
+
+async def test_small_chunks_wait_in_one_place_and_more_is_read_until_they_are_no_longer_small() -> None:
+    """To stop reading and go on takes as long as to work on a small chunk; what waits must stay bounded all the same."""
+    async with hosted() as (peer, connection, _):
+        peer.send(opened(1), data(1, propose("/echo") + b"1"))
+        turns = out_of_time(connection)
+        await settle()
+        peer.send(data(1, b"2"))
+        await settle()
+        assert connection.link._io.is_reading()
+        assert len(turns.deferred) == 1
+        peer.send(data(1, bytes(_SMALL_CHUNK) + b"3"))
+        await settle()
+        assert not connection.link._io.is_reading()
+        assert len(turns.deferred) == 1
+        turns.resume()
+        await peer.until(lambda: peer.body(1).endswith(b"3"))
+        assert peer.body(1).endswith(b"12" + bytes(_SMALL_CHUNK) + b"3")
+        assert connection.link._io.is_reading()
+
+
+async def test_a_small_chunk_that_waited_goes_along_with_the_next_where_that_finds_time() -> None:
+    async with hosted() as (peer, connection, _):
+        peer.send(opened(1), data(1, propose("/echo") + b"1"))
+        turns = out_of_time(connection)
+        await settle()
+        turns.is_over = False
+        peer.send(data(1, b"2"))
+        await peer.until(lambda: peer.body(1).endswith(b"12"))
+        turns.resume()
+        peer.send(data(1, b"3"))
+        await peer.until(lambda: peer.body(1).endswith(b"123"))
 
 
 async def test_what_waited_for_its_turn_is_not_lost_with_the_socket() -> None:
