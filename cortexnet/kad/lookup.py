@@ -23,6 +23,8 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.candidates import ANSWERED, HEARD, SLOW, UNREACHABLE, WAITING, Candidate, Candidates
 from cortexnet.kad.contact import Contact
 
+_OVERDUE = 4.0  # times what half of the answers took
+
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +39,9 @@ class LookupConfig:
     """With so many of the closest answered, the rest of the `k` is asked at once; go-libp2p's value."""
     slow_after: float = 1.0
     """A request unanswered for so long gives its place to the next candidate: most peers answer in a third of it."""
-    patience: float = 4.0
-    """The end waits for a slow peer up to so many times what half of the answers took, where that is above `slow_after`: on a
-    link through a satellite everybody is slow."""
+    patience: float = 2.5
+    """The end waits for a slow peer up to so many times what nine of ten answers took, where that is above `slow_after`: where
+    peers are all over the world one in a hundred takes so long, and on a link through a satellite everybody is slow."""
     patience_limit: float = 10.0
     """And at most so long; what a request is given in go-libp2p."""
     timeout: float = 60.0
@@ -249,7 +251,7 @@ class Lookup:
     def _patience(self) -> float:
         """How long after its request a peer may still be expected to answer, by what the others took."""
         config, times = self._config, self._answer_times
-        usual = config.patience * times[len(times) // 2] if times else config.patience_limit
+        usual = config.patience * times[len(times) * 9 // 10] if times else config.patience_limit
         return min(max(usual, config.slow_after), config.patience_limit)
 
     def _overdue_after(self) -> float:
@@ -257,7 +259,7 @@ class Lookup:
         config, times = self._config, self._answer_times
         if not times:
             return config.slow_after
-        return min(config.slow_after, max(config.slow_after / 8, config.patience * times[len(times) // 2]))
+        return min(config.slow_after, max(config.slow_after / 8, _OVERDUE * times[len(times) // 2]))
 
     # What is known.
 

@@ -183,11 +183,27 @@ def test_the_end_waits_for_slow_peers_as_long_as_the_others_let_expect(random: R
     lookup.next(1.0)
     lookup.on_reply(known[2].peer_id, [], 1.0)
     assert lookup.next(1.0) == []
-    assert lookup.next_timeout() == 4.0, "four times the second that half of them took"
+    assert lookup.next_timeout() == 2.5, "two and a half times the second that nine of ten took"
     assert not lookup.is_done
-    lookup.next(4.0)
+    lookup.next(2.5)
     assert lookup.is_done
     assert lookup.closest == known[1:], "one that was waited for in vain is none of the closest"
+
+
+def test_a_peer_at_the_other_end_of_the_world_is_waited_for_where_others_are_far_away_too(random: Random) -> None:
+    known = near(random, 20)
+    lookup = lookup_of(known)
+    assert lookup.next(0.0) == known[:10]
+    for number, each in enumerate(known[1:10]):
+        lookup.on_reply(each.peer_id, [], 0.7 if number > 5 else 0.2)
+    for each in lookup.next(0.7):
+        lookup.on_reply(each.peer_id, [], 0.9)
+    assert lookup.next(1.0) == []
+    assert not lookup.is_done
+    lookup.on_reply(known[0].peer_id, [], 1.7)
+    assert lookup.next(1.7) == []
+    assert lookup.is_done
+    assert lookup.closest == known, "half of them answered eight times as fast, but a few did not"
 
 
 def test_with_no_answer_at_all_it_waits_for_ten_seconds(random: Random) -> None:
