@@ -36,9 +36,7 @@ def take_control(state: "RouterState", peer: "Peer", control: ControlMessages, n
         if control.ihave:
             iwant = _take_ihave(state, peer, control.ihave, now)
         if control.iwant:
-            messages = _take_iwant(state, peer, control.iwant)
-            if messages:
-                state.send(peer, Rpc(messages=messages), GOSSIP)
+            _give(state, peer, _take_iwant(state, peer, control.iwant))
     if control.graft:
         prune = _take_graft(state, peer, control.graft, score, now)
     if control.prune:
@@ -80,6 +78,19 @@ def _take_iwant(state: "RouterState", peer: "Peer", ids: "Sequence[bytes]") -> "
         if message is not None:
             found[message_id] = message
     return list(found.values())
+
+
+def _give(state: "RouterState", peer: "Peer", messages: "Sequence[Message]") -> None:
+    """Send messages, as many at a time as fit into one RPC: where a queue is full, only some of them are lost."""
+    portion: list[Message] = []
+    size = 0
+    for message in messages:
+        if portion and (size + len(message.wire) > state.config.rpc_size or len(portion) >= state.config.messages_per_rpc):
+            state.send(peer, Rpc(messages=portion), GOSSIP)
+            portion, size = [], 0
+        portion.append(message)
+        size += len(message.wire)
+    state.send(peer, Rpc(messages=portion), GOSSIP)
 
 
 def _take_graft(state: "RouterState", peer: "Peer", names: "Sequence[str]", score: float, now: float) -> list[Prune]:

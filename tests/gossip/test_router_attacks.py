@@ -94,6 +94,7 @@ def test_1000_large_messages_all_asked_for_are_all_given() -> None:
     desk.clear()
     desk.control(peer, iwant=map(id_of, large))
     assert sorted(map(id_of, desk.messages_to(peer))) == sorted(map(id_of, large))
+    assert len(desk.rpcs_to(peer)) >= 19
 
 
 def test_400000_ids_of_spam_hold_8_mib_at_most() -> None:

@@ -332,6 +332,18 @@ def test_a_message_is_sent_three_times_to_each_peer_that_asks() -> None:
     assert {action.priority for action in desk.of(SendRpc)} == {GOSSIP}
 
 
+def test_many_messages_are_given_in_portions() -> None:
+    desk = joined(rpc_size=30_000, control_size=10_000, messages_per_rpc=3)
+    source, peer = desk.peers([1, 2])
+    sizes = [10_000, 10_000, 10_000, 40_000, 1, 1, 1, 1]
+    known = [message(number, data=b"x" * size) for number, size in enumerate(sizes)]
+    desk.bring(source, *known)
+    desk.clear()
+    desk.control(peer, iwant=map(id_of, known))
+    assert [len(rpc.messages) for rpc in desk.rpcs_to(peer)] == [2, 1, 1, 3, 1]
+    assert desk.messages_to(peer) == known
+
+
 def test_own_messages_are_given_too_for_five_heartbeats() -> None:
     desk = joined()
     peer = desk.peer(1)
