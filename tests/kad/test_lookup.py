@@ -196,9 +196,9 @@ def test_a_peer_at_the_other_end_of_the_world_is_waited_for_where_others_are_far
     assert lookup.next(0.0) == known[:10]
     for number, each in enumerate(known[1:10]):
         lookup.on_reply(each.peer_id, [], 0.7 if number > 5 else 0.2)
-    for each in lookup.next(0.7):
-        lookup.on_reply(each.peer_id, [], 0.9)
-    assert lookup.next(1.0) == []
+    for each in (*lookup.next(0.7), *lookup.next(1.0)):
+        lookup.on_reply(each.peer_id, [], 1.0)
+    assert lookup.next(1.1) == []
     assert not lookup.is_done
     lookup.on_reply(known[0].peer_id, [], 1.7)
     assert lookup.next(1.7) == []
