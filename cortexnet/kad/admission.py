@@ -90,9 +90,3 @@ class Admission:
         engine.cache.drop(peer_id)
         if engine.table.remove(peer_id):
             self._on_change(now)
-
-    def close(self) -> None:
-        """Give up the probes."""
-        for number in self._probed.values():
-            self._engine.requests.cancel(number)
-        self._probed.clear()

@@ -57,7 +57,6 @@ class Explore:
         self._on_done = on_done
         self._questions: dict[int, None] = {}
         self._timer: Timer | None = None
-        self._is_over = False
         config = engine.config
         known = [*seeds, *engine.table.nearest(prefix.first, config.k), *(engine.cache.get(prefix, now) or ())]
         self._is_selective = accept is not None
@@ -83,17 +82,15 @@ class Explore:
 
     def on_reply(self, question: _Question, contact: "Contact", message: "Message", now: float) -> None:
         """A question was answered."""
-        self._questions.pop(question.number, None)
-        if not self._is_over:
-            self.exploration.on_reply(contact.peer_id, question.key, self._engine.kept(message.closer), now)
-            self._step(now)
+        del self._questions[question.number]
+        self.exploration.on_reply(contact.peer_id, question.key, self._engine.kept(message.closer), now)
+        self._step(now)
 
     def on_failure(self, question: _Question, contact: "Contact", now: float) -> None:
         """A question was not."""
-        self._questions.pop(question.number, None)
-        if not self._is_over:
-            self.exploration.on_failure(contact.peer_id, question.key, now)
-            self._step(now)
+        del self._questions[question.number]
+        self.exploration.on_failure(contact.peer_id, question.key, now)
+        self._step(now)
 
     def _step(self, now: float) -> None:
         engine = self._engine
@@ -128,7 +125,6 @@ class Explore:
         self._on_done(self, now)
 
     def _leave(self) -> None:
-        self._is_over = True
         self._questions.clear()
         if self._timer is not None:
             self._timer.cancel()

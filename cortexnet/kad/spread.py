@@ -36,11 +36,6 @@ class Spread:
         """Requests whose end is out."""
         return len(self._requests)
 
-    @property
-    def asked(self) -> int:
-        """Peers it was sent to."""
-        return len(self._told)
-
     def add(self, contacts: "Iterable[Contact]", now: float) -> None:
         """Send it to those among them that it was not sent to yet."""
         engine = self._engine

@@ -113,10 +113,9 @@ class Walk:
         self._fail(contact, now)
 
     def _fail(self, contact: "Contact", now: float) -> None:
-        if not self._is_over:
-            self.failed += 1
-            self.lookup.on_failure(contact.peer_id, now)
-            self._step(now)
+        self.failed += 1
+        self.lookup.on_failure(contact.peer_id, now)
+        self._step(now)
 
     def _step(self, now: float) -> None:
         engine, lookup = self._engine, self.lookup
