@@ -81,6 +81,7 @@ class Half:
             groups_of=(lambda contact: groups_of(contact.addresses)) if self._is_public else None,
             admit=self._groups if self._is_public else None,
             keep_addresses=self._kept,
+            contact_of=self._elsewhere_known,
         )
 
     # --- life --------------------------------------------------------------------------------------------------------------
@@ -144,6 +145,11 @@ class Half:
         addresses = contact.addresses
         kept = self._rules.keep(addresses)
         return contact if len(kept) == len(addresses) else contact.with_addresses(kept)
+
+    def _elsewhere_known(self, peer: "PeerId") -> Contact | None:
+        """A peer that is in no table, such as one that only asks: where it listens is told to who looks for it, as by go."""
+        addresses = self._rules.keep(self._context.peerstore.addresses(peer, self._loop.time()))
+        return Contact(peer, addresses) if addresses else None
 
     def _groups(self, contact: Contact) -> tuple[str, ...] | None:
         """Where it is, as its connections prove: without one nobody comes in."""

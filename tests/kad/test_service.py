@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +97,15 @@ async def test_a_peer_is_found_through_others_and_can_be_dialed_then() -> None:
         assert (found.peer_id, found.addresses) == (bob.peer_id, tuple(bob.listen_addresses()))
         assert await alice.dial(bob.peer_id) == bob.peer_id
         assert await alice.kad.find_peer(bob.peer_id) == found  # asking nobody, for it is connected
+
+
+async def test_a_peer_that_serves_nobody_is_found_through_one_that_it_is_connected_to() -> None:
+    network, client = simulated(), replace(PRIVATE, mode="client")
+    async with node(network, "hub") as hub, node(network, "bob", client, bootstrap=hub.addresses) as bob:
+        await bob.ready()
+        async with node(network, "alice", client, bootstrap=hub.addresses) as alice:
+            found = await alice.kad.find_peer(bob.peer_id)
+            assert (found.peer_id, found.addresses) == (bob.peer_id, tuple(bob.listen_addresses()))
 
 
 async def test_what_nobody_has_is_told_with_how_many_were_asked() -> None:
