@@ -15,7 +15,7 @@ StartOptions = Mapping[str, object]
 class Scenario:
     """`everywhere`: run on each stack both peers speak, not only on the first; `muxer`: on each with this one, and on no other.
 
-    `timeout` is in seconds, for the whole cell.
+    `needs`: a service that both peers must have, of those that `describe` names. `timeout` is in seconds, for the whole cell.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Scenario:
     listener: StartOptions = field(default_factory=dict)
     everywhere: bool = False
     muxer: str | None = None
+    needs: str = ""
     timeout: float = 60.0
 
     def is_for(self, stack: Stack, *, is_first: bool) -> bool:
@@ -34,6 +35,9 @@ class Scenario:
     def refusal(self, dialer: Mapping[str, object], listener: Mapping[str, object]) -> str | None:
         """Why peers of these abilities cannot play it, or None."""
         for abilities, options, other in ((dialer, self.dialer, listener), (listener, self.listener, dialer)):
+            services = abilities.get("services", ())
+            if self.needs and not (isinstance(services, list) and self.needs in services):
+                return f"{abilities.get('implementation')} has no {self.needs} here"
             kinds = abilities.get("key_types", ())
             wanted = options.get("key_type", "ed25519")
             if isinstance(kinds, list) and wanted not in kinds:

@@ -1,7 +1,7 @@
 """All scenarios, in the order in which they run and are shown."""
 
 from interop.harness.scenario import Scenario, two_way
-from interop.scenarios import connections, measures, streams
+from interop.scenarios import connections, dht, measures, streams
 
 KEY_TYPES = ("secp256k1", "ecdsa", "rsa")
 
@@ -66,4 +66,16 @@ MEASURES = (
     Scenario("idle connections", "20 at once", measures.idle),
 )
 
-ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES
+DHT = (
+    Scenario("dht: tables", "servers know and keep each other, nobody keeps clients", dht.tables, needs="dht"),
+    Scenario("dht: find peer", "through a third node", dht.through_a_third(dht.find_peer), needs="dht"),
+    Scenario("dht: own records", "public key and IPNS, through a third", dht.through_a_third(dht.own_records), needs="dht"),
+    Scenario("dht: own records, RSA", "keys in records", dht.through_a_third(dht.own_records, key_type="rsa"), needs="dht"),
+    Scenario("dht: values", "a private network's", dht.through_a_third(dht.numbered_values, **dht.PRIVATE), needs="dht"),
+    Scenario("dht: providers", "through a third node", dht.through_a_third(dht.providers), needs="dht"),
+    Scenario("dht: discovery", "advertise and find, through a third", dht.through_a_third(dht.discovery), needs="dht"),
+    Scenario("dht: both networks", "the private half of two", dht.both_networks, needs="dht"),
+    Scenario("dht: mixed network", "5 and 10 nodes, publishers gone", dht.mixed, needs="dht"),
+)
+
+ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES + DHT

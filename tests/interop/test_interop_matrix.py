@@ -170,6 +170,14 @@ def test_a_scenario_is_skipped_by_name_where_the_other_side_knows_no_such_keys()
     assert scenario.refusal(able, {"key_types": ["ed25519"]}) is None  # it does not say
 
 
+def test_a_scenario_that_needs_a_service_is_skipped_by_name_where_a_side_lacks_it() -> None:
+    scenario = Scenario("find", "", nothing, needs="dht")
+    able = {"implementation": "able", "services": ["dht"]}
+    assert scenario.refusal(able, able) is None
+    assert scenario.refusal(able, {"implementation": "other"}) == "other has no dht here"
+    assert scenario.refusal({"implementation": "other", "services": ["gossip"]}, able) == "other has no dht here"
+
+
 def test_a_scenario_without_early_choice_is_skipped_by_name_where_a_side_cannot_keep_silent() -> None:
     scenario = Scenario("late", "", nothing, dialer={"early_muxer": False})
     able = {"implementation": "other", "key_types": ["ed25519"]}

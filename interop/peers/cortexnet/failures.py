@@ -7,6 +7,8 @@ from cortexnet.errors import (
     DialFailed,
     EndOfStream,
     NegotiationFailed,
+    NoPeers,
+    NotFound,
     PeerIdMismatch,
     StreamClosed,
     StreamReset,
@@ -27,6 +29,8 @@ KINDS: tuple[tuple[type[BaseException], str], ...] = (
     (EndOfStream, "ended"),
     (TimeoutError, "timeout"),
     (DialFailed, "dial_failed"),
+    (NotFound, "not_found"),
+    (NoPeers, "no_peers"),
 )
 """The first that fits counts."""
 

@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import cortexnet
-from cortexnet import Config, Connection, Identity, Limits, Node
+from cortexnet import Config, Connection, Identity, KadConfig, Limits, Node
 from cortexnet.testing.host_certificates import make_host_certificate
 from cortexnet.transport.outer_tls import server_context
 from cortexnet.transport.websocket_config import WebSocketConfig
 from interop.peers.cortexnet import measures, served
+from interop.peers.cortexnet.dht import DhtNodes
 from interop.peers.cortexnet.failures import BadRequest
 from interop.peers.cortexnet.held import Answer, HeldStreams, Request
 
@@ -37,6 +38,7 @@ class Peer:
             host = make_host_certificate(Path(folder))
             self._websocket = WebSocketConfig(server_context=server_context(host), verify=False)
         held = self._held
+        self._dht = DhtNodes(self._make_dht)
         self._operations: dict[str, Operation] = {
             "describe": self.describe,
             "start": self.start,
@@ -60,6 +62,7 @@ class Peer:
             "reset": held.reset,
             "idle": self.idle,
             "memory": self.memory,
+            **self._dht.operations,
         }
         for act in (
             measures.echo,
@@ -103,6 +106,7 @@ class Peer:
             "key_types": list(KEY_TYPES),
             "early_muxer": True,
             "reset_codes": True,
+            "services": ["dht"],
         }
 
     async def start(self, request: Request) -> Answer:
@@ -115,7 +119,10 @@ class Peer:
         self._node = await self._open.enter_async_context(node)
         return {"peer_id": str(node.peer_id), "addresses": [str(address) for address in node.addresses]}
 
-    def _make(self, request: Request, listen: Any) -> Node:
+    def _make_dht(self, request: Request, kad: KadConfig, identity: Identity) -> Node:
+        return self._make(request, request.get("listen", ()), kad, identity)
+
+    def _make(self, request: Request, listen: Any, kad: KadConfig | None = None, identity: Identity | None = None) -> Node:
         config = Config(
             transports=["tcp", "ws", "quic"],
             websocket=self._websocket,
@@ -124,11 +131,14 @@ class Peer:
             early_muxer=request.get("early_muxer", True),
             perf=True,
             limits=Limits() if request.get("limits") == "default" else MANY_CONNECTIONS,
+            kad=kad,
         )
-        identity = Identity.generate(key_type=request.get("key_type") or "ed25519")
+        if identity is None:
+            identity = Identity.generate(key_type=request.get("key_type") or "ed25519")
         return Node(identity, listen=list(listen), config=config)
 
     async def stop(self, request: Request) -> Answer:
+        await self._dht.close()
         await self._open.aclose()
         return {}
 
