@@ -22,6 +22,8 @@ COMMANDS = {
     "connect": "Connect to a peer and show what it says about itself.",
     "dht": "Find peers, providers and values in a DHT, and store them.",
     "peers": "Show whom a running node is connected to.",
+    "pub": "Publish to a topic.",
+    "sub": "Show what is published to a topic.",
     "doctor": "Find out why a peer cannot be reached.",
     "demo": "Show a small network at work on this machine.",
 }

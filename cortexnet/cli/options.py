@@ -25,6 +25,11 @@ def to_address(ctx: click.Context, param: click.Parameter, value: str) -> Multia
         raise click.BadParameter(escaped(str(error)), ctx, param) from None
 
 
+def to_addresses(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[Multiaddr, ...]:
+    """A callback of click: the multiaddrs of the texts."""
+    return tuple(to_address(ctx, param, value) for value in values)
+
+
 def to_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """A callback of click: the bytes that the text stands for."""
     try:
@@ -96,6 +101,39 @@ def with_dialing(command: Command) -> Command:
         metavar="FILE",
         help="Be who is in this key file; otherwise a new identity is made and forgotten.",
     )(command)
+
+
+def with_gossip(command: Command) -> Command:
+    """Give the command a Meeting, made of --peer, --listen, --identity and --timeout, as `meeting`."""
+
+    @click.option("--peer", "others", multiple=True, metavar="ADDRESS", callback=to_addresses, help="Connect to this peer.")
+    @click.option("--listen", multiple=True, metavar="ADDRESS", callback=to_addresses, help="Accept connections here.")
+    @click.option("--identity", "identity_file", metavar="FILE", help="The key file, made where there is none.")
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.0, min_open=True),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for peers.",
+    )
+    @functools.wraps(command)
+    def wrapper(
+        *args: Any,
+        others: tuple[Multiaddr, ...],
+        listen: tuple[Multiaddr, ...],
+        identity_file: str | None,
+        timeout: float,
+        **kwargs: Any,
+    ) -> None:
+        from cortexnet.cli.topics import Meeting
+
+        if not others and not listen:
+            raise click.UsageError("name a --peer to connect to, or --listen for others, or both")
+        meeting = Meeting(peers=others, listen=listen, identity_file=identity_file, timeout=timeout)
+        command(*args, meeting=meeting, **kwargs)
+
+    return wrapper
 
 
 address_argument = click.argument("address", callback=to_address)

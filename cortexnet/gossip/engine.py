@@ -142,7 +142,7 @@ class Engine:
         try:
             async with asyncio.timeout(patience):
                 for line in list(self.lines.values()):
-                    await line.drain()
+                    await line.finish()
         except TimeoutError:
             return  # somebody does not read
         finally:

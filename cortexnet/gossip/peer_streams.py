@@ -78,6 +78,7 @@ class Line:
         self._drained: asyncio.Future[None] | None = None
         self._writing_since: float | None = None
         self._is_stalled = False
+        self._is_finished = False
         self._losses: list[float] = []
 
     # --- what is to be said ------------------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ class Line:
             self._losses.append(self._loop.time())
             if writer is not None:
                 writer.cancel()
-            if stream is not None:
+            if stream is not None and not self._is_finished:
                 stream.reset()
             self._end()
 
@@ -234,6 +235,13 @@ class Line:
             if self._drained is None or self._drained.done():
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)
+
+    async def finish(self) -> None:
+        """Say what is queued, and then no more. Cancelled: the stream is still to be closed."""
+        await self.drain()
+        if self.stream is not None:
+            self._is_finished = True  # a reset would destroy what has not left yet
+            await self.stream.close()
 
     def close(self) -> None:
         """Say no more: the stream is reset, unless it has ended already."""
