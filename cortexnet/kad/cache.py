@@ -14,7 +14,7 @@ from cortexnet.kad.contact import Contact
 from cortexnet.kad.key import Prefix
 
 CACHE_LIMIT = 1_000
-"""Entries: some 3 MiB with 20 contacts each, most of which are shared."""
+"""Entries: some 4 MiB with 30 contacts each, most of which are shared."""
 CACHE_AGE = 600.0
 """Seconds an entry is used: in that time one peer in a hundred goes, with a half-life of hours."""
 NEGATIVE_AGE = 30.0

@@ -286,6 +286,19 @@ class Lookup:
         return [candidate.contact for candidate in found[: self._config.k]]
 
     @property
+    def neighbourhood(self) -> list[Contact]:
+        """The closest, and some who are said to be next: whoever begins here is asked in place of one who is slow or gone."""
+        config, closest = self._config, self.closest
+        known = {contact.peer_id: None for contact in closest}
+        heard = [
+            candidate.contact
+            for candidate in self._candidates
+            if candidate.state != UNREACHABLE and not candidate.is_doubtful and candidate.contact.peer_id not in known
+        ]
+        found = closest + heard[: config.alpha]
+        return sorted(found, key=lambda contact: contact.position ^ self.target)
+
+    @property
     def best(self) -> int | None:
         """The distance of the closest that has answered."""
         return next((candidate.distance for candidate in self._candidates if candidate.state == ANSWERED), None)

@@ -163,7 +163,7 @@ class Walk:
         closest = lookup.closest
         engine.lookup_ended(lookup.target, closest, now)
         if self._is_cached:
-            engine.cache.put(self._message.key, closest, now)
+            engine.cache.put(self._message.key, lookup.neighbourhood, now)
             engine.cache.ended(is_warm=self._is_warm, hops=lookup.hops)
 
 

@@ -298,6 +298,19 @@ def test_hops_are_the_longest_chain_of_requests_and_a_path_is_who_led_there(rand
     assert lookup.path_of(OWN) == []
 
 
+def test_the_neighbourhood_is_the_closest_and_who_is_next(random: Random) -> None:
+    known = near(random, 20)
+    lookup = lookup_of(known, k=5, alpha=5)
+    asked = lookup.next(0.0)
+    lookup.on_failure(asked[0].peer_id, 0.1)
+    for each in (*asked[1:], *lookup.next(0.1)):
+        lookup.on_reply(each.peer_id, [], 0.1)
+    lookup.next(0.1)
+    assert lookup.is_done
+    assert lookup.closest == known[1:6]
+    assert lookup.neighbourhood == known[1:11]
+
+
 def test_seeds_are_not_doubted_for_who_else_names_them(random: Random) -> None:
     known = near(random, 12)
     lookup = lookup_of(known, alpha=1)
