@@ -1,12 +1,12 @@
 """go-libp2p as a measured pair: the Go peer of the interop harness, steered as interop/README.md documents."""
 
 import asyncio
-import itertools
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, final
 
+from bench import go_dht
+from bench.go_calls import Calls
 from bench.half import Figures, Task
 from bench.pair import Client, Kind, Server
 from bench.process import ROOT, MeasurementFailed, Process
@@ -18,6 +18,10 @@ LISTEN: Final = "/ip4/127.0.0.1/tcp/0"
 MESSAGE_SIZE: Final = 100
 ENDLESS: Final = 1 << 40
 """Bytes of a transfer that is to last until its process is ended."""
+DHT: Final[dict[str, Callable[[Calls, Task], Awaitable[Figures]]]] = {
+    "dht_find_node": go_dht.find_nodes,
+    "dht_lookups": go_dht.lookups,
+}
 
 
 async def build() -> str:
@@ -31,31 +35,6 @@ async def build() -> str:
     async with Process(PEER.run) as process:
         described = await Calls(process).call("describe")
         return f"{described['implementation']} {described['version']}, {described['runtime']}"
-
-
-@final
-class Calls:
-    """Requests to one go process. Answers carry the number of their request and may come in any order."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._numbers = itertools.count(1)
-
-    def start(self, operation: str, **fields: object) -> int:
-        number = next(self._numbers)
-        request = {"id": number, "op": operation, "timeout": 100, **fields}
-        self._process.send_line(json.dumps(request).encode() + b"\n")
-        return number
-
-    async def call(self, operation: str, **fields: object) -> dict[str, Any]:
-        """Raises MeasurementFailed if this request fails, or another that was started before."""
-        number = self.start(operation, **fields)
-        while True:
-            answer = await self._process.receive()
-            if not answer["ok"]:
-                raise MeasurementFailed(f"go: {operation}: {answer['error']}")
-            if answer["id"] == number:
-                return answer
 
 
 @final
@@ -78,6 +57,8 @@ class GoClient:
 
     async def measure(self, task: Task) -> Figures:
         calls = self._calls
+        if task.workload in DHT:
+            return await DHT[task.workload](calls, task)
         await calls.call("start", **options(task))
         if task.workload == "dials":
             return rate_and_latencies(await calls.call("dials", address=task.address, count=task.amount))
@@ -132,7 +113,11 @@ def rate_and_latencies(answer: dict[str, Any]) -> Figures:
 async def start_server(task: Task) -> AsyncIterator[Server]:
     async with Process(PEER.run) as process:
         calls = Calls(process)
-        yield GoServer(calls, (await calls.call("start", listen=[listen_at(task)], **options(task)))["addresses"][0])
+        if task.workload == "dht_find_node":
+            address = await go_dht.start_server(calls)
+        else:
+            address = (await calls.call("start", listen=[listen_at(task)], **options(task)))["addresses"][0]
+        yield GoServer(calls, address)
 
 
 @asynccontextmanager

@@ -138,4 +138,6 @@ def ceiling_of(task: Task) -> str:
 
 
 CEILING = python_kind("ceiling", ceiling_of)
-CORTEXNET = python_kind("cortexnet", lambda task: "bench.cortexnet_peer")
+CORTEXNET = python_kind(
+    "cortexnet", lambda task: "bench.dht_peer" if task.workload.startswith("dht_") else "bench.cortexnet_peer"
+)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from bench.half import Figures
-from bench.workloads import ALL, HOSTILE, ON_STACKS, WORKLOADS, Goal, Measure, Workload
+from bench.workloads import ALL, BY_NAME, HOSTILE, Goal, Measure, Workload
 
 SUBJECT: Final = "cortexnet"
 """The kind that the goals are about."""
@@ -47,7 +47,7 @@ class Samples:
 
     def measured(self) -> Iterator[tuple[Workload, Measure, Rounds]]:
         """What there are figures of, in the order of the list of workloads."""
-        for workload in (*WORKLOADS, *ON_STACKS, *HOSTILE):
+        for workload in BY_NAME.values():
             for measure in workload.measures:
                 rounds = self.rounds.get(workload.name, {}).get(measure.key)
                 if rounds:
@@ -163,10 +163,6 @@ def as_markdown(samples: Samples, title: str) -> str:
         lines += ["", f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
         lines += [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", "Median of the rounds [least–most]; what must never happen is their worst. Ratios are ratios of medians."]
-    lines += [
-        f"- {workload.name}: {workload.meaning}"
-        for workload in (*WORKLOADS, *ON_STACKS, *HOSTILE)
-        if workload.name in samples.rounds
-    ]
+    lines += [f"- {workload.name}: {workload.meaning}" for workload in BY_NAME.values() if workload.name in samples.rounds]
     lines += [f"- not measured: {failure}" for failure in samples.failures]
     return "\n".join(lines) + "\n"

@@ -26,11 +26,11 @@ from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
 from bench.stacks import STACKS
-from bench.workloads import ATTACKS, BY_NAME, FLOODS, HOSTILE, ON_STACKS, WORKLOADS, Workload
+from bench.workloads import ATTACKS, BY_NAME, DHT, FLOODS, HOSTILE, ON_STACKS, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
 PROFILED: Final = (CEILING, CORTEXNET)
-GROUPS: Final = {"stacks": ON_STACKS, "attack": ATTACKS, "flood": FLOODS}
+GROUPS: Final = {"stacks": ON_STACKS, "dht": DHT, "attack": ATTACKS, "flood": FLOODS}
 PROFILE_GOAL: Final = 0.6
 """Least share of cipher and system calls in the work of bulk."""
 
@@ -53,6 +53,8 @@ def main() -> int:
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines = [f"  {workload.name:18}{workload.meaning}" for workload in WORKLOADS]
     lines.append(f"  {'stacks':18}bulk, messages, round trips and dials over each of {', '.join(STACKS)}")
+    lines.append(f"  {'dht':18}all of these:")
+    lines += [f"    {workload.name:22}{workload.meaning}" for workload in DHT]
     lines.append(f"  {'attack':18}all of these: round trips of an honest peer, and what is left when everybody has gone")
     lines += [f"    {workload.name:16}{workload.meaning}" for workload in ATTACKS]
     lines.append(f"  {'flood':18}all of these: dials of honest peers from other addresses than the attacker's")

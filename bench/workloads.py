@@ -133,6 +133,32 @@ ON_STACKS: Final = tuple(
     )
 )
 
+DHT: Final = (
+    Workload(
+        "dht_find_node",
+        "FIND_NODE of random keys to a node with a table of 500 peers, from 8 clients",
+        20_000,
+        (Measure("rate", "/s", (Goal("≥", 3_000),)),),
+        STACKS,
+    ),
+    Workload(
+        "dht_find_node_from_go",
+        "the same, both where the clients are go's",
+        20_000,
+        (Measure("rate", "/s", (Goal("≥", 3_000),)),),
+        STACKS,
+        "dht_find_node",
+        "client",
+    ),
+    Workload(
+        "dht_lookups",
+        "lookups of random keys in a network of 20 nodes in one process, by all of them at once",
+        500,
+        (Measure("rate", "/s", (Goal("≥", 100),)),),
+        STACKS,
+    ),
+)
+
 ATTACKED: Final = (
     Measure("calm_p50", "µs"),
     Measure("calm_p99", "µs"),
@@ -188,4 +214,4 @@ FLOODS: Final = (
     flood("overrun", "data past the window, from a peer that comes back when it is thrown out"),
 )
 HOSTILE: Final = (*ATTACKS, *FLOODS)
-BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ON_STACKS, *HOSTILE)}
+BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ON_STACKS, *DHT, *HOSTILE)}

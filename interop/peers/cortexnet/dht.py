@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from cortexnet import Identity, KadConfig, Node
 from cortexnet.errors import InvalidRecord
 from cortexnet.kad.config import AMINO
@@ -15,6 +17,7 @@ from interop.peers.cortexnet.failures import BadRequest
 from interop.peers.cortexnet.held import Answer, Request
 
 IPNS_LIFETIME = 3600  # seconds
+ED25519_PRIVATE = bytes.fromhex("0801 1240")  # libp2p's protobuf form, in front of the private and the public key
 
 
 @final
@@ -42,6 +45,12 @@ def kad_config(request: Request) -> KadConfig:
         validators={namespace: Numbered() for namespace in request.get("validators", ())},
         dht=DhtConfig(k=request.get("k") or 20),
     )
+
+
+def seeded(seed: bytes) -> Identity:
+    """The Ed25519 identity of a private key of 32 bytes."""
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return Identity.from_protobuf(ED25519_PRIVATE + seed + public)
 
 
 @final
@@ -88,7 +97,8 @@ class DhtNodes:
         return {"nodes": [await self._start_one(request) for _ in range(request.get("count") or 1)]}
 
     async def _start_one(self, request: Request) -> Answer:
-        identity = Identity.generate(key_type=request.get("key_type") or "ed25519")
+        seed = request.get("seed")
+        identity = seeded(bytes.fromhex(seed)) if seed else Identity.generate(key_type=request.get("key_type") or "ed25519")
         node = await self._make(request, kad_config(request), identity).__aenter__()
         number = self._count
         self._count += 1
