@@ -35,7 +35,8 @@ class Admission:
         if not is_server:
             self.gone(peer_id, now)
         elif peer_id in self._engine.table:
-            self._engine.table.update_contact(contact)
+            if contact.addresses:
+                self._engine.table.update_contact(contact)
         elif (groups := self._groups(contact)) is not None and self._engine.table.wants(contact, groups):
             self._probe(contact, now)
 

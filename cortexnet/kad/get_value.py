@@ -80,8 +80,7 @@ class GetValue:
         own = self._engine.values.get(self._key, self._engine.unix(now))
         if own is not None:
             self._hear(own.value, None, now)
-        if not self.operation.is_done:
-            self._walk.start(now)
+        self._walk.start(now)
 
     def _on_reply(self, contact: "Contact", message: Message, now: float) -> bool:
         record = message.record

@@ -58,19 +58,20 @@ class ListNames:
 
     def on_answer(self, contact: "Contact", message: Message | None, now: float) -> None:
         """A peer has sent a page."""
-        self._requests.pop(contact.peer_id, None)
-        if self._listing is not None and message is not None:
-            for key in self._listing.on_page(contact.peer_id, message.names, message.cursor):
-                self.operation.emit(NameFound(key))
-            self._step(self._listing, now)
+        assert self._listing is not None  # for it has asked
+        assert message is not None
+        del self._requests[contact.peer_id]
+        for key in self._listing.on_page(contact.peer_id, message.names, message.cursor):
+            self.operation.emit(NameFound(key))
+        self._step(self._listing, now)
 
     def on_failure(self, contact: "Contact", now: float) -> None:
         """A peer has not."""
-        self._requests.pop(contact.peer_id, None)
-        if self._listing is not None:
-            self._failed += 1
-            self._listing.on_failure(contact.peer_id)
-            self._step(self._listing, now)
+        assert self._listing is not None
+        del self._requests[contact.peer_id]
+        self._failed += 1
+        self._listing.on_failure(contact.peer_id)
+        self._step(self._listing, now)
 
     def _stop(self) -> None:
         self._explore.stop()

@@ -23,7 +23,7 @@ class Refresh:
         self._engine = engine
         self._admission = admission
         self._on_done = on_done
-        self._walk: Walk | None = None
+        self._walk: Walk
         self._depth = 0
         self._last_depth = 0
 
@@ -55,7 +55,6 @@ class Refresh:
     def _next(self, now: float) -> None:
         """The next bucket that is due; the end where there is none."""
         engine = self._engine
-        self._walk = None
         while self._depth <= self._last_depth:
             depth = self._depth
             self._depth += 1
@@ -67,6 +66,4 @@ class Refresh:
 
     def stop(self) -> None:
         """Give up."""
-        if self._walk is not None:
-            self._walk.stop()
-            self._walk = None
+        self._walk.stop()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import InvalidRecord
+from cortexnet.kad.reprovide import RETRY_AFTER
 
 if TYPE_CHECKING:
     from cortexnet.kad.engine import Engine
@@ -68,7 +69,7 @@ class OwnValues:
         if values:
             self._is_putting = True
             operation = self._put_many(values, now)
-            operation.when_over(self._on_put)
+            operation.when_over(lambda: self._on_put(values, operation))
             return
         self._arm()
 
@@ -86,6 +87,11 @@ class OwnValues:
         engine.values.put(key, value, unix_now)
         return value
 
-    def _on_put(self) -> None:
+    def _on_put(self, values: dict[bytes, bytes], operation: "Operation[dict[bytes, int]]") -> None:
+        """What nobody has taken is tried again in a while, before all the others."""
+        stored = {} if operation.has_failed else operation.result()
+        due = self._engine.now + min(RETRY_AFTER, self._engine.config.value_interval)
+        lost = {key: (value, due) for key, value in values.items() if key in self._values and not stored.get(key)}
+        self._values = {**lost, **{key: entry for key, entry in self._values.items() if key not in lost}}
         self._is_putting = False
         self._arm()

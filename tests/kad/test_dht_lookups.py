@@ -56,8 +56,8 @@ def test_cached_contacts_vanish_when_their_peers_do() -> None:
 
 def test_an_answered_node_that_serves_not_leaves_the_table_and_clients_never_enter_it() -> None:
     network = DhtNetwork(5)
-    nodes = network.build(60)
-    clients = [network.add(is_server=False) for _ in range(20)]
+    nodes = network.build(50)
+    clients = [network.add(is_server=False) for _ in range(10)]
     for client in clients:
         network.introduce(client, nodes[0])
     network.run_for(300.0)
@@ -68,7 +68,7 @@ def test_an_answered_node_that_serves_not_leaves_the_table_and_clients_never_ent
     leaver.is_server = False
     for node in nodes:
         node.dht.candidate(leaver.contact, False, network.now)
-    network.run_for(1300.0)
+    network.run_for(650.0)
     for node in network.nodes.values():
         assert all(network.nodes[contact.peer_id].is_server for contact in node.dht.table)
 
@@ -181,8 +181,8 @@ def test_a_lookup_ends_whatever_the_peers_answer() -> None:
 def test_the_same_seed_gives_the_same_course() -> None:
     def course() -> tuple[object, ...]:
         network = DhtNetwork(14, config=DhtConfig(refresh_interval=60.0))
-        nodes = network.build(40)
-        network.run_for(200.0)
+        nodes = network.build(30, seconds=60.0)
+        network.run_for(60.0)
         return network.sent, [[bytes(contact.peer_id) for contact in node.dht.table] for node in nodes]
 
     assert course() == course()

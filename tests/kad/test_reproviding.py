@@ -3,7 +3,7 @@ from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.messages import Type
 from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode
 
-CONFIG = DhtConfig(provide_interval=1200.0)
+CONFIG = DhtConfig(provide_interval=1200.0, refresh_interval=7200.0)
 
 
 def multihashes(count: int) -> list[bytes]:
@@ -16,7 +16,7 @@ def holders(network: DhtNetwork, key: bytes) -> list[SimNode]:
 
 
 def test_what_is_provided_is_told_again_in_each_interval_until_it_is_forgotten() -> None:
-    network = DhtNetwork(1, config=CONFIG)
+    network = DhtNetwork(1, config=DhtConfig(provide_interval=1200.0))
     nodes = network.build(60)
     provider, key = nodes[0], multihashes(1)[0]
     changed: list[bytes] = []
@@ -62,7 +62,7 @@ def test_what_could_not_be_told_is_tried_again_soon() -> None:
 
 def test_a_node_that_has_lost_its_addresses_tells_nothing_until_it_has_some() -> None:
     network = DhtNetwork(4, config=CONFIG)
-    nodes = network.build(30)
+    nodes = network.build(12)
     provider, key = nodes[0], multihashes(1)[0]
     network.finish(provider, provider.dht.provide(key, network.now))
     contact = provider.contact
@@ -72,7 +72,7 @@ def test_a_node_that_has_lost_its_addresses_tells_nothing_until_it_has_some() ->
     assert network.sent[Type.ADD_PROVIDER] == sent
     provider.dht._engine.own = lambda: contact
     network.run_for(310.0)
-    assert network.sent[Type.ADD_PROVIDER] >= sent + 20
+    assert network.sent[Type.ADD_PROVIDER] >= sent + 11
 
 
 def test_a_cancelled_provide_is_made_up_for() -> None:
