@@ -64,6 +64,14 @@ def test_requests_are_answered_or_fail_for_the_reason_they_are_made_to() -> None
     ]
 
 
+def test_names_and_news_are_found_through_others() -> None:
+    assert run("examples/ipns.py").splitlines() == [
+        "it points to /ipfs/bafkqabtimvwgy3y for 300 s at least",
+        "the news: 7 rain",
+        "refused: this node keeps a better value of this key",
+    ]
+
+
 def test_a_kept_peer_comes_back_and_the_least_valuable_one_goes() -> None:
     assert run("examples/keep_connected.py").splitlines() == [
         "the server is connected",
