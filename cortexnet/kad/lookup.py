@@ -22,6 +22,7 @@ from typing import final
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.candidates import ANSWERED, HEARD, SLOW, UNREACHABLE, WAITING, Candidate, Candidates
 from cortexnet.kad.contact import Contact
+from cortexnet.kad.key import position
 
 _OVERDUE = 4.0  # times what half of the answers took
 
@@ -83,7 +84,7 @@ class Lookup:
         """The longest chain of requests that each became possible by the answer to the one before."""
         self.is_cut_short = False
         """Whether it ended by `timeout`, `request_limit` or `stop`, and the closest may be others."""
-        self._own = own
+        self._own = position(bytes(own))  # numbers are compared many times faster than ids
         self._config = config
         self._accept = accept
         self._groups_of = groups_of
@@ -202,7 +203,7 @@ class Lookup:
         return self._waiting.pop(peer_id, None) or self._slow.pop(peer_id, None)
 
     def _acceptable(self, closer: Sequence[Contact]) -> Iterable[Contact]:
-        taken = [contact for contact in closer[: self._config.closer_limit] if contact.peer_id != self._own]
+        taken = [contact for contact in closer[: self._config.closer_limit] if contact.position != self._own]
         crowded = self._crowded(taken)
         for contact in taken:
             if contact.position != self.target:
@@ -218,7 +219,8 @@ class Lookup:
             return {}
         counts: dict[Hashable, int] = {}
         for contact in contacts:
-            for group in dict.fromkeys(self._groups_of(contact)):
+            groups = self._groups_of(contact)
+            for group in groups if len(groups) < 2 else dict.fromkeys(groups):
                 counts[group] = counts.get(group, 0) + 1
         return {group: count for group, count in counts.items() if count > self._config.group_limit}
 

@@ -7,9 +7,8 @@ bounded by the keyspace: at most `bucket_size` peers for each of 256 prefix leng
 Spec: libp2p/specs kad-dht, "Kademlia Routing Table".
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import final
 
 from cortexnet.identity.peer_id import PeerId
@@ -91,15 +90,15 @@ class RoutingTable:
             return len(self._buckets[prefix_length])
         return sum(self._prefix_length(contact) == prefix_length for contact in self._buckets[last].values())
 
-    def nearest(self, target: int, count: int = BUCKET_SIZE, exclude: Container[PeerId] = ()) -> list[Contact]:
+    def nearest(self, target: int, count: int = BUCKET_SIZE, exclude: Collection[PeerId] = ()) -> list[Contact]:
         """The `count` peers nearest to a position, the nearest first; fewer where there are not so many. Some 10 µs."""
-        found = (
-            contact
-            for bucket in self._from_nearest(target)
-            for distance in sorted([target ^ position for position in bucket])
-            if (contact := bucket[target ^ distance]).peer_id not in exclude
-        )
-        return list(islice(found, count))
+        found: list[Contact] = []
+        for bucket in self._from_nearest(target):
+            nearest = [bucket[target ^ distance] for distance in sorted([target ^ position for position in bucket])]
+            found += [contact for contact in nearest if contact.peer_id not in exclude] if exclude else nearest
+            if len(found) >= count:
+                break
+        return found[:count]
 
     def _from_nearest(self, target: int) -> Iterator[dict[int, Contact]]:
         """The buckets in the order of their distance from a position; no two of them overlap.

@@ -173,7 +173,10 @@ class Server:
         self._providers.add(message.key, self._keep_addresses(announced[-1]), unix_now, group=self._group_of(sender))
 
     def _nearest(self, key: bytes, sender: PeerId) -> list[Contact]:
-        return self._table.nearest(self._position(key), self._k, (sender,))
+        target, known = self._position(key), self._table.get(sender)
+        if known is None:
+            return self._table.nearest(target, self._k)
+        return [contact for contact in self._table.nearest(target, self._k + 1) if contact is not known.contact][: self._k]
 
 
 def _check_provider_key(key: bytes) -> None:
