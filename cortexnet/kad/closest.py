@@ -62,6 +62,9 @@ class FindPeer:
         self.operation.when_over(self._walk.stop)
 
     def start(self, now: float) -> None:
+        if self._peer_id == self._engine.own_id:
+            self.operation.finish(self._engine.own())
+            return
         known = self._engine.table.get(self._peer_id)
         if known is not None:
             self._hear(known.contact)

@@ -34,7 +34,7 @@ from cortexnet.kad.get_value import GetValue
 from cortexnet.kad.list_names import ListNames
 from cortexnet.kad.lookup import LookupConfig
 from cortexnet.kad.maintenance import Maintenance
-from cortexnet.kad.messages import Message, Type
+from cortexnet.kad.messages import KEY_SIZE_LIMIT, Message, Type
 from cortexnet.kad.network_size import NetworkSize
 from cortexnet.kad.operation import Operation
 from cortexnet.kad.provider_store import ProviderStore
@@ -44,7 +44,7 @@ from cortexnet.kad.reproviding import Reproviding
 from cortexnet.kad.republish import OwnValues
 from cortexnet.kad.requests import Request
 from cortexnet.kad.routing_table import RoutingTable
-from cortexnet.kad.server import Server
+from cortexnet.kad.server import PROVIDER_KEY_LIMIT, Server
 from cortexnet.kad.store_many import StoreMany
 from cortexnet.kad.store_near import StoreNear, provide_message, put_message
 from cortexnet.kad.value_store import ValueStore
@@ -231,7 +231,11 @@ class Dht:
     # Operations. Each returns at once; its requests are in `take_actions`.
 
     def closest(self, key: bytes, now: float) -> Operation[list[Contact]]:
-        """The k contacts nearest to the position of `key` (a binary peer id, a record key, a multihash), nearest first."""
+        """The k contacts nearest to the position of `key` (a binary peer id, a record key, a multihash), nearest first.
+
+        Here and below: LocalError for a key that is empty, or longer than others take.
+        """
+        check_key(key)
         return self._run(ClosestPeers(self._engine, key, now), now)
 
     def find_peer(self, peer_id: PeerId, now: float) -> Operation[Contact | None]:
@@ -253,6 +257,7 @@ class Dht:
     def _keep_value(self, key: bytes, value: bytes, now: float) -> None:
         engine = self._engine
         unix_now = engine.unix(now)
+        check_key(key)
         engine.validators.require(key)
         engine.validators.validate(key, value, unix_now)
         known = self.values.get(key, unix_now)
@@ -280,6 +285,7 @@ class Dht:
         """The best value. It stops after more than `quorum` answers; 0 asks everybody near and then corrects those of the k
         nearest that lacked the best. Each better one is told as ValueFound at once. Raises LocalError where no value of the
         namespace is taken."""
+        check_key(key)
         self._engine.validators.require(key)
         return self._run(GetValue(self._engine, key, quorum, now), now)
 
@@ -288,6 +294,7 @@ class Dht:
         a valid value. Raises LocalError where no value of a namespace is taken."""
         wanted = list(keys)
         for key in wanted:
+            check_key(key)
             self._engine.validators.require(key)
         return self._run(AskMany(self._engine, wanted, now, ManyValues(self._engine, wanted, now)), now)
 
@@ -296,6 +303,7 @@ class Dht:
 
         Raises LocalError where this node has no address that others could be told.
         """
+        check_key(key, PROVIDER_KEY_LIMIT)
         message = provide_message(key, self._engine.own())
         work = StoreNear(self._engine, message, now)
         if reprovide:
@@ -305,6 +313,8 @@ class Dht:
     def provide_many(self, keys: Iterable[bytes], now: float, *, reprovide: bool = True) -> Operation[dict[bytes, int]]:
         """`provide` by regions: each region of the keyspace is explored once. The result counts, by key, the peers told."""
         work = self._providing(keys, now)
+        for key in work.keys:
+            check_key(key, PROVIDER_KEY_LIMIT)
         if reprovide:
             self._reproviding.begun(work.keys, work.operation, now)
         return self._run(work, now)
@@ -335,12 +345,15 @@ class Dht:
         self._reproviding.restore(rows, now)
 
     def find_providers(self, key: bytes, now: float, *, limit: int = 0) -> Operation[list[Contact]]:
-        """Providers of a multihash, told as ProviderFound when they are found. `limit` 0: run to completion."""
+        """Providers of a multihash, told as ProviderFound when they are found. `limit` counts those with addresses; 0: all."""
+        check_key(key, PROVIDER_KEY_LIMIT)
         return self._run(FindProviders(self._engine, key, limit, now), now)
 
     def find_providers_many(self, keys: Iterable[bytes], now: float) -> Operation[dict[bytes, list[Contact]]]:
         """`find_providers` by regions; every key is in the result. Of each key the nearest are asked until somebody names one."""
         wanted = list(keys)
+        for key in wanted:
+            check_key(key, PROVIDER_KEY_LIMIT)
         return self._run(AskMany(self._engine, wanted, now, ManyProviders(self._engine, wanted, now)), now)
 
     def list_namespace(self, namespace: str, bits: int, now: float) -> Operation[list[bytes]]:
@@ -359,6 +372,12 @@ class Dht:
         operation.when_over(lambda: self._running.pop(id(operation), None))
         work.start(now)
         return operation
+
+
+def check_key(key: bytes, limit: int = KEY_SIZE_LIMIT) -> None:
+    """Raises LocalError for a key that others refuse."""
+    if not 0 < len(key) <= limit:
+        raise LocalError(f"a key has 1 to {limit} bytes here, not {len(key)}")
 
 
 def check_share(values: ValueStore, key: bytes) -> None:

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from cortexnet.errors import InvalidRecord
+from cortexnet.errors import InvalidRecord, LocalError
 from cortexnet.kad.actions import Send
 from cortexnet.kad.bulk import Bulk
 from cortexnet.kad.contact import Contact
@@ -261,3 +261,30 @@ def test_no_names_of_a_namespace_are_told_where_there_are_none() -> None:
         dht.answer(contact(2).peer_id, Message(Type.LIST_PREFIX, key), 0.0, UNIX_START)
     record = Record(b"/n/a", b"1")
     assert dht.answer(contact(2).peer_id, Message(Type.PUT_VALUE, b"/n/a", record), 0.0, UNIX_START) is not None
+
+
+def test_keys_that_others_refuse_are_refused_here() -> None:
+    network = DhtNetwork(14)
+    node = network.add()
+    dht, now = node.dht, network.now
+    calls = [
+        lambda: dht.closest(b"", now),
+        lambda: dht.closest(bytes(1_025), now),
+        lambda: dht.put_value(b"/n/" + bytes(1_022), b"1", now),
+        lambda: dht.get_value(b"", now),
+        lambda: dht.get_many([b"/n/a", b""], now),
+        lambda: dht.provide(bytes(81), now),
+        lambda: dht.provide_many([b"a", bytes(81)], now),
+        lambda: dht.find_providers(bytes(81), now),
+        lambda: dht.find_providers_many([bytes(81)], now),
+    ]
+    for call in calls:
+        with pytest.raises(LocalError, match="a key has 1 to"):
+            call()
+    assert not dht._running
+    assert dht.schedule.next_due() is None
+
+
+def test_a_node_finds_itself_at_home() -> None:
+    node = DhtNetwork(15).add()
+    assert node.dht.find_peer(node.peer_id, 0.0).result() is node.contact
