@@ -216,6 +216,8 @@ class Running:
         self._services = self._make_services(context)
         for service in self._services:
             await service.start()
+        if self.storage is not None:
+            self.storage.release()
 
     def _make_services(self, context: Context) -> list[Service]:
         config, services = self._blueprint.config, list[Service]()

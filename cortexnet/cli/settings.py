@@ -30,7 +30,7 @@ _TABLES: dict[str, type[_Part]] = {
 _CAN_BE_OFF = ("kad", "gossip")
 """Parts that a node can do without: `false` in place of their table."""
 _NOT_IN_FILES = {
-    *("config", "memory_network", "server_context", "client_context", "validators", "dht"),
+    *("config", "memory_network", "server_context", "client_context", "validators", "dht", "store"),
     *("message_id", "topic_message_ids", "accept_topic", "score", "peer_gater"),
     *_TABLES,
 }

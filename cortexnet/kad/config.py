@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self, final
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.kad.dht_config import DhtConfig
+from cortexnet.kad.store_config import StoreConfig
 from cortexnet.multiformats.multiaddr import Multiaddr
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class KadConfig:
     """Nodes to be met first: they are dialed while nobody else is known, and not kept."""
     dht: DhtConfig = field(default_factory=DhtConfig)
     """The numbers of the algorithm."""
+    store: StoreConfig = field(default_factory=StoreConfig)
+    """How much is kept for others, and how long."""
 
     contact_timeout: float = 10.0
     """How long an operation waits for a first peer where none is known yet: as a dial may take."""

@@ -13,9 +13,12 @@ from cortexnet.kad.dht import Dht
 from cortexnet.kad.diversity import Diversity, groups_of
 from cortexnet.kad.engine import Filters
 from cortexnet.kad.filters import Filter, Public
+from cortexnet.kad.keeping import Keeping
 from cortexnet.kad.messages import Message
 from cortexnet.kad.peer_streams import PeerStreams
+from cortexnet.kad.provider_store import ProviderStore
 from cortexnet.kad.server_streams import ServerStreams
+from cortexnet.kad.value_store import ValueStore
 from cortexnet.swarm.peerstore import TEMPORARY_TTL
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
@@ -69,10 +72,19 @@ class Half:
             config=config.dht,
             random=Random(),
             validators=validators,
+            values=ValueStore(config.store),
+            providers=ProviderStore(config.store),
             filters=self._filters(),
             diversity=Diversity() if self._is_public else None,
         )
         self.dht.table.on_change.append(self._table_changed)
+        self._keeping: Keeping | None = None
+        self.known: tuple[Contact, ...] = ()
+        """Whom an earlier run has met."""
+        if context.storage is not None:
+            store = context.storage.kad(protocol)
+            self._keeping = Keeping(self.dht, store)
+            self.known = tuple(dict.fromkeys([contact for hint in store.hints() for contact in hint.contacts]))
 
     def _filters(self) -> Filters:
         rules = self._rules
@@ -82,6 +94,7 @@ class Half:
             admit=self._groups if self._is_public else None,
             keep_addresses=self._kept,
             contact_of=self._elsewhere_known,
+            group_of=self._network_of,
         )
 
     # --- life --------------------------------------------------------------------------------------------------------------
@@ -89,13 +102,21 @@ class Half:
     def start(self) -> None:
         """Begin the upkeep, with whoever is connected already."""
         self.dht.start(self._loop.time(), time.time())
+        if self._keeping is not None:
+            self._scope.spawn(self._take_back(self._keeping), name=f"take back {self.protocol}")
         self.offer_connected()
         self.pump()
+
+    async def _take_back(self, keeping: Keeping) -> None:
+        await keeping.start()
+        self.pump_soon()
 
     async def close(self) -> None:
         """End all operations and requests. Cancelled: what is left ends with the node."""
         self._is_closed = True
         self.serve(False)
+        if self._keeping is not None:
+            self._keeping.close()
         self.dht.close()
         self.pump()
         if self._timer is not None:
@@ -150,6 +171,11 @@ class Half:
         """A peer that is in no table, such as one that only asks: where it listens is told to who looks for it, as by go."""
         addresses = self._rules.keep(self._context.peerstore.addresses(peer, self._loop.time()))
         return Contact(peer, addresses) if addresses else None
+
+    def _network_of(self, peer: "PeerId") -> str | None:
+        """The network that a peer is connected from: what is kept for others is shared among these."""
+        remotes = [connection.remote_address for connection in self._context.swarm.connections_to(peer)]
+        return next(iter(groups_of(remotes)), None)
 
     def _groups(self, contact: Contact) -> tuple[str, ...] | None:
         """Where it is, as its connections prove: without one nobody comes in."""

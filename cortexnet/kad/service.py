@@ -6,7 +6,8 @@ The rules are those of go-libp2p-kad-dht's dual form.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, TypeVar, final
 
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 BOOTSTRAP_AT_ONCE = 2
 """Bootstrap nodes that are dialed where nobody is known; go-libp2p's value."""
+MET_AT_ONCE = 4
+"""Peers of an earlier run that are dialed there: half of them may be gone."""
 PROVIDERS = 20
 """Providers that are looked for where nothing else is said: enough to dial some, and to lose some."""
 
@@ -57,7 +60,7 @@ class KadService:
         self._config = config
         self._random = Random()
         self._met = asyncio.Event()
-        self._bootstrap: asyncio.Task[None] | None = None
+        self._meeting: dict[Half, asyncio.Task[None]] = {}
         self._loopback: tuple[float, bool] | None = None
         built_in: dict[str, Validator] = {"pk": PublicKeyValidator(), "ipns": IpnsValidator(self._public_key)}
         validators = Validators(built_in | dict(config.validators))
@@ -70,7 +73,7 @@ class KadService:
             self.lan = Half(context, config, config.lan_protocol, self._rules(private), validators)
         for half in self.halves:
             half.on_met = self._met.set
-        self.wan.on_wanted = self._want_peers
+            half.on_wanted = partial(self._want_peers, half)
 
     def _rules(self, rules: Filter) -> Filter:
         return rules if self._config.filter_addresses else Everything()
@@ -95,8 +98,8 @@ class KadService:
         """End everything. Cancelled: what is left ends with the node."""
         self._context.on_identified.remove(self._identified)
         self._context.on_disconnected.remove(self._disconnected)
-        if self._bootstrap is not None:
-            self._bootstrap.cancel()
+        for task in self._meeting.values():
+            task.cancel()
         self._met.set()
         try:
             await self.wan.close()
@@ -138,27 +141,39 @@ class KadService:
 
     # --- meeting somebody --------------------------------------------------------------------------------------------------
 
-    def _want_peers(self, is_empty: bool) -> None:
-        if is_empty and self._config.bootstrap and self._bootstrap is None and not self._context.scope.is_closed:
-            self._bootstrap = self._context.scope.spawn(self._meet_bootstrap(), name="bootstrap of the DHT")
+    def _want_peers(self, half: Half, is_empty: bool) -> None:
+        """Nobody is known: dial bootstrap nodes, and some of those an earlier run has met."""
+        is_over = self._context.scope.is_closed or half.is_closed
+        if not is_empty or is_over or (half in self._meeting and not self._meeting[half].done()):
+            return
+        addresses = [Multiaddr.parse(text) for text in self._config.bootstrap] if half is self.wan else []
+        bootstrap = self._random.sample(addresses, min(BOOTSTRAP_AT_ONCE, len(addresses)))
+        met = self._random.sample(half.known, min(MET_AT_ONCE, len(half.known)))
+        if bootstrap or met:
+            self._meeting[half] = self._context.scope.spawn(self._meet(bootstrap, met), name="meet peers of the DHT")
 
-    async def _meet_bootstrap(self) -> None:
-        known = list(self._config.bootstrap)
-        try:
-            for text in self._random.sample(known, min(BOOTSTRAP_AT_ONCE, len(known))):
-                await self._dial_bootstrap(Multiaddr.parse(text))
-        finally:
-            self._bootstrap = None
+    async def _meet(self, bootstrap: Sequence[Multiaddr], met: Sequence[Contact]) -> None:
+        async with asyncio.TaskGroup() as dials:  # none of them raises
+            for address in bootstrap:
+                dials.create_task(self._dial_bootstrap(address))
+            for contact in met:
+                dials.create_task(self._dial_met(contact))
 
     async def _dial_bootstrap(self, address: Multiaddr) -> None:
         _, named = address.split_peer()
         try:
             if named is None:
                 await self._context.swarm.dial_unknown(address)
-            else:
-                await self._context.swarm.dial(PeerId.from_bytes(named), [address])
+            elif (peer := PeerId.from_bytes(named)) != self._context.identity.peer_id:
+                await self._context.swarm.dial(peer, [address])
         except CortexError as error:
             log.warning("bootstrap node %s of the DHT: %s", address, error)
+
+    async def _dial_met(self, contact: Contact) -> None:
+        try:
+            await self._context.swarm.dial(self._remembered(contact).peer_id)
+        except CortexError as error:
+            log.debug("%s of an earlier run: %s", contact.peer_id, error)
 
     async def _reachable(self) -> "list[Half]":
         """The halves in which somebody can be asked. Raises NoPeers, NotRunning. Cancelled: nothing changes."""

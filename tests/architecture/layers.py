@@ -24,6 +24,7 @@ SHELLS = {
     "cortexnet.discovery.routing_discovery",
     "cortexnet.kad.calls",
     "cortexnet.kad.half",
+    "cortexnet.kad.keeping",
     "cortexnet.kad.peer_streams",
     "cortexnet.kad.search",
     "cortexnet.kad.server_streams",
@@ -125,6 +126,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "cortexnet.kad.calls",
         "cortexnet.kad.half",
+        "cortexnet.kad.keeping",
         "cortexnet.kad.peer_streams",
         "cortexnet.kad.search",
         "cortexnet.kad.server_streams",

@@ -21,7 +21,7 @@ from cortexnet import (
     NotRunning,
     PeerId,
 )
-from tests.support.kad_nodes import LAN, PRIVATE, node, nodes, simulated
+from tests.kad.kad_nodes import LAN, PRIVATE, node, nodes, simulated
 
 if TYPE_CHECKING:
     from cortexnet.kad.operation import Progress
