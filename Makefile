@@ -14,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test style types coverage interop bench fuzz test-matrix clean
+.PHONY: help demo install test style types coverage interop bench simulate fuzz test-matrix clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ interop: $(INSTALLED)  ## talk to other implementations (needs Go and npm; CORTE
 bench: $(INSTALLED)  ## measure against a ceiling and go-libp2p in one run
 	@echo "== benchmarks"
 	@$(BIN)/python -m bench $(ARGS)
+
+simulate: $(INSTALLED)  ## run the simulations at full size, up to 10,000 nodes (ARGS="kad lookups" runs one)
+	@echo "== simulations"
+	@$(BIN)/python -m simulation $(ARGS)
 
 fuzz: $(INSTALLED_DEV)  ## run the property tests with ever new seeds for FUZZ_SECONDS (60)
 	@echo "== fuzz, $(FUZZ_SECONDS) s"
