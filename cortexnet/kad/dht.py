@@ -384,7 +384,7 @@ def check_share(values: ValueStore, key: bytes) -> None:
     """A new key of a namespace. Raises InvalidRecord where that holds its share of this node already, ProtocolViolation where the
     key is none."""
     try:
-        namespaces.check_quota(values, key)
+        namespaces.check_quota(values, key, limit=values.config.names_per_namespace)
     except LimitExceeded as error:
         raise InvalidRecord(str(error)) from None
 

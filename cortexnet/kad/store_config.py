@@ -29,7 +29,7 @@ class StoreConfig:
     value_ttl: float = 48 * HOUR
     """From the last time a value was stored to its end; go-libp2p's."""
     names_per_namespace: int = 2_000
-    """Values of one namespace of `/cx/…` that peers may bring: keys of a namespace lie together, so that one could fill a node."""
+    """Values of one namespace of `/cx/…` that peers may bring: its keys lie together, so that one could fill a node."""
     providers: int = 50_000
     """Provider records kept for others."""
     providers_memory: int = 24 * MIB
