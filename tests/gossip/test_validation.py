@@ -113,6 +113,23 @@ async def test_batches_are_bounded_and_reading_waits_while_too_many_are_ahead() 
         assert course.paces == 1
 
 
+async def test_where_the_thread_is_slow_the_loop_checks_a_few_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cortexnet.gossip.validation._SLOW", -1.0)
+    async with validation() as (validating, course):
+        for number in range(SIGNATURES_AHEAD):
+            validating.add(token(number))
+        validating.flush()
+        await asyncio.sleep(0.001)
+        assert course.batches == [64, *[8] * 56]
+        assert course.paces == 1
+        await asyncio.sleep(1)
+        for number in range(8):
+            validating.add(token(number))
+        validating.flush()
+        assert validating.pending == 8  # the thread is tried again
+        await asyncio.sleep(0.001)
+
+
 async def test_a_signature_that_does_not_hold_is_told_with_its_reason() -> None:
     async with validation(lambda _: "invalid signature") as (validating, course):
         validating.add(token(1))
