@@ -64,6 +64,12 @@ def test_requests_are_answered_or_fail_for_the_reason_they_are_made_to() -> None
     ]
 
 
+def test_topics_pass_on_what_their_validators_accept() -> None:
+    lines = re.sub(r"12D3KooW\w+", "PEER", run("examples/topics.py")).splitlines()
+    assert lines[:3] == [f"{data} went to 2 peers" for data in ("block 1", "nonsense", "block 2")]
+    assert lines[3:] == ["block 1, says PEER", "block 2, says PEER"] * 2
+
+
 def test_names_and_news_are_found_through_others() -> None:
     assert run("examples/ipns.py").splitlines() == [
         "it points to /ipfs/bafkqabtimvwgy3y for 300 s at least",
