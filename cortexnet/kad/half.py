@@ -59,6 +59,7 @@ class Half:
         self._is_public = isinstance(rules, Public)
         self._own = Contact(context.identity.peer_id)
         self._loop = asyncio.get_running_loop()
+        self._epoch = time.time() - self._loop.time()
         self._scope = Scope(context.scope)
         self._streams = PeerStreams(context.host, protocol, config=config, scope=self._scope)
         self._server = ServerStreams(self._answer, config=config, limits=context.limits)
@@ -101,7 +102,7 @@ class Half:
 
     def start(self) -> None:
         """Begin the upkeep, with whoever is connected already."""
-        self.dht.start(self._loop.time(), time.time())
+        self.dht.start(self._loop.time(), self._unix())
         if self._keeping is not None:
             self._scope.spawn(self._take_back(self._keeping), name=f"take back {self.protocol}")
         self.offer_connected()
@@ -152,6 +153,10 @@ class Half:
             self._is_serving = False
             protocols.unhandle(self.protocol)
             self._server.reset()
+
+    def _unix(self) -> float:
+        """Wall time. Where the clock is set back, or stands still beside a loop of virtual time, the loop's time counts."""
+        return max(time.time(), self._epoch + self._loop.time())
 
     # --- what we are, and who others are -----------------------------------------------------------------------------------
 
@@ -218,7 +223,7 @@ class Half:
     # --- what others ask ---------------------------------------------------------------------------------------------------
 
     def _answer(self, peer: "PeerId", request: bytes) -> bytes | None:
-        answer = self.dht.answer(peer, Message.decode(request), self._loop.time(), time.time())
+        answer = self.dht.answer(peer, Message.decode(request), self._loop.time(), self._unix())
         self.pump_soon()
         return None if answer is None else answer.encode()
 

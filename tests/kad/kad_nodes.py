@@ -63,6 +63,5 @@ async def nodes(count: int, kad: KadConfig | None = PRIVATE, **options: Any) -> 
     assert [count for one in started for count in one.counters.values() if count] == []
 
 
-def with_dht(kad: KadConfig, **numbers: Any) -> KadConfig:
-    """The same with other numbers."""
-    return replace(kad, dht=replace(kad.dht, **numbers))
+QUIET = replace(PRIVATE, dht=replace(PRIVATE.dht, refresh_interval=86_400.0, sparse_interval=86_400.0))
+"""The same for tests of many hours: its upkeep has longer breaks."""

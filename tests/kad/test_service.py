@@ -21,7 +21,7 @@ from cortexnet import (
     NotRunning,
     PeerId,
 )
-from tests.kad.kad_nodes import LAN, PRIVATE, node, nodes, simulated
+from tests.kad.kad_nodes import LAN, PRIVATE, QUIET, node, nodes, simulated
 
 if TYPE_CHECKING:
     from cortexnet.kad.operation import Progress
@@ -164,9 +164,9 @@ async def test_what_a_node_provides_and_stores_it_can_give_up() -> None:
 
 
 async def test_what_is_provided_is_told_again_before_others_forget_it() -> None:
-    async with nodes(3) as (_, alice, bob):
+    async with nodes(3, QUIET) as (_, alice, bob):
         await alice.kad.provide(CID)
-        await asyncio.sleep(47 * 3600)
+        await asyncio.sleep(60 * 3600)
         assert ids([c async for c in bob.kad.find_providers(CID)]) == [alice.peer_id]
 
 
