@@ -231,7 +231,7 @@ class Running:
         if config.gossip is not None:
             from cortexnet.gossip.service import Gossip
 
-            self.gossip = Gossip(context, config.gossip)
+            self.gossip = Gossip(context, config.gossip, finder=self.discovery)
             services.append(self.gossip)
         return services
 

@@ -51,6 +51,9 @@ class GossipConfig:
     """Send own messages to every subscriber instead of the mesh: harder to censor, and several times the traffic."""
     peer_exchange: bool = False
     """Name other peers of the topic to a peer that is pruned. For bootstrap nodes."""
+    topic_discovery: bool = False
+    """Be found through the DHT by peers of each joined topic, and look for them there while its mesh lacks some. Each topic costs
+    look-ups, and the whole network can learn that this node wants it."""
     direct_peers: Sequence[str] = ()
     """Addresses with `/p2p/…` of peers that get every message whatever their score, and are kept connected. Both sides must
     list each other."""

@@ -28,6 +28,7 @@ from cortexnet.gossip.events import (
 from cortexnet.gossip.message import Message
 from cortexnet.gossip.signing import RejectReason, Signer
 from cortexnet.gossip.subscription import Policy, Subscription
+from cortexnet.gossip.topic_discovery import TopicDiscovery
 from cortexnet.gossip.tracer import Trace, TraceKind, Tracer
 from cortexnet.host.step_turns import step_turns
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.config import GossipConfig
     from cortexnet.gossip.peer_streams import Line
     from cortexnet.gossip.score import ScoreSnapshot
+    from cortexnet.gossip.topic_discovery import Finder
     from cortexnet.gossip.validation import Validator
     from cortexnet.host.context import Context
     from cortexnet.identity.peer_id import PeerId
@@ -75,6 +77,7 @@ class Gossip:
         context: "Context",
         config: "GossipConfig",
         *,
+        finder: "Finder | None" = None,
         random: Random | None = None,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -82,8 +85,14 @@ class Gossip:
         """Is told of every step of every message, to look for a fault or to measure; see `gossip.tracer`. None: nobody is."""
         self._context = context
         self._config = config
-        self._engine = Engine(context, config, self, random or Random())
+        random = random or Random()
+        self._engine = Engine(context, config, self, random)
         self._connector = Connector(context, config, self._engine.scope)
+        self._discovery: TopicDiscovery | None = None
+        if finder is not None and config.topic_discovery:
+            self._discovery = TopicDiscovery(
+                finder, self._engine.scope, missing=self._missing, connect=self.connect, random=random
+            )
         self._signer = Signer(context.identity.private_key, unix_ns()) if config.signing == "strict_sign" else None
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
         self._joined: dict[str, int] = {}  # and by how many
@@ -301,14 +310,22 @@ class Gossip:
             self._trace("joined", topic=topic)
             self._engine.settle()
             self._engine.wake()
+            if self._discovery is not None:
+                self._discovery.join(topic)
 
     def _exit(self, topic: str) -> None:
         self._joined[topic] -= 1
         if not self._joined[topic]:
             del self._joined[topic]
+            if self._discovery is not None:
+                self._discovery.leave(topic)
             self._engine.router.unsubscribe(topic, self._loop.time())
             self._trace("left", topic=topic)
             self._engine.settle()
+
+    def _missing(self, topic: str) -> int:
+        """Peers that a mesh lacks."""
+        return self._config.degree - len(self._engine.router.mesh(topic))
 
     def room_was_made(self) -> None:
         """A queue that blocked has room again."""
