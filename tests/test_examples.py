@@ -78,6 +78,15 @@ def test_names_and_news_are_found_through_others() -> None:
     ]
 
 
+def test_content_values_and_peers_are_found_by_hearsay() -> None:
+    assert run("examples/dht.py").splitlines() == [
+        "the provider is found: True",
+        "the weather: rain, later sun",
+        "not found: nobody who was asked has a valid value of this key",
+        "a watcher is found: True",
+    ]
+
+
 def test_a_kept_peer_comes_back_and_the_least_valuable_one_goes() -> None:
     assert run("examples/keep_connected.py").splitlines() == [
         "the server is connected",
