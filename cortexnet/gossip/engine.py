@@ -98,6 +98,7 @@ class Engine:
         self._is_settling = False
         self._flush: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._handled: list[str] = []
         self._dropped = 0  # at peers that are gone
         self._silent: dict[PeerId, bool] = {}  # connected peers that have lost their stream to us
         self._is_closed = False
@@ -116,7 +117,9 @@ class Engine:
         """Answer to gossip's protocols, and meet who is connected already."""
         context = self._context
         for protocol in self._config.protocols:
-            context.protocols.handle(protocol, self.inbound.serve)
+            if not context.protocols.supports(protocol):  # the application's own comes first
+                context.protocols.handle(protocol, self.inbound.serve)
+                self._handled.append(protocol)
         context.on_connected.insert(0, self._connected)  # in front of the application's, which may raise
         context.on_disconnected.insert(0, self._disconnected)
         context.on_identified.append(self._identified)
@@ -128,8 +131,9 @@ class Engine:
     async def close(self, patience: float) -> None:
         """Send what is queued, for `patience` seconds at most, and end all streams."""
         self._is_closed = True
-        for protocol in self._config.protocols:
-            self._context.protocols.unhandle(protocol)
+        for protocol in self._handled:
+            if self._context.protocols.supports(protocol):
+                self._context.protocols.unhandle(protocol)
         for observers, observer in (
             (self._context.on_connected, self._connected),
             (self._context.on_disconnected, self._disconnected),

@@ -218,10 +218,11 @@ class Line:
         self.stream = None
         self._writing_since = None
         self._is_stalled = False
-        self.dropped += self._outbox.clear() + len(self._publishers)
+        self.dropped += self._outbox.clear()
         for room, _ in self._publishers:
             if not room.done():
                 room.set_result(False)
+                self.dropped += 1
         self._publishers.clear()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)

@@ -17,6 +17,7 @@ from cortexnet import (
     NotRunning,
     PeerTimeout,
     Reject,
+    Stream,
     Verdict,
 )
 from cortexnet.gossip.config import FLOODSUB, GOSSIPSUB_10, GOSSIPSUB_11, GOSSIPSUB_12, GOSSIPSUB_13
@@ -368,6 +369,21 @@ async def test_gossip_can_be_off() -> None:
         assert not any("sub" in protocol for protocol in node.protocols)
         with pytest.raises(LocalError, match="GossipConfig"):
             _ = node.gossip
+
+
+async def test_what_the_application_answers_itself_is_left_to_it() -> None:
+    async def own(stream: Stream) -> None:
+        await stream.write(b"mine")
+
+    network = SimulatedNetwork()
+    alice = gossip_node(network, 0)
+    alice.handle(GOSSIPSUB_11, own)
+    async with gossip_node(network, 1) as bob:
+        async with alice:
+            await bob.dial(alice.addresses)
+            async with bob.stream(alice.peer_id, GOSSIPSUB_11) as stream:
+                assert await stream.read_all(limit=10) == b"mine"
+        assert alice.protocols == [GOSSIPSUB_11, *(each for each in alice.protocols if each != GOSSIPSUB_11)]
 
 
 async def test_peers_that_come_back_are_met_again() -> None:

@@ -77,9 +77,6 @@ async def test_joining_and_leaving_a_topic_begins_and_ends_it() -> None:
         assert node._running is not None
         context = node._running._context
         assert context is not None
-        for protocol in list(context.protocols.names()):
-            if "sub" in protocol:
-                context.protocols.unhandle(protocol)
         gossip = Gossip(context, GossipConfig(topic_discovery=True), finder=finder)
         await gossip.start()
         async with gossip.subscribe("t"):
@@ -87,5 +84,3 @@ async def test_joining_and_leaving_a_topic_begins_and_ends_it() -> None:
         await asyncio.sleep(1)
         assert finder.calls == ["advertise floodsub:t"] * 2 + ["find floodsub:t", "stop floodsub:t"]
         await gossip.close()
-        for protocol in GossipConfig().protocols:
-            context.protocols.handle(protocol, node.gossip._engine.inbound.serve)
