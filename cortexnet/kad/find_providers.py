@@ -24,28 +24,46 @@ def own_providers(engine: "Engine", key: bytes, now: float) -> "list[Contact]":
 
 @final
 class Found:
-    """Providers of a key, each once; again where there were no addresses before. Never more than `limit`."""
+    """Providers of a key, each once; again where there were no addresses before.
 
-    __slots__ = ("_limit", "contacts")
+    `limit` counts those with addresses, for others can't be dialed: peers keep addresses for a shorter time than providers, and
+    go-libp2p may lose them at once. Of others `spare` are held at most.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("_limit", "_located", "_spare", "_unlocated")
+
+    def __init__(self, limit: int, spare: int) -> None:
         self._limit = limit
-        self.contacts: dict[PeerId, Contact] = {}
+        self._spare = spare
+        self._located: dict[PeerId, Contact] = {}
+        self._unlocated: dict[PeerId, Contact] = {}
 
     @property
     def is_full(self) -> bool:
         """Whether no further one is taken."""
-        return len(self.contacts) >= self._limit
+        return len(self._located) >= self._limit
+
+    @property
+    def contacts(self) -> "list[Contact]":
+        """Up to the limit, those with addresses first."""
+        return [*self._located.values(), *self._unlocated.values()][: self._limit]
 
     def hear(self, providers: "Iterable[Contact]") -> "list[Contact]":
         """Take them in; returns those that are news."""
-        news = []
-        for contact in providers:
-            known = self.contacts.get(contact.peer_id)
-            if (known is None and not self.is_full) or (known is not None and contact.addresses and not known.addresses):
-                self.contacts[contact.peer_id] = contact
-                news.append(contact)
-        return news
+        return [contact for contact in providers if not self.is_full and self._is_news(contact)]
+
+    def _is_news(self, contact: "Contact") -> bool:
+        peer = contact.peer_id
+        if peer in self._located:
+            return False
+        if contact.addresses:
+            self._unlocated.pop(peer, None)
+            self._located[peer] = contact
+            return True
+        if peer in self._unlocated or len(self._unlocated) >= self._spare:
+            return False
+        self._unlocated[peer] = contact
+        return True
 
 
 @final
@@ -56,7 +74,8 @@ class FindProviders:
         self.operation: Operation[list[Contact]] = Operation()
         self._engine = engine
         self._key = key
-        self._found = Found(limit or engine.config.providers_limit)
+        most = engine.config.providers_limit
+        self._found = Found(limit or most, most)
         request = Message(Type.GET_PROVIDERS, key, cluster_level=1)
         self._request = request
         self._near = Near(engine, request, now, self._asked_near, on_reply=self._on_reply, on_step=self._step)
@@ -80,7 +99,7 @@ class FindProviders:
             self._finish()
 
     def _finish(self) -> None:
-        self.operation.finish(list(self._found.contacts.values()))
+        self.operation.finish(self._found.contacts)
 
     def _step(self, now: float) -> None:
         report(self.operation, self._near.walk)

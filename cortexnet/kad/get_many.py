@@ -64,7 +64,8 @@ class ManyProviders:
     def __init__(self, engine: "Engine", keys: "Iterable[bytes]", now: float) -> None:
         self.operation: Operation[dict[bytes, list[Contact]]] = Operation()
         self._engine = engine
-        self._found = {key: Found(engine.config.providers_limit) for key in keys}
+        most = engine.config.providers_limit
+        self._found = {key: Found(most, most) for key in keys}
         for key in self._found:
             self._hear(key, own_providers(engine, key, now))
 
@@ -79,7 +80,7 @@ class ManyProviders:
             self.operation.emit(ProviderFound(key, provider))
 
     def is_enough(self, key: bytes) -> bool:
-        return any(contact.peer_id != self._engine.own_id for contact in self._found[key].contacts.values())
+        return any(contact.peer_id != self._engine.own_id for contact in self._found[key].contacts)
 
     def single(self, key: bytes, now: float) -> FindProviders:
         return FindProviders(self._engine, key, 0, now)
@@ -88,4 +89,4 @@ class ManyProviders:
         self._hear(key, result)
 
     def result(self) -> "dict[bytes, list[Contact]]":
-        return {key: list(found.contacts.values()) for key, found in self._found.items()}
+        return {key: found.contacts for key, found in self._found.items()}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class ProviderSearch(AsyncIterator[Contact]):
     """What `find_providers` gives: `async for provider in search`.
 
-    A provider comes once; once more where its addresses were found only later. The search goes on while it is iterated, and ends
-    when it is dropped: leave it by `async with` or `aclose` to be sure.
+    Each provider comes once; last come those that nobody could locate, where there is room for them. The search goes on while it
+    is iterated, and ends when it is dropped: leave it by `async with` or `aclose` to be sure.
     """
 
     def __init__(
@@ -32,7 +32,8 @@ class ProviderSearch(AsyncIterator[Contact]):
         self._limit = limit
         self._calls: Calls[list[Contact]] | None = None
         self._found: deque[Contact] = deque()
-        self._seen: dict[PeerId, bool] = {}  # and whether with addresses
+        self._located: dict[PeerId, None] = {}
+        self._unlocated: dict[PeerId, Contact] = {}
         self._is_over = False
 
     def __aiter__(self) -> Self:
@@ -48,6 +49,7 @@ class ProviderSearch(AsyncIterator[Contact]):
             is_last = self._calls.is_done
             self._take(self._calls)
             if is_last:
+                self._take_unlocated()
                 self.close()
             elif not self._found:
                 await self._calls.step()
@@ -59,14 +61,24 @@ class ProviderSearch(AsyncIterator[Contact]):
                 self._add(event.contact)
 
     def _add(self, contact: Contact) -> None:
-        has_addresses = bool(contact.addresses)
-        is_known = self._seen.get(contact.peer_id)
-        if is_known or (is_known is False and not has_addresses):
+        peer = contact.peer_id
+        if peer in self._located:
             return
-        self._seen[contact.peer_id] = has_addresses
+        if not contact.addresses:
+            self._unlocated[peer] = contact
+            return
+        self._unlocated.pop(peer, None)
+        self._located[peer] = None
         self._found.append(self._remember(contact))
-        if self._limit is not None and len(self._seen) >= self._limit:
+        if self._room() == 0:
             self.close()
+
+    def _take_unlocated(self) -> None:
+        self._found.extend(list(self._unlocated.values())[: self._room()])
+
+    def _room(self) -> int | None:
+        """How many more are wanted; None: all."""
+        return None if self._limit is None else self._limit - len(self._located)
 
     def close(self) -> None:
         """Look no further; what was found already can still be taken."""

@@ -7,7 +7,7 @@ from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.key import position
 from cortexnet.kad.messages import Message, Record, Type
 from cortexnet.kad.operation import ProviderFound, Stored, ValueFound
-from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode
+from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode, random_peer_id
 
 MULTIHASH = b"\x12\x20" + bytes(range(32))
 
@@ -160,6 +160,25 @@ def test_a_provider_without_addresses_is_told_again_with_them() -> None:
     assert network.finish(seeker, operation) == [provider.contact]
     told = [event.contact for event in operation.take_events() if isinstance(event, ProviderFound)]
     assert told in ([bare, provider.contact], [provider.contact])
+
+
+def test_a_provider_without_addresses_ends_no_search_and_comes_last() -> None:
+    network = DhtNetwork(9)
+    nodes = network.build(60)
+    near = nearest(network, MULTIHASH)
+    provider = nodes[1]
+    strangers = [Contact(random_peer_id(network.random)) for _ in range(3)]
+    for node in near[:-1]:
+        node.liar = lambda sender, message, node=node: Message(
+            message.type, closer=tuple(node.dht.table.nearest(position(message.key))), providers=tuple(strangers)
+        )
+    near[-1].liar = lambda sender, message: Message(message.type, providers=(provider.contact,))
+    seeker = next(node for node in nodes if node not in near and node is not provider)
+    assert network.finish(seeker, seeker.dht.find_providers(MULTIHASH, network.now, limit=1)) == [provider.contact]
+    two = network.finish(seeker, seeker.dht.find_providers(MULTIHASH, network.now, limit=2))
+    assert (two[0], len(two), two[1] in strangers) == (provider.contact, 2, True)
+    every = network.finish(seeker, seeker.dht.find_providers(MULTIHASH, network.now))
+    assert (every[0], len(every)) == (provider.contact, 4)
 
 
 def test_a_node_without_an_address_provides_nothing() -> None:
