@@ -95,9 +95,10 @@ class KadService:
             half.start()
 
     async def close(self) -> None:
-        """End everything. Cancelled: what is left ends with the node."""
-        self._context.on_identified.remove(self._identified)
-        self._context.on_disconnected.remove(self._disconnected)
+        """End everything, also where the start was not reached. Cancelled: what is left ends with the node."""
+        if self._identified in self._context.on_identified:
+            self._context.on_identified.remove(self._identified)
+            self._context.on_disconnected.remove(self._disconnected)
         for task in self._meeting.values():
             task.cancel()
         self._met.set()
