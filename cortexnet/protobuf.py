@@ -51,16 +51,19 @@ class Field:
 
 @final
 class Schema:
-    """What one kind of message may hold. `name` appears in errors, as in "identify has more than 256 of field 3"."""
+    """What one kind of message may hold. `name` appears in errors, as in "identify has more than 256 of field 3".
 
-    def __init__(self, name: str, *fields: Field) -> None:
+    `spare` is how many fields may be skipped: fewer for what comes a thousand times in one message.
+    """
+
+    def __init__(self, name: str, *fields: Field, spare: int = SPARE_FIELDS) -> None:
         self.name = name
         self._by_tag = {field.number << 3 | field.kind: field for field in fields}
         self._known = {field.number for field in fields}
         for field in fields:
             if field.kind == VARINT and field.count_limit:
                 self._by_tag[field.number << 3 | BYTES] = field
-        self._allowance = SPARE_FIELDS + sum(field.count_limit or 1 for field in fields)
+        self._allowance = spare + sum(field.count_limit or 1 for field in fields)
 
     def read(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
         """Each known field in the order of the wire as (number, value, b"") or, for BYTES, (number, 0, content).

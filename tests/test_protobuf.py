@@ -286,6 +286,14 @@ def test_skipped_fields_spend_a_budget(skipped: bytes) -> None:
         numbers_of(skipped * (allowed + 1))
 
 
+@pytest.mark.parametrize("spare", [0, 1, 8])
+def test_a_schema_may_have_a_smaller_budget(spare: int) -> None:
+    schema = Schema("a part", Field(1, BYTES), spare=spare)
+    assert list(schema.read(field_varint(9, 0) * (spare + 1))) == []
+    with pytest.raises(ProtocolViolation, match="too many fields"):
+        list(schema.read(field_varint(9, 0) * (spare + 2)))
+
+
 def test_scanning_gives_extents_and_takes_a_part_of_the_bytes() -> None:
     inner = field_bytes(1, b"in") + field_varint(3, 7)
     data = b"junk" + inner + field_bytes(1, b"more")

@@ -27,6 +27,7 @@ _PEER = Schema(
     Field(1, BYTES),  # id
     Field(2, BYTES, count_limit=ADDRESS_COUNT_LIMIT, surplus="skip"),  # addresses
     Field(3, VARINT),  # whether the sender is connected to it: says nothing that could be relied on
+    spare=8,  # a message has a thousand of these
 )
 
 
@@ -123,6 +124,8 @@ def _decode(data: bytes) -> Contact | None:
             room -= end - start
             if room >= 0:
                 raw.append(data[start:end])
+        if content and (room < 0 or len(raw) == ADDRESS_COUNT_LIMIT):
+            break  # what is not taken is not looked at either
     try:
         peer_id = PeerId.from_bytes(content)
     except ProtocolViolation:

@@ -153,6 +153,18 @@ def test_damaged_bytes_are_a_contact_none_or_a_violation(contact: Contact, data:
     assert again is None or len(again.addresses) <= ADDRESS_COUNT_LIMIT
 
 
-def test_a_peer_with_a_thousand_fields_too_many_is_a_violation() -> None:
+def test_nothing_behind_the_last_address_taken_is_looked_at() -> None:
+    garbage = b"\xff" * 1_000
+    taken = b"".join([field_bytes(2, bytes(address)) for address in addresses(ADDRESS_COUNT_LIMIT)])
+    contact = Contact.decode(field_bytes(1, bytes(PEER)) + taken + garbage)
+    assert contact == Contact(PEER, addresses(ADDRESS_COUNT_LIMIT))
+    assert Contact.decode(taken + field_bytes(1, bytes(PEER)) + garbage) == contact
+
+
+def test_a_peer_with_more_than_eight_fields_to_skip_is_a_violation() -> None:
+    """A message has a thousand peers: with a thousand such fields in each an answer held up the loop for two seconds."""
+    spare = 8 + 1 + ADDRESS_COUNT_LIMIT  # besides as many as it might have of those that are known
+    peer = field_bytes(1, bytes(PEER))
+    assert Contact.decode(peer + field_bytes(9, b"") * spare) == Contact(PEER)
     with pytest.raises(ProtocolViolation, match="too many fields"):
-        received(*[b""] * 1_100)
+        Contact.decode(peer + field_bytes(9, b"") * (spare + 1))
