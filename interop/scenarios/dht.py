@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -193,7 +193,7 @@ async def discovery(near: DhtNode, far: DhtNode) -> None:
 
 async def mixed(meeting: Meeting) -> None:
     """Fifteen servers of both kinds, few of which keep any one record. What a client of either kind has stored is found by one
-    of the other when it has gone; both find the nearest peers; and all have peers of both kinds in their tables."""
+    of the other when it has gone; both find the nearest peers; and either kind has most of the other in its tables."""
     servers = await _network(meeting)
     publishers, seekers = [
         [(await start(meeting, side, mode="client", **MIXED))[0] for side in (meeting.dialer, meeting.listener)] for _ in range(2)
@@ -206,7 +206,7 @@ async def mixed(meeting: Meeting) -> None:
     for seeker, publisher, records in zip(seekers, publishers[::-1], stored[::-1], strict=True):
         await asyncio.gather(*(_sought(seeker, publisher, *record) for record in records))
         await asyncio.gather(*(_nearest(seeker, servers, random.randbytes(32)) for _ in range(KEYS)))
-    await _all_know_both_kinds(servers)
+    await _kinds_know_each_other(servers)
 
 
 async def _network(meeting: Meeting) -> list[DhtNode]:
@@ -252,9 +252,11 @@ def _position(peer: str) -> int:
     return int.from_bytes(sha256(bytes(PeerId.parse(peer))).digest(), "big")
 
 
-async def _all_know_both_kinds(servers: Iterable[DhtNode]) -> None:
-    kinds = {node.peer_id: node.side for node in servers}
-    for node in servers:
-        known = (await node.call("peers"))["peers"]
-        expect(set(known) <= set(kinds), f"nobody but servers in the table of {node}", known)
-        expect({id(kinds[peer]) for peer in known} == {id(side) for side in kinds.values()}, f"both kinds known to {node}", known)
+async def _kinds_know_each_other(servers: Sequence[DhtNode]) -> None:
+    """In the tables of either kind is most of the other: tables are too small for all, and chance fills them."""
+    told = await asyncio.gather(*(node.call("peers") for node in servers))
+    for side in {id(node.side): node.side for node in servers}.values():
+        others = {node.peer_id for node in servers if node.side is not side}
+        known = {peer for node, answer in zip(servers, told, strict=True) if node.side is side for peer in answer["peers"]}
+        expect(len(known & others) > len(others) // 2, f"most of {others} in the tables of the {side.process.role}", known)
+        expect(known <= {node.peer_id for node in servers}, f"nobody but servers in the tables of the {side.process.role}", known)
