@@ -47,8 +47,16 @@ def chosen_pairs(wanted: Sequence[str] | None, names: Sequence[str], *, others: 
 
 
 def chosen_scenarios(patterns: Sequence[str] | None) -> list[Scenario]:
-    """The scenarios whose name matches one of the patterns, or all. Raises SystemExit if that leaves none."""
-    chosen = [each for each in ALL if not patterns or any(fnmatchcase(each.name, pattern) for pattern in patterns)]
+    """The scenarios that match one of the patterns, or all. Raises SystemExit if that leaves none.
+
+    Those on request must be named as they are.
+    """
+    wanted = patterns or ("*",)
+    chosen = [
+        each
+        for each in ALL
+        if each.name in wanted or (not each.on_request and any(fnmatchcase(each.name, pattern) for pattern in wanted))
+    ]
     if not chosen:
         raise SystemExit(f"no scenario matches {', '.join(patterns or ())}; --list names them")
     return chosen
@@ -97,7 +105,8 @@ async def main(options: argparse.Namespace) -> int:
     pairs = chosen_pairs(options.pair, [kind.name for kind in kinds], others=options.all_pairs)
     scenarios = chosen_scenarios(options.scenario)
     required = os.environ.get(REQUIRED) == "required"
-    found = await prepare([kind for kind in kinds if any(kind.name in pair for pair in pairs)], print)
+    wanted = {name for pair in pairs for name in pair} | {scenario.guest for scenario in scenarios}
+    found = await prepare([kind for kind in kinds if kind.name in wanted], print)
     found.stacks = options.stack or ("*",)
     warn(found, required=required)
     logs = options.results / "logs"

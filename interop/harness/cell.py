@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, final
@@ -9,7 +11,7 @@ from typing import Literal, final
 from interop.harness.meeting import Meeting, Side, Unexpected
 from interop.harness.peers import PeerKind
 from interop.harness.process import Answer, OperationFailed, PeerDied, PeerProcess
-from interop.harness.scenario import Scenario
+from interop.harness.scenario import Scenario, StartOptions
 from interop.harness.stack import Stack
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -38,13 +40,14 @@ class Result:
 @final
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is to be run: `abilities` are the answers of `describe`, dialer first."""
+    """What is to be run: `abilities` are the answers of `describe`, dialer first; `guest`, with its own, where there is one."""
 
     dialer: PeerKind
     listener: PeerKind
     scenario: Scenario
     stack: Stack
     abilities: tuple[Answer, Answer]
+    guest: tuple[PeerKind, Answer] | None = None
 
     def result(self, outcome: Outcome, **fields: object) -> Result:
         """This cell's result."""
@@ -54,14 +57,21 @@ class Cell:
     async def run(self, logs: Path) -> Result:
         """Start both peers, play the scenario, stop them. A failed cell leaves both logs in the folder `logs`."""
         refusal = self.scenario.refusal(*self.abilities)
+        if self.scenario.guest and self.guest is None:
+            refusal = f"{self.scenario.guest} is not here"
         if refusal is not None:
             return self.result("skipped", detail=refusal)
         begin = time.monotonic()
-        dialer, listener = PeerProcess(self.dialer, "dialer"), PeerProcess(self.listener, "listener")
+        peers = [PeerProcess(self.dialer, "dialer"), PeerProcess(self.listener, "listener")]
+        if self.guest is not None:
+            peers.append(PeerProcess(self.guest[0], "guest"))
         detail = ""
         try:
-            async with dialer, listener, asyncio.timeout(self.scenario.timeout):
-                await self.scenario.run(await self._meet(dialer, listener))
+            async with AsyncExitStack() as running:
+                for peer in peers:
+                    await running.enter_async_context(peer)
+                async with asyncio.timeout(self.scenario.timeout):
+                    await self.scenario.run(await self._meet(peers))
         except (Unexpected, OperationFailed, PeerDied) as error:
             detail = str(error)
         except TimeoutError:
@@ -71,17 +81,13 @@ class Cell:
         seconds = time.monotonic() - begin
         if not detail:
             return self.result("passed", seconds=seconds)
-        return self.result("failed", seconds=seconds, detail=detail, logs=self._keep(logs, detail, dialer, listener))
+        return self.result("failed", seconds=seconds, detail=detail, logs=self._keep(logs, detail, *peers))
 
-    async def _meet(self, dialer: PeerProcess, listener: PeerProcess) -> Meeting:
-        sides = [
-            await self._start(process, abilities, options)
-            for process, abilities, options in (
-                (dialer, self.abilities[0], self.scenario.dialer),
-                (listener, self.abilities[1], self.scenario.listener),
-            )
-        ]
-        return Meeting(sides[0], sides[1], self.stack)
+    async def _meet(self, peers: Sequence[PeerProcess]) -> Meeting:
+        abilities = [*self.abilities, *([] if self.guest is None else [self.guest[1]])]
+        options: tuple[StartOptions, ...] = (self.scenario.dialer, self.scenario.listener, {})
+        sides = [await self._start(*each) for each in zip(peers, abilities, options, strict=False)]
+        return Meeting(sides[0], sides[1], self.stack, tuple(sides[2:]))
 
     async def _start(self, process: PeerProcess, abilities: Answer, options: object) -> Side:
         assert isinstance(options, dict)

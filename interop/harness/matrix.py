@@ -59,10 +59,10 @@ def plan(found: Field, pair: Pair, scenarios: Sequence[Scenario]) -> list[Cell]:
         stack for stack in common_stacks(can_dial, can_listen) if any(fnmatchcase(str(stack), wanted) for wanted in found.stacks)
     ]
     return [
-        Cell(dialer, listener, scenario, stack, (can_dial, can_listen))
+        Cell(dialer, listener, scenario, stack, (can_dial, can_listen), found.able.get(scenario.guest))
         for number, stack in enumerate(stacks)
         for scenario in scenarios
-        if scenario.is_for(stack, is_first=number == 0)
+        if scenario.is_for(stack, is_first=number == 0) and scenario.is_for_pair(*pair)
     ]
 
 

@@ -129,11 +129,12 @@ class End:
 @final
 @dataclass(slots=True)
 class Meeting:
-    """The two sides of a cell; `stack` is what they are told to speak."""
+    """The two sides of a cell, and a third where the scenario has a guest; `stack` is what they are told to speak."""
 
     dialer: Side
     listener: Side
     stack: Stack
+    guests: tuple[Side, ...] = ()
 
     @property
     def address(self) -> str:

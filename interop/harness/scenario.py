@@ -15,7 +15,9 @@ StartOptions = Mapping[str, object]
 class Scenario:
     """`everywhere`: run on each stack both peers speak, not only on the first; `muxer`: on each with this one, and on no other.
 
-    `needs`: a service that both peers must have, of those that `describe` names. `timeout` is in seconds, for the whole cell.
+    `needs`: a service that both peers must have, of those that `describe` names. `guest`: a peer of this kind takes part, in
+    pairs of two others. `symmetric`: each side plays both parts, so of two peers it is run one way round. `on_request`: run only
+    where it is named. `timeout` is in seconds, for the whole cell.
     """
 
     name: str
@@ -26,7 +28,16 @@ class Scenario:
     everywhere: bool = False
     muxer: str | None = None
     needs: str = ""
+    guest: str = ""
+    symmetric: bool = False
+    on_request: bool = False
     timeout: float = 60.0
+
+    def is_for_pair(self, dialer: str, listener: str) -> bool:
+        """Whether it is run on this pair of kinds, by their names."""
+        if self.guest and len({dialer, listener, self.guest}) < 3:
+            return False
+        return not self.symmetric or dialer <= listener
 
     def is_for(self, stack: Stack, *, is_first: bool) -> bool:
         """Whether it runs on the stack, which is the first both peers speak or a later one."""

@@ -1,7 +1,9 @@
 """All scenarios, in the order in which they run and are shown."""
 
+from functools import partial
+
 from interop.harness.scenario import Scenario, two_way
-from interop.scenarios import connections, dht, measures, streams
+from interop.scenarios import connections, dht, gossip, measures, streams
 
 KEY_TYPES = ("secp256k1", "ecdsa", "rsa")
 
@@ -78,4 +80,27 @@ DHT = (
     Scenario("dht: mixed network", "5 and 10 nodes, publishers gone", dht.mixed, needs="dht"),
 )
 
-ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES + DHT
+_gossip = partial(Scenario, needs="gossip", symmetric=True)
+
+GOSSIP = (
+    _gossip("gossip: versions", "each alone, through a node of all", gossip.versions),
+    _gossip("gossip: unsigned", "and signed ones, which do not mix", gossip.unsigned),
+    _gossip("gossip: large messages", "nearly 1 MiB, and 60 KB in numbers", gossip.large),
+    _gossip("gossip: told", "all by IHAVE and IWANT", gossip.told),
+    _gossip("gossip: unwanted", "IDONTWANT said and obeyed", gossip.unwanted),
+    _gossip("gossip: forged", "wrong signatures are dropped and cost score", gossip.forged),
+    _gossip("gossip: reopened", "streams reset by either side", gossip.reopened),
+    _gossip("gossip: peer exchange", "who is pruned meets others", gossip.exchange),
+    _gossip("gossip: mesh", "5 and 10 nodes, 1,000 messages of each", gossip.mesh()),
+    _gossip("gossip: three kinds", "js-libp2p, too", gossip.mesh(ids="content"), guest="js"),
+    _gossip(
+        "gossip: a minute",
+        "three kinds, scores watched for 60 s",
+        gossip.mesh(ids="content", seconds=60),
+        guest="js",
+        on_request=True,
+        timeout=150,
+    ),
+)
+
+ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES + DHT + GOSSIP

@@ -13,7 +13,7 @@ from interop.harness.peers import PeerKind, load_peers
 from interop.harness.process import Answer
 from interop.harness.scenario import Scenario
 from interop.harness.stack import Stack, common_stacks
-from interop.run import chosen_pairs
+from interop.run import chosen_pairs, chosen_scenarios
 from interop.scenarios.catalogue import ALL
 
 FAKE = Path(__file__).parent / "fake_peer.py"
@@ -204,3 +204,29 @@ def test_every_folder_with_a_manifest_is_a_peer() -> None:
 
 def test_names_of_scenarios_are_unique() -> None:
     assert len({scenario.name for scenario in ALL}) == len(ALL)
+
+
+async def test_a_scenario_with_a_guest_needs_a_third_kind_which_must_be_there(tmp_path: Path) -> None:
+    async def three(meeting: Meeting) -> None:
+        expect(len(meeting.guests) == 1 and meeting.guests[0].process.kind.name == "c", "one guest", meeting.guests)
+
+    scenario, found = Scenario("crowd", "", three, guest="c"), field("a", "b", "c")
+    planned = [pair for pair in all_pairs(["a", "b", "c"]) if plan(found, pair, [scenario])]
+    assert planned == [("a", "b"), ("b", "a")]
+    (cell,) = plan(found, ("a", "b"), [scenario])
+    assert (await cell.run(tmp_path)).outcome == "passed"
+    (cell,) = plan(field("a", "b"), ("a", "b"), [scenario])
+    result = await cell.run(tmp_path)
+    assert (result.outcome, result.detail) == ("skipped", "c is not here")
+
+
+def test_a_symmetric_scenario_runs_one_way_round() -> None:
+    scenario = Scenario("both parts", "", nothing, symmetric=True)
+    planned = [pair for pair in all_pairs(["a", "b"]) if plan(field("a", "b"), pair, [scenario])]
+    assert planned == [("a", "a"), ("a", "b"), ("b", "b")]
+
+
+def test_scenarios_on_request_must_be_named_as_they_are() -> None:
+    (minute,) = chosen_scenarios(["gossip: a minute"])
+    assert minute.on_request
+    assert not any(each.on_request for pattern in (None, ["gossip*"], ["*"]) for each in chosen_scenarios(pattern))

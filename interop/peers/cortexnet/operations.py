@@ -9,13 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import cortexnet
-from cortexnet import Config, Connection, Identity, KadConfig, Limits, Node
+from cortexnet import Config, Connection, GossipConfig, Identity, KadConfig, Limits, Node
 from cortexnet.testing.host_certificates import make_host_certificate
 from cortexnet.transport.outer_tls import server_context
 from cortexnet.transport.websocket_config import WebSocketConfig
 from interop.peers.cortexnet import measures, served
 from interop.peers.cortexnet.dht import DhtNodes
 from interop.peers.cortexnet.failures import BadRequest
+from interop.peers.cortexnet.gossip import GossipNodes
 from interop.peers.cortexnet.held import Answer, HeldStreams, Request
 
 Operation = Callable[[Request], Awaitable[Answer]]
@@ -39,6 +40,7 @@ class Peer:
             self._websocket = WebSocketConfig(server_context=server_context(host), verify=False)
         held = self._held
         self._dht = DhtNodes(self._make_dht)
+        self._gossip = GossipNodes(self._make_gossip)
         self._operations: dict[str, Operation] = {
             "describe": self.describe,
             "start": self.start,
@@ -63,6 +65,7 @@ class Peer:
             "idle": self.idle,
             "memory": self.memory,
             **self._dht.operations,
+            **self._gossip.operations,
         }
         for act in (
             measures.echo,
@@ -106,7 +109,7 @@ class Peer:
             "key_types": list(KEY_TYPES),
             "early_muxer": True,
             "reset_codes": True,
-            "services": ["dht"],
+            "services": ["dht", "gossip"],
         }
 
     async def start(self, request: Request) -> Answer:
@@ -122,7 +125,17 @@ class Peer:
     def _make_dht(self, request: Request, kad: KadConfig, identity: Identity) -> Node:
         return self._make(request, request.get("listen", ()), kad, identity)
 
-    def _make(self, request: Request, listen: Any, kad: KadConfig | None = None, identity: Identity | None = None) -> Node:
+    def _make_gossip(self, request: Request, gossip: GossipConfig) -> Node:
+        return self._make(request, request.get("listen", ()), gossip=gossip)
+
+    def _make(
+        self,
+        request: Request,
+        listen: Any,
+        kad: KadConfig | None = None,
+        identity: Identity | None = None,
+        gossip: GossipConfig | None = None,
+    ) -> Node:
         config = Config(
             transports=["tcp", "ws", "quic"],
             websocket=self._websocket,
@@ -132,6 +145,7 @@ class Peer:
             perf=True,
             limits=Limits() if request.get("limits") == "default" else MANY_CONNECTIONS,
             kad=kad,
+            gossip=gossip,
         )
         if identity is None:
             identity = Identity.generate(key_type=request.get("key_type") or "ed25519")
@@ -139,6 +153,7 @@ class Peer:
 
     async def stop(self, request: Request) -> Answer:
         await self._dht.close()
+        await self._gossip.close()
         await self._open.aclose()
         return {}
 

@@ -56,6 +56,8 @@ type request struct {
 	Cid        string   `json:"cid"`
 	Peers      []string `json:"peers"`
 	Addresses  []string `json:"addresses"`
+
+	gossipRequest
 }
 
 // answer is the body of a successful response.

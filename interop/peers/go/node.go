@@ -42,6 +42,7 @@ type peerProgram struct {
 	streams  *heldStreams
 	idle     []host.Host
 	dht      dhtNodes
+	gossip   gossipNodes
 }
 
 func newPeer() *peerProgram { return &peerProgram{streams: newHeldStreams()} }
@@ -58,6 +59,7 @@ func (p *peerProgram) operations() map[string]operation {
 		"memory": p.memory,
 	}
 	maps.Copy(operations, p.dht.operations())
+	maps.Copy(operations, p.gossip.operations())
 	return operations
 }
 
@@ -83,7 +85,7 @@ func describe(context.Context, *request) (answer, error) {
 	return answer{
 		"implementation": "go-libp2p", "version": version(), "runtime": runtime.Version(),
 		"transports": []string{"tcp", "ws", "wss", "quic-v1"}, "security": []string{"noise", "tls"}, "muxers": []string{yamux.ID},
-		"key_types": []string{"ed25519", "secp256k1", "ecdsa", "rsa"}, "early_muxer": true, "reset_codes": true, "services": []string{"dht"},
+		"key_types": []string{"ed25519", "secp256k1", "ecdsa", "rsa"}, "early_muxer": true, "reset_codes": true, "services": []string{"dht", "gossip"},
 	}, nil
 }
 
@@ -224,6 +226,7 @@ func (p *peerProgram) stop(context.Context, *request) (answer, error) {
 		h.Close()
 	}
 	p.dht.stop()
+	p.gossip.stop()
 	if p.host != nil {
 		p.host.Close()
 	}

@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { badRequest, Failure, failure, isMismatch } from './failures.js'
+import { GOSSIP, stopGossip } from './gossip.js'
 import { HeldStreams } from './held.js'
 import { createNode, describe } from './node.js'
 import { MANY, serveAll, serveEcho } from './served.js'
@@ -61,6 +62,7 @@ async function start (request) {
 
 async function stop () {
   await Promise.all([started, ...idle.splice(0)].map(each => each?.stop()))
+  await stopGossip()
   return {}
 }
 
@@ -164,6 +166,7 @@ const OPERATIONS = {
   reset: held.reset,
   dials,
   idle: holdIdle,
+  ...GOSSIP,
   memory: async () => {
     globalThis.gc?.()
     return { rss: process.memoryUsage.rss() }
