@@ -6,7 +6,7 @@ connections. So every question and every push gets a number, and a thing is repl
 Spec: libp2p/specs identify, "identify/push"; RFC 0003, "Signed Peer Records".
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, TypeVar, final
@@ -101,13 +101,20 @@ def reachable(addresses: Iterable[Multiaddr], remote: Multiaddr) -> list[Multiad
     A peer that is not near is believed no private address, so that it cannot send us into our own network. The rules are those of
     go-libp2p, but for who is at an address neither public nor private, such as 198.18.0.1: that one go believes everything.
     """
+    believed = _believed_of(remote)
+    return list(addresses) if believed is None else [address for address in addresses if believed(address)]
+
+
+@lru_cache(maxsize=1024)  # the DHT asks once for each peer that somebody names, and a remote stays the same for long
+def _believed_of(remote: Multiaddr) -> Callable[[Multiaddr], bool] | None:
+    """What is believed of addresses that are told from there; None: everything."""
     if remote.is_public:
-        return [address for address in addresses if address.is_public]
+        return lambda address: address.is_public
     if not is_near(remote):
-        return [address for address in addresses if not address.is_private]
+        return lambda address: not address.is_private
     if remote.is_private and not remote.is_loopback:
-        return [address for address in addresses if not address.is_loopback]
-    return list(addresses)
+        return lambda address: not address.is_loopback
+    return None
 
 
 def without_peer(addresses: Iterable[Multiaddr], peer_id: PeerId) -> list[Multiaddr]:
