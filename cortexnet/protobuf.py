@@ -50,6 +50,16 @@ class Field:
 
 
 @final
+class Budget:
+    """Fields that may still be read of messages which count together, as those nested in one from a peer."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, fields: int) -> None:
+        self.left = fields
+
+
+@final
 class Schema:
     """What one kind of message may hold. `name` appears in errors, as in "identify has more than 256 of field 3".
 
@@ -74,14 +84,18 @@ class Schema:
         for number, value, end in self.scan(data):
             yield (number, value, b"") if end < 0 else (number, 0, data[value:end])
 
-    def scan(self, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int, int]]:
+    def scan(
+        self, data: bytes, start: int = 0, stop: int | None = None, *, budget: Budget | None = None
+    ) -> Iterator[tuple[int, int, int]]:
         """As `read`, without a copy: (number, value, -1) or, for BYTES, (number, start, end) of the content in `data`.
 
-        For nested messages of hot paths: `INNER.scan(data, start, end)`.
+        For nested messages of hot paths: `INNER.scan(data, start, end)`. All fields, wanted or not, spend the `budget`; a scan
+        that is given up half way has spent nothing.
         """
         position = start
         stop = len(data) if stop is None else stop
-        by_tag, counts, allowance = self._by_tag, dict[int, int](), self._allowance
+        granted = self._allowance if budget is None else min(self._allowance, budget.left)
+        by_tag, counts, allowance = self._by_tag, dict[int, int](), granted
         while position < stop:
             tag = data[position]
             position += 1
@@ -112,6 +126,8 @@ class Schema:
             elif not field.count_limit or self._counted(field, counts):
                 yield field.number, value, end
             position = end
+        if budget is not None:
+            budget.left -= granted - allowance
 
     def _number(self, kind: int, data: bytes, position: int, stop: int) -> tuple[int, int]:
         """The value of a field that is not BYTES, and where it ends."""

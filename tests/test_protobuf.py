@@ -16,6 +16,7 @@ from cortexnet.protobuf import (
     MAX_NUMBER,
     SPARE_FIELDS,
     VARINT,
+    Budget,
     Field,
     Schema,
     field_bytes,
@@ -292,6 +293,16 @@ def test_a_schema_may_have_a_smaller_budget(spare: int) -> None:
     assert list(schema.read(field_varint(9, 0) * (spare + 1))) == []
     with pytest.raises(ProtocolViolation, match="too many fields"):
         list(schema.read(field_varint(9, 0) * (spare + 2)))
+
+
+def test_scans_may_share_a_budget() -> None:
+    schema, budget = Schema("part", Field(1, BYTES, count_limit=9)), Budget(7)
+    assert len(list(schema.scan(b"\x0a\x00" * 3 + b"\x10\x00", budget=budget))) == 3
+    assert budget.left == 3
+    assert len(list(schema.scan(b"\x0a\x00" * 3, budget=budget))) == 3
+    assert list(schema.scan(b"", budget=budget)) == []
+    with pytest.raises(ProtocolViolation, match="part has too many fields"):
+        list(schema.scan(b"\x0a\x00", budget=budget))
 
 
 def test_scanning_gives_extents_and_takes_a_part_of_the_bytes() -> None:

@@ -8,7 +8,7 @@ Spec: libp2p/specs pubsub, "The Message".
 
 from typing import Final, final
 
-from cortexnet.protobuf import BYTES, Field, Schema, field_bytes, field_header, text
+from cortexnet.protobuf import BYTES, Budget, Field, Schema, field_bytes, field_header, text
 
 _FIELDS = Schema("gossip message", *(Field(number, BYTES) for number in range(1, 7)))
 _KNOWN: Final = frozenset(number << 3 | BYTES for number in range(1, 7))
@@ -22,7 +22,7 @@ class Message:
     """One message, made of its field in an RPC: tag, length and, from `start` on, the content. Equal only to itself.
 
     What is absent is None; the field "from" is `author`. `id` is a place for the id that the router computes once.
-    Raises ProtocolViolation where the content is none.
+    Raises ProtocolViolation where the content is none; what is not written in the usual form spends the `budget`.
     """
 
     __slots__ = (
@@ -41,7 +41,7 @@ class Message:
         "wire",
     )
 
-    def __init__(self, wire: bytes, start: int) -> None:
+    def __init__(self, wire: bytes, start: int, budget: Budget | None = None) -> None:
         self.wire = wire
         self.id = b""
         self.topic = ""
@@ -56,7 +56,7 @@ class Message:
         self._data_start = self._data_end = self._signed_end = -1
         if not self._read_in_order(wire, start):
             self._forget()
-            for number, first, end in _FIELDS.scan(wire, start):
+            for number, first, end in _FIELDS.scan(wire, start, budget=budget):
                 self._take(number, first, end)
 
     @classmethod

@@ -15,7 +15,7 @@ from cortexnet.gossip.config import GossipConfig
 from cortexnet.gossip.message import Message as Message  # for all who deal with RPCs
 from cortexnet.gossip.message import varint_size
 from cortexnet.multiformats import varint
-from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_header, field_varint, text
+from cortexnet.protobuf import BYTES, VARINT, Budget, Field, Schema, field_bytes, field_header, field_varint, text
 
 TEST_EXTENSION: Final = 6492434
 _PARTIAL: Final = 10
@@ -29,6 +29,7 @@ _IHAVE_ID: Final = 2 << 3 | BYTES
 
 
 _COUNTLESS: Final = 1 << 30  # they are counted where they are read
+_FIELDS_OF_ELEMENT: Final = 5  # go writes four; so many of each element are read in all, whosever they are
 
 _SUBSCRIPTION = Schema("subscription", Field(1, VARINT), Field(2, BYTES))
 _PRUNE_PEER = Schema("peer of a PRUNE", Field(1, BYTES), Field(2, BYTES))
@@ -120,10 +121,11 @@ def decode(data: bytes, config: GossipConfig) -> Rpc:
     if len(data) > config.rpc_limit:
         raise MessageTooLarge("gossip RPC", len(data), config.rpc_limit)
     rpc, control_size, rest = Rpc(), len(data), list[tuple[int, int, int]]()
+    budget = Budget(_FIELDS_OF_ELEMENT * config.element_limit)
     for number, start, end in _schemas(config.element_limit)[0].scan(data):
         if number == 2:
             header = field_header(2, end - start)
-            message = Message(header + data[start:end], len(header))
+            message = Message(header + data[start:end], len(header), budget)
             control_size -= message.payload_share
             if message.topic_size <= config.topic_size:
                 rpc.messages.append(message)
@@ -134,7 +136,7 @@ def decode(data: bytes, config: GossipConfig) -> Rpc:
     if control_size > config.control_limit:
         raise MessageTooLarge("gossip RPC without the data of its messages", control_size, config.control_limit)
     if rest:
-        _Reader(data, config, rpc).read(rest)
+        _Reader(data, config, rpc, budget).read(rest)
     return rpc
 
 
@@ -159,8 +161,8 @@ def _schemas(elements: int) -> tuple[Schema, Schema, Schema]:
 class _Reader:
     """Reads what is no message into an RPC, and counts for all of it what may still be built."""
 
-    def __init__(self, data: bytes, config: GossipConfig, rpc: Rpc) -> None:
-        self._data, self._config, self._rpc = data, config, rpc
+    def __init__(self, data: bytes, config: GossipConfig, rpc: Rpc, budget: Budget) -> None:
+        self._data, self._config, self._rpc, self._budget = data, config, rpc, budget
         # Of IHAVE there is one for each topic: the first shall not leave the others without.
         self._room = {_IHAVE: 4 * config.element_limit, _IWANT: config.element_limit, _IDONTWANT: config.idontwant_ids}
         self._peer_room = config.element_limit
@@ -177,7 +179,7 @@ class _Reader:
 
     def _read_subscription(self, start: int, end: int) -> None:
         subscribe, topic = False, b""
-        for number, value, stop in _SUBSCRIPTION.scan(self._data, start, end):
+        for number, value, stop in _SUBSCRIPTION.scan(self._data, start, end, budget=self._budget):
             if number == 1:
                 subscribe = value != 0
             else:
@@ -186,7 +188,8 @@ class _Reader:
             self._rpc.subscriptions.append(Subscription(text(topic), subscribe))
 
     def _read_control(self, control: ControlMessages, start: int, end: int) -> None:
-        for number, first, stop in _schemas(self._config.element_limit)[1].scan(self._data, start, end):
+        control_schema = _schemas(self._config.element_limit)[1]
+        for number, first, stop in control_schema.scan(self._data, start, end, budget=self._budget):
             if number == _IHAVE:
                 topic, ids = self._read_ids(_IHAVE, first, stop)
                 if len(topic) <= self._config.topic_size:
@@ -227,7 +230,8 @@ class _Reader:
                 break
             position = stop
         if room > 0 and position < end:
-            for number, first, stop in (_IHAVE_ENTRY if kind == _IHAVE else _ID_ENTRY).scan(data, position, end):
+            entry = _IHAVE_ENTRY if kind == _IHAVE else _ID_ENTRY
+            for number, first, stop in entry.scan(data, position, end, budget=self._budget):
                 if number << 3 | BYTES != tag:
                     room -= topic is not None
                     topic = data[first:stop]
@@ -242,14 +246,15 @@ class _Reader:
 
     def _read_graft(self, control: ControlMessages, start: int, end: int) -> None:
         topic = b""
-        for _, first, stop in _GRAFT_ENTRY.scan(self._data, start, end):
+        for _, first, stop in _GRAFT_ENTRY.scan(self._data, start, end, budget=self._budget):
             topic = self._data[first:stop]
         if len(topic) <= self._config.topic_size:
             control.graft.append(text(topic))
 
     def _read_prune(self, control: ControlMessages, start: int, end: int) -> None:
         prune, topic = Prune(""), b""
-        for number, value, stop in _schemas(self._config.element_limit)[2].scan(self._data, start, end):
+        prune_schema = _schemas(self._config.element_limit)[2]
+        for number, value, stop in prune_schema.scan(self._data, start, end, budget=self._budget):
             if number == 1:
                 topic = self._data[value:stop]
             elif number == 3:
@@ -265,7 +270,7 @@ class _Reader:
 
     def _read_peer(self, start: int, end: int) -> PrunePeer:
         peer = PrunePeer(b"")
-        for number, first, stop in _PRUNE_PEER.scan(self._data, start, end):
+        for number, first, stop in _PRUNE_PEER.scan(self._data, start, end, budget=self._budget):
             if number == 1:
                 peer.peer_id = self._data[first:stop]
             else:
@@ -274,7 +279,7 @@ class _Reader:
 
     def _read_extensions(self, start: int, end: int) -> Extensions:
         extensions = Extensions()
-        for number, value, _ in _EXTENSIONS.scan(self._data, start, end):
+        for number, value, _ in _EXTENSIONS.scan(self._data, start, end, budget=self._budget):
             if number == _PARTIAL:
                 extensions.partial_messages = value != 0
             else:

@@ -222,6 +222,36 @@ def test_what_is_malformed_is_refused(data: bytes) -> None:
         decode(data, CONFIG)
 
 
+UNKNOWN = field_varint(7, 0)
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        pytest.param(field_bytes(2, UNKNOWN * 900) * 280, id="messages"),
+        pytest.param(field_bytes(2, field_bytes(4, b"t") * 900) * 100, id="fields of messages"),
+        pytest.param(field_bytes(1, UNKNOWN * 900) * 280, id="subscriptions"),
+        pytest.param(field_bytes(3, UNKNOWN * 900) * 280, id="control parts"),
+        pytest.param(field_bytes(3, field_bytes(1, b"") * 900) * 280, id="entries of control parts"),
+        *(pytest.param(field_bytes(3, field_bytes(number, UNKNOWN * 260_000)), id=f"list of ids {number}") for number in (1, 2)),
+        *(
+            pytest.param(field_bytes(3, field_bytes(number, UNKNOWN * 900) * 280), id=f"entries {number}")
+            for number in range(1, 7)
+        ),
+        pytest.param(field_bytes(3, field_bytes(4, field_bytes(2, UNKNOWN * 40) * 4_000)), id="named peers"),
+    ],
+)
+def test_fields_that_bring_nothing_are_bounded_for_all_of_an_rpc(flood: bytes) -> None:
+    """A peer could keep the loop busy for a third of a second with one RPC: each nested message had a budget of its own."""
+    with pytest.raises(ProtocolViolation, match="too many fields"):
+        decode(flood, CONFIG)
+
+
+def test_but_go_may_write_all_its_fields() -> None:
+    subscription = field_bytes(1, field_varint(1, 1) + field_bytes(2, b"t") + field_varint(3, 0) + field_varint(4, 0))
+    assert len(decode(subscription * CONFIG.element_limit, CONFIG).subscriptions) == CONFIG.element_limit
+
+
 def test_unknown_fields_count_as_control() -> None:
     with pytest.raises(MessageTooLarge, match="without the data of its messages of 104 bytes"):
         decode(field_bytes(99, bytes(101)), GossipConfig(control_limit=103))
