@@ -32,8 +32,9 @@ class StoreConfig:
     """Values of one namespace of `/cx/…` that peers may bring: its keys lie together, so that one could fill a node."""
     providers: int = 50_000
     """Provider records kept for others."""
-    providers_memory: int = 24 * MIB
-    """Bytes of memory that they may take, as it is estimated; 32 MiB is the goal for a node that is flooded with them."""
+    providers_memory: int = 16 * MIB
+    """Bytes of memory that they may take, as it is estimated. A node that is flooded with a million shall not grow by more than
+    32 MiB, and the process grows by 1.7 times what its objects take: room in between them is never given back."""
     providers_per_key: int = 64
     """Providers of one key: whoever asks wants to dial three or so, and an answer holds about a hundred."""
     provider_ttl: float = 48 * HOUR
