@@ -56,11 +56,15 @@ class Simulation:
 
     def at(self, time: float, call: Callable[[], object]) -> None:
         """Call it at a time; at once, behind what is due already, where that is over."""
-        self.clock.call_at(time, lambda now: call())
+
+        def run(now: float) -> None:
+            call()
+
+        self.clock.call_at(time, run)
 
     def after(self, delay: float, call: Callable[[], object]) -> None:
         """Call it in so many seconds."""
-        self.clock.call_at(self.clock.now + delay, lambda now: call())
+        self.at(self.clock.now + delay, call)
 
     def run_until(self, time: float) -> None:
         """Let all happen that happens by then."""

@@ -130,7 +130,7 @@ def as_json(reports: Sequence[Report]) -> list[dict[str, object]]:
             "seed": report.settings.seed,
             "scale": report.settings.scale,
             "figures": [_as_dict(figure) for figure in report.figures if not figure.is_measured],
-            "curves": {curve.name: list(curve.points) for curve in report.curves},
+            "curves": {curve.name: [list(point) for point in curve.points] for curve in report.curves},
             "measured": [_as_dict(figure) for figure in report.figures if figure.is_measured],
         }
         for report in reports

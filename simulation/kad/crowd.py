@@ -15,7 +15,7 @@ from simulation.kad.world import random_address, random_id
 TRIES: Final = 1 << 14
 """Ids made for a key, of which the nearest are taken: with 20 of so many a thousand honest nodes are far away."""
 _TOLD = 20
-_CLOSENESS = range(5, 10)
+_CLOSENESS = range(5, 8)
 
 
 def ground(chance: Random, target: int, amount: int) -> list[PeerId]:

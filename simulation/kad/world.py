@@ -32,9 +32,9 @@ Result = TypeVar("Result")
 
 BOOTSTRAP: Final = 3
 """Peers that a newcomer is told of."""
-SUBNETS: Final = 89 << 8
-"""Networks that nodes are in, by a number: 11.0.0.0/16 to 99.255.0.0/16. Owners of a whole /8 count as one of them."""
-_FIRST_OCTET = 11
+_OCTETS = (*range(74, 100), *range(101, 127), *range(128, 169))  # where a /16 is a network of its own, and none is private
+SUBNETS: Final = len(_OCTETS) << 8
+"""Networks that nodes are in (IPv4 /16), by a number."""
 _OPERATION_LIMIT = 600.0
 
 
@@ -119,11 +119,6 @@ class World:
         self._living.pop(peer.end.number, None)
         peer.wakeups.clear()
         peer.dht = None
-
-    def forget(self, peer: Peer) -> None:
-        """It is gone, and nothing of it is known any more."""
-        self.leave(peer, State.SILENT)
-        del self.peers[peer.peer_id], self._groups[peer.contact.position]
 
     def come_back(self, peer: Peer) -> None:
         """One that has left is there again, with a new core."""
@@ -262,4 +257,4 @@ def random_address(chance: Random, subnet: int | None = None) -> Multiaddr:
     """Somewhere on the Internet, or in one of the `SUBNETS`."""
     subnet = chance.randrange(SUBNETS) if subnet is None else subnet
     host = chance.getrandbits(16)
-    return Multiaddr.parse(f"/ip4/{_FIRST_OCTET + (subnet >> 8)}.{subnet & 255}.{host >> 8}.{host & 255}/tcp/4001")
+    return Multiaddr.parse(f"/ip4/{_OCTETS[subnet >> 8]}.{subnet & 255}.{host >> 8}.{host & 255}/tcp/4001")
