@@ -139,12 +139,12 @@ class Subscription:
         With "block" what had been read before is queued all the same: the excess is bounded by what was being validated.
         """
         is_full = self.is_full
-        if is_full and self.policy != "block":
+        if is_full and self.policy == "drop_newest":
             self.dropped += 1
-            if self.policy == "drop_newest":
-                return False
-            while self._queue and self.is_full:
-                self._bytes -= len(self._queue.popleft().data)
+            return False
+        while self.policy == "drop_oldest" and self.is_full:  # which it is not when it is empty
+            self._bytes -= len(self._queue.popleft().data)
+            self.dropped += 1
         self._queue.append(message)
         self._bytes += len(message.data)
         if self.policy == "block":

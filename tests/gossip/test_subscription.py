@@ -107,6 +107,17 @@ async def test_bytes_are_bounded_as_well() -> None:
     assert await taken(source) == [1, 2, 3]
 
 
+async def test_every_message_that_makes_room_for_a_large_one_is_counted() -> None:
+    source = subscription("drop_oldest", queue=100)
+    for number, size in enumerate((10, 10, 980, 600)):
+        source.offer(message(number, size))
+    source.offer(message(4, 10))
+    assert (source.dropped, source.waiting) == (3, 2)
+    source.offer(message(5, 2_000))
+    source.offer(message(6, 10))
+    assert (source.dropped, await taken(source)) == (6, [6])
+
+
 async def test_a_full_queue_that_blocks_says_so_until_half_of_it_is_taken() -> None:
     topics = Topics()
     source = subscription("block", queue=4, topics=topics)
