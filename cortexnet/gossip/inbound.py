@@ -61,6 +61,8 @@ class Inbound:
         Raises RemoteError for what is no RPC, or too large: the frames before it count.
         """
         peer = stream.peer_id
+        if not stream.connection.is_open:
+            return  # nobody would tell us any more that the peer is gone
         self.reset(peer, StreamCode.SUPPLANTED)
         self._streams[peer] = stream
         self._hearer.begun(stream)

@@ -185,3 +185,28 @@ async def test_a_peer_that_reads_nothing_has_its_stream_reset_after_a_while() ->
         await settle(31)
         assert deaf_stream.failure is not None
         stream.reset()
+
+
+async def test_a_peer_that_is_gone_before_its_stream_is_served_leaves_nothing() -> None:
+    """Its handler may begin when the connection has ended: what it did then would stay for ever, for each identity anew."""
+    network = SimulatedNetwork()
+    config = Config(transports=["memory"], memory_network=network.host("raw"), gossip=None, kad=None)
+    async with (
+        gossip_node(network, 0) as alice,
+        alice.gossip.subscribe(TOPIC),
+        Node(IDENTITIES[1], config=config) as node,
+    ):
+
+        async def late(stream: Stream) -> None:
+            await settle(0.1)
+            assert alice.connections == []
+            await alice.gossip._engine.inbound.serve(stream)
+
+        alice.handle("/late/1.0.0", late)
+        await node.dial(alice.addresses)
+        stream = await node.stream(alice.peer_id, "/late/1.0.0")
+        await stream.write(SUBSCRIBE)
+        await settle(0.05)
+        node.connections[0].abort()
+        await settle()
+        assert (alice.gossip.peers(), alice.gossip.peers(TOPIC), alice.gossip._engine.router.peers()) == ([], [], [])
