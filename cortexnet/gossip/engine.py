@@ -168,8 +168,8 @@ class Engine:
             return
         line = self.lines.pop(peer, None)
         if line is not None:
-            self._dropped += line.dropped
             line.close()
+            self._dropped += line.dropped
         self.inbound.reset(peer)
         self._silent.pop(peer, None)
         self.router.remove_peer(peer, self._loop.time())
@@ -292,6 +292,12 @@ class Engine:
         self.router.validated(token, verdict, self._loop.time())
         if verdict is not Verdict.ACCEPT:
             self._audience.rejected(token, verdict)
+        self.settle()
+
+    def throttled(self, token: Validate) -> None:
+        """Too many others are being validated."""
+        self.router.rejected(token, RejectReason.VALIDATION_THROTTLED, self._loop.time())
+        self._audience.rejected(token, RejectReason.VALIDATION_THROTTLED)
         self.settle()
 
     def message_of(self, token: Validate) -> GossipMessage:

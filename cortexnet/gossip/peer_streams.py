@@ -7,7 +7,6 @@ Spec: libp2p/specs pubsub, "Stream management"; what is done about lost streams 
 
 import asyncio
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from cortexnet.errors import CortexError, StreamCode
@@ -72,7 +71,7 @@ class Line:
             frame_size=config.rpc_size,
             frame_messages=min(config.messages_per_rpc, _FRAME_MESSAGES),
         )
-        self._publishers: deque[tuple[asyncio.Future[bool], bytes]] = deque()
+        self._publishers: dict[asyncio.Future[bool], bytes] = {}
         self._task: asyncio.Task[None] | None = None
         self._news: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -100,20 +99,26 @@ class Line:
         if self.stream is None or self._is_stalled or (self._outbox.has_room and not self._publishers):
             return self.offer(body, OWN)
         room: asyncio.Future[bool] = self._loop.create_future()
-        self._publishers.append((room, body))
+        self._publishers[room] = body
         return room
 
     def give_up(self, room: "asyncio.Future[bool]") -> None:
         """The wait was too long: the peer goes without."""
-        if not room.done():
+        if self._publishers.pop(room, None) is not None and not room.done():
             room.set_result(False)
             self.dropped += 1
             self._is_stalled = True
 
+    def withdraw(self, room: "asyncio.Future[bool]") -> None:
+        """Nobody waits for this room any more: the message is not sent."""
+        self._publishers.pop(room, None)
+        room.cancel()
+
     def _let_in(self) -> None:
         """Room was made: whoever has waited longest goes first."""
         while self._publishers and self._outbox.has_room:
-            room, body = self._publishers.popleft()
+            room = next(iter(self._publishers))
+            body = self._publishers.pop(room)
             if not room.done():
                 self._outbox.offer(body, OWN)
                 room.set_result(True)
@@ -122,6 +127,11 @@ class Line:
     def queued(self) -> int:
         """RPCs that wait."""
         return self._outbox.count
+
+    @property
+    def waiting(self) -> int:
+        """Messages of our own that wait for room in the queue."""
+        return len(self._publishers)
 
     # --- the stream --------------------------------------------------------------------------------------------------------
 
@@ -218,15 +228,18 @@ class Line:
         self.stream = None
         self._writing_since = None
         self._is_stalled = False
+        self._lose_queued()
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._owner.ended(self)
+
+    def _lose_queued(self) -> None:
         self.dropped += self._outbox.clear()
-        for room, _ in self._publishers:
+        for room in self._publishers:
             if not room.done():
                 room.set_result(False)
                 self.dropped += 1
         self._publishers.clear()
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
-        self._owner.ended(self)
 
     # --- the end -----------------------------------------------------------------------------------------------------------
 
@@ -245,6 +258,8 @@ class Line:
             await self.stream.close()
 
     def close(self) -> None:
-        """Say no more: the stream is reset, unless it has ended already."""
+        """Say no more: what is queued is lost and counted, and the stream reset, unless it has ended already."""
         if self._task is not None:
             self._task.cancel()
+            self.stream = None
+            self._lose_queued()

@@ -218,7 +218,12 @@ class Gossip:
         if self.is_traced:
             self._trace("published", topic=message.topic, message_id=message.id, size=message.size)
         if rooms:
-            await asyncio.wait([room for _, room in rooms], timeout=self._config.publish_wait)
+            try:
+                await asyncio.wait([room for _, room in rooms], timeout=self._config.publish_wait)
+            except asyncio.CancelledError:
+                for line, room in rooms:
+                    line.withdraw(room)
+                raise
             for line, room in rooms:
                 line.give_up(room)
                 count += room.done() and room.result()

@@ -53,6 +53,9 @@ class Course(Protocol):
     def decided(self, token: "Validate", verdict: Verdict) -> None:
         """The validators have come to a verdict."""
 
+    def throttled(self, token: "Validate") -> None:
+        """So many validators are at work that this one is not asked."""
+
     def message_of(self, token: "Validate") -> "GossipMessage":
         """The message as applications see it."""
 
@@ -185,7 +188,7 @@ class Validation:
         if count >= self._topic_limit or self.pending >= self._limit:
             self.throttled += 1
             _discard(verdict)
-            self._course.decided(token, Verdict.IGNORE)
+            self._course.throttled(token)
             return
         self._running[topic] = count + 1
         answer: list[Verdict] = []

@@ -260,3 +260,43 @@ async def test_closing_ends_it() -> None:
         await settle()
         assert owner.told == ["open", "opened", "ended"]
         await line.drain()
+
+
+async def test_what_was_queued_when_it_is_closed_is_counted_at_once() -> None:
+    async with line_to_bob(outbound_rpcs=2) as (line, _, reader):
+        line.open()
+        await settle()
+        reader.reads.clear()
+        line.publish(bytes(300_000))
+        await settle()
+        assert [line.publish(body) for body in (b"1", b"2")] == [True, True]
+        waiting = line.publish(b"3")
+        assert isinstance(waiting, asyncio.Future)
+        line.close()
+        assert (line.dropped, line.queued) == (3, 0)
+        assert await waiting is False
+        assert line.offer(b"too late", FORWARD) is False
+        await settle()
+        assert line.dropped == 4
+
+
+async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
+    async with line_to_bob(outbound_rpcs=1) as (line, _, reader):
+        line.open()
+        await settle()
+        reader.reads.clear()
+        line.publish(bytes(300_000))
+        await settle()
+        line.publish(b"1")
+        for _ in range(3):
+            room = line.publish(b"2")
+            assert isinstance(room, asyncio.Future)
+            assert line.waiting == 1
+            line.withdraw(room)
+            line.withdraw(room)
+            assert room.cancelled()
+            assert line.waiting == 0
+        assert line.dropped == 0
+        reader.reads.set()
+        await settle()
+        assert b"".join(reader.frames)[-2:] == b"01".replace(b"0", bytes(1))

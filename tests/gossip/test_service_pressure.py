@@ -11,6 +11,7 @@ from tests.gossip.nodes import TOPIC, datas, gossip_node, nodes, settle, subscri
 
 if TYPE_CHECKING:
     from cortexnet.gossip.subscription import Policy, Subscription
+    from cortexnet.gossip.tracer import Trace
 
 BURST = 10_000
 
@@ -108,6 +109,31 @@ async def test_a_peer_that_takes_nothing_is_waited_for_once_and_then_counted() -
         await node.__aexit__(None, None, None)
 
 
+async def test_publishing_that_is_cancelled_leaves_nothing_waiting() -> None:
+    alice, bob, _ = await deaf_neighbour(SimulatedNetwork(), outbound_rpcs=4)
+    line = alice.gossip._engine.lines[bob.peer_id]
+    publishing = asyncio.ensure_future(alice.gossip.publish_many(TOPIC, [bytes(200_000)] * 100))
+    await settle()
+    assert line.waiting == 1
+    publishing.cancel()
+    await settle(0)
+    assert (publishing.cancelled(), line.waiting, alice.gossip.counters["outbound"]) == (True, 0, 0)
+    for node in (alice, bob):
+        await node.__aexit__(None, None, None)
+
+
+async def test_what_is_queued_for_a_peer_that_goes_is_counted() -> None:
+    alice, bob, _ = await deaf_neighbour(SimulatedNetwork(), outbound_rpcs=4)
+    publishing = asyncio.ensure_future(alice.gossip.publish_many(TOPIC, [bytes(200_000)] * 100))
+    await settle()
+    await alice.disconnect(bob.peer_id)
+    await settle()
+    assert alice.gossip.counters["outbound"] == 5
+    assert (await publishing)[-1] == 0
+    for node in (alice, bob):
+        await node.__aexit__(None, None, None)
+
+
 async def test_forwarding_never_waits_and_counts_what_it_drops() -> None:
     network = SimulatedNetwork()
     alice, bob, _ = await deaf_neighbour(network, outbound_rpcs=4)
@@ -132,10 +158,13 @@ async def test_slow_validators_are_throttled_and_that_is_counted() -> None:
 
     async with nodes(2, GossipConfig(topic_validation_limit=10)) as (alice, bob):
         bob.gossip.validate(TOPIC, slow)
+        traces: list[Trace] = []
+        bob.gossip.tracer = traces.append
         async with subscribed([alice, bob]) as (_, there):
             await alice.gossip.publish_many(TOPIC, [bytes([number]) for number in range(15)])
             await settle()
             assert bob.gossip.counters["throttled"] == 5
+            assert [trace.reason for trace in traces if trace.kind == "rejected"] == ["validation throttled"] * 5
             release.set()
             assert len(await datas(there, 10)) == 10
 

@@ -42,6 +42,9 @@ class Course:
     def decided(self, token: Validate, verdict: Any) -> None:
         self.verdicts.append((token.id, verdict.name))
 
+    def throttled(self, token: Validate) -> None:
+        self.verdicts.append((token.id, "throttled"))
+
     def message_of(self, token: Validate) -> GossipMessage:
         return GossipMessage(token.message.topic, token.message.data, None, None, token.id, token.sender)
 
@@ -199,12 +202,12 @@ async def test_one_that_takes_too_long_has_ignored_the_message(caplog: pytest.Lo
 
 
 @pytest.mark.parametrize(("limits", "taken"), [({"topic_validation_limit": 2}, 2), ({"validation_limit": 3}, 3)])
-async def test_what_is_too_much_is_ignored_and_counted(limits: dict[str, int], taken: int) -> None:
+async def test_what_is_too_much_is_dropped_and_counted(limits: dict[str, int], taken: int) -> None:
     async with validation(**limits) as (validating, course):
         validating.set_validator("t", hanging)
         for number in range(5):
             validating.validate(token(number))
-        assert [id for id, _ in course.verdicts] == [token(number).id for number in range(taken, 5)]
+        assert course.verdicts == [(token(number).id, "throttled") for number in range(taken, 5)]
         assert validating.throttled == 5 - taken
         future = asyncio.get_running_loop().create_future()
         validating.remove_validator("t")
