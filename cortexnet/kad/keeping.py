@@ -47,15 +47,18 @@ class Keeping:
     def close(self) -> None:
         """Write down who is known at the end, before the Dht is closed."""
         if self._timer is not None:
-            self._keep_hints()
             self._timer.cancel()
             self._timer = None
+            self._write_hints()
 
     def _keep_hints(self) -> None:
+        self._write_hints()
+        self._timer = self._loop.call_later(HINTS_INTERVAL, self._keep_hints)
+
+    def _write_hints(self) -> None:
         """Those of an earlier run stay where nobody was met in this one."""
         table = tuple(self._dht.table)[:KNOWN_LIMIT] or self._known
         self._store.keep_hints([Hint(_TABLE, table), *self._dht.cache.hints()])
-        self._timer = self._loop.call_later(HINTS_INTERVAL, self._keep_hints)
 
     def _provided(self, key: bytes) -> None:
         """What this node provides, or when it was told, has changed. When the cycle began changes only at the start."""
