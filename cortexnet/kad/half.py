@@ -102,6 +102,8 @@ class Half:
 
     def start(self) -> None:
         """Begin the upkeep, with whoever is connected already."""
+        guard = self._scope.spawn(_forever(), name=f"end {self.protocol}")
+        guard.add_done_callback(lambda _: self._end())  # a close that is cancelled may never come to us
         self.dht.start(self._loop.time(), self._unix())
         if self._keeping is not None:
             self._scope.spawn(self._take_back(self._keeping), name=f"take back {self.protocol}")
@@ -114,6 +116,16 @@ class Half:
 
     async def close(self) -> None:
         """End all operations and requests. Cancelled: what is left ends with the node."""
+        self._end()
+        try:
+            await self._streams.close()
+        finally:
+            await self._scope.close()
+
+    def _end(self) -> None:
+        """Begin nothing any more, and give up what goes on. Without waiting: where nobody can wait for us, the scope calls it."""
+        if self._is_closed:
+            return
         self._is_closed = True
         self.serve(False)
         if self._keeping is not None:
@@ -123,10 +135,7 @@ class Half:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        try:
-            await self._streams.close()
-        finally:
-            await self._scope.close()
+        self._streams.stop()
 
     @property
     def is_closed(self) -> bool:
@@ -320,3 +329,7 @@ class Half:
         operation = start(self._loop.time())
         self.pump_soon()
         return operation
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()

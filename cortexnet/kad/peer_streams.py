@@ -57,12 +57,16 @@ class PeerStreams:
             line.broken = 0
             self._forget_if_unused(connection.peer_id, line)
 
-    async def close(self) -> None:
-        """Close the streams at hand. Requests under way are the callers' own to end. Cancelled: what is open is reset later,
-        with its connection."""
+    def stop(self) -> None:
+        """Look after idle streams no more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def close(self) -> None:
+        """Close the streams at hand. Requests under way are the callers' own to end. Cancelled: what is open is reset later,
+        with its connection."""
+        self.stop()
         lines = list(self._lines.values())
         self._lines.clear()
         for line in lines:
