@@ -28,7 +28,9 @@ OWN = 3
 FORWARD = 4
 """Messages of others, on their way through the mesh."""
 GOSSIP = 5
-"""IHAVE, and what was asked for by IWANT: repairs, that can be asked for again elsewhere."""
+"""IHAVE."""
+ASKED = 6
+"""Messages that were asked for by IWANT: repairs, of which there may be thousands at once."""
 
 
 class Verdict(IntEnum):
@@ -64,8 +66,8 @@ class Change(IntEnum):
 class SendRpc:
     """Send this RPC to each of `peers`, encoded once. `priority` is one of the numbers above, the lowest first.
 
-    Where a peer has no room, drop it and say so by `Router.dropped`. Messages of priority FORWARD and OWN come one an RPC; others
-    may have to be split.
+    Where a peer has no room, drop it and say so by `Router.dropped`. Messages of priority FORWARD and OWN come one an RPC,
+    of ASKED as many as fit into one; others may have to be split.
     """
 
     peers: "Sequence[PeerId]"

@@ -7,7 +7,7 @@ gossipsub-v1.2, "Message IDs in IDONTWANT".
 from typing import TYPE_CHECKING
 
 from cortexnet.gossip import px
-from cortexnet.gossip.actions import CONTROL, GOSSIP, Change
+from cortexnet.gossip.actions import ASKED, CONTROL, Change
 from cortexnet.gossip.messages import ControlMessages, Prune, Rpc
 from cortexnet.gossip.peer_state import unwanted_key
 
@@ -81,16 +81,16 @@ def _take_iwant(state: "RouterState", peer: "Peer", ids: "Sequence[bytes]") -> "
 
 
 def _give(state: "RouterState", peer: "Peer", messages: "Sequence[Message]") -> None:
-    """Send messages, as many at a time as fit into one RPC: where a queue is full, only some of them are lost."""
+    """Send messages, as many at a time as fit into one RPC."""
     portion: list[Message] = []
     size = 0
     for message in messages:
         if portion and (size + len(message.wire) > state.config.rpc_size or len(portion) >= state.config.messages_per_rpc):
-            state.send(peer, Rpc(messages=portion), GOSSIP)
+            state.send(peer, Rpc(messages=portion), ASKED)
             portion, size = [], 0
         portion.append(message)
         size += len(message.wire)
-    state.send(peer, Rpc(messages=portion), GOSSIP)
+    state.send(peer, Rpc(messages=portion), ASKED)
 
 
 def _take_graft(state: "RouterState", peer: "Peer", names: "Sequence[str]", score: float, now: float) -> list[Prune]:

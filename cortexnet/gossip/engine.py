@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, assert_never, final
 
 from cortexnet.errors import NegotiationFailed
 from cortexnet.gossip.actions import (
+    ASKED,
     CONTROL,
     FORWARD,
     OWN,
@@ -22,6 +23,7 @@ from cortexnet.gossip.actions import (
     Validate,
     Verdict,
 )
+from cortexnet.gossip.answers import Answers
 from cortexnet.gossip.delivery import GossipMessage, as_seen
 from cortexnet.gossip.inbound import Inbound
 from cortexnet.gossip.messages import Rpc, Subscription, encode
@@ -93,6 +95,7 @@ class Engine:
         self.inbound = Inbound(self, config)
         self.lines: dict[PeerId, Line] = {}
         """What we say to whom: all connected peers that speak gossip."""
+        self._answers = Answers(config.cache_bytes)
         self._refused = 0  # of the message that is being published
         self._rooms: list[tuple[Line, asyncio.Future[bool]]] = []  # and who waits for room for it
         self._is_settling = False
@@ -182,7 +185,7 @@ class Engine:
     def _meet(self, peer: "PeerId") -> None:
         line = self.lines.get(peer)
         if line is None:
-            line = self.lines[peer] = Line(peer, self, self._config, self.scope, self._random)
+            line = self.lines[peer] = Line(peer, self, self._config, self.scope, self._random, self._answers)
         self._open_if_wanted(line)
 
     def _open_if_wanted(self, line: Line) -> None:
@@ -359,7 +362,7 @@ class Engine:
         if priority == OWN:
             self._send_own(action.peers, rpc.messages[0].wire)
             return
-        bodies = [rpc.messages[0].wire] if priority == FORWARD else self._bodies(rpc)
+        bodies = [message.wire for message in rpc.messages] if priority in (FORWARD, ASKED) else self._bodies(rpc)
         for peer in action.peers:
             line = self.lines.get(peer)
             if line is not None:

@@ -6,7 +6,8 @@ Spec: libp2p/specs pubsub/gossipsub, "Control message piggybacking".
 from collections import deque
 from typing import final
 
-from cortexnet.gossip.actions import CONTROL, FORWARD, GOSSIP, HELLO, OWN
+from cortexnet.gossip.actions import ASKED, CONTROL, FORWARD, GOSSIP, HELLO, OWN
+from cortexnet.gossip.answers import AnswerQueue
 from cortexnet.multiformats import varint
 
 _OVERHEAD = 64  # bytes that an entry costs besides its content
@@ -17,21 +18,23 @@ class Outbox:
     """The queue of one peer. Bodies are encoded RPCs without their length.
 
     Messages (OWN, FORWARD) and gossip are refused once `rpc_limit` RPCs or `byte_limit` bytes wait. What holds the overlay
-    together (HELLO, CONTROL) is always taken, up to twice that; a peer that is so far behind reads nothing any more.
+    together (HELLO, CONTROL) is always taken, up to twice that; a peer that is so far behind reads nothing any more. What the
+    peer asked for (ASKED) has the bounds of `answers`, and goes when nothing else waits.
     """
 
-    __slots__ = ("_byte_limit", "_frame_messages", "_frame_size", "_queues", "_rpc_limit", "count", "size")
+    __slots__ = ("_answers", "_byte_limit", "_frame_messages", "_frame_size", "_queues", "_rpc_limit", "count", "size")
 
-    def __init__(self, *, rpc_limit: int, byte_limit: int, frame_size: int, frame_messages: int) -> None:
+    def __init__(self, *, rpc_limit: int, byte_limit: int, frame_size: int, frame_messages: int, answers: AnswerQueue) -> None:
         """Up to `frame_size` bytes and `frame_messages` messages are joined into one RPC; a larger message is one alone."""
         self._rpc_limit = rpc_limit
         self._byte_limit = byte_limit
         self._frame_size = frame_size
         self._frame_messages = frame_messages
+        self._answers = answers
         self._queues = [deque[bytes]() for _ in range(GOSSIP + 1)]
         self._queues[OWN] = self._queues[FORWARD]  # in one line: who publishes much must not hold up what others have said
         self.count = 0
-        """RPCs that wait."""
+        """RPCs that wait, but for those that were asked for."""
         self.size = 0
         """Bytes that they hold, what each costs besides its content included."""
 
@@ -40,8 +43,14 @@ class Outbox:
         """Whether one more message would be taken."""
         return self.count < self._rpc_limit and self.size < self._byte_limit
 
+    def __len__(self) -> int:
+        """All that wait."""
+        return self.count + len(self._answers)
+
     def offer(self, body: bytes, priority: int) -> bool:
         """Queue an RPC; False, and nothing queued, where there is no room."""
+        if priority == ASKED:
+            return self._answers.offer(body)
         if not self.has_room and (
             priority not in (HELLO, CONTROL) or self.count >= 2 * self._rpc_limit or self.size >= 2 * self._byte_limit
         ):
@@ -57,11 +66,19 @@ class Outbox:
         taken = 0
         for priority, queue in enumerate(self._queues):
             while queue and taken < size:
-                taken += self._take_rpc(queue, self._frame_messages if priority in (OWN, FORWARD) else 1, parts)
+                count, body_size = self._take_rpc(queue, self._frame_messages if priority in (OWN, FORWARD) else 1, parts)
+                taken += body_size
+                self.count -= count
+                self.size -= body_size + count * _OVERHEAD
+        while self._answers and taken < size:
+            taken += self._take_rpc(self._answers, self._frame_messages, parts)[1]
         return b"".join(parts)
 
-    def _take_rpc(self, queue: deque[bytes], count: int, parts: list[bytes]) -> int:
-        """One RPC of up to `count` in the queue: the fields of two RPCs, one behind the other, are those of one with both."""
+    def _take_rpc(self, queue: deque[bytes] | AnswerQueue, count: int, parts: list[bytes]) -> tuple[int, int]:
+        """One RPC of up to `count` in the queue, how many it is made of, and its size.
+
+        The fields of two RPCs, one behind the other, are those of one with both.
+        """
         bodies: list[bytes] = []
         size = 0
         while queue and len(bodies) < count and (not bodies or size + len(queue[0]) <= self._frame_size):
@@ -70,13 +87,11 @@ class Outbox:
             bodies.append(body)
         parts.append(varint.encode(size))
         parts += bodies
-        self.count -= len(bodies)
-        self.size -= size + len(bodies) * _OVERHEAD
-        return size
+        return len(bodies), size
 
     def clear(self) -> int:
         """Forget everything; how many RPCs that were."""
-        count = self.count
+        count = self.count + self._answers.clear()
         for queue in self._queues:
             queue.clear()
         self.count = self.size = 0

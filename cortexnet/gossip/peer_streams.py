@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from cortexnet.errors import CortexError, StreamCode
 from cortexnet.gossip.actions import OWN
+from cortexnet.gossip.answers import AnswerQueue, Answers
 from cortexnet.gossip.outbox import Outbox
 from cortexnet.transport.log_limit import LogLimit
 
@@ -54,22 +55,25 @@ class LineOwner(Protocol):
 class Line:
     """What we say to one peer."""
 
-    def __init__(self, peer: "PeerId", owner: LineOwner, config: "GossipConfig", scope: "Scope", random: "Random") -> None:
+    def __init__(
+        self, peer: "PeerId", owner: LineOwner, config: "GossipConfig", scope: "Scope", random: "Random", answers: Answers
+    ) -> None:
         self.peer = peer
         self.stream: Stream | None = None
         """Ours to the peer; None while there is none."""
-        self.dropped = 0
-        """RPCs that had no room, or were queued when the stream was lost."""
+        self._dropped = 0
         self._owner = owner
         self._scope = scope
         self._random = random
         self._loop = asyncio.get_running_loop()
         self._write_timeout = config.write_timeout
+        self._answers = AnswerQueue(answers, config.ihave_ids)
         self._outbox = Outbox(
             rpc_limit=config.outbound_rpcs,
             byte_limit=config.outbound_bytes,
             frame_size=config.rpc_size,
             frame_messages=min(config.messages_per_rpc, _FRAME_MESSAGES),
+            answers=self._answers,
         )
         self._publishers: dict[asyncio.Future[bool], bytes] = {}
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +89,7 @@ class Line:
     def offer(self, body: bytes, priority: int) -> bool:
         """Queue an RPC, without waiting; False, counted, where there is no room or no stream."""
         if self.stream is None or not self._outbox.offer(body, priority):
-            self.dropped += 1
+            self._dropped += 1
             return False
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
@@ -106,7 +110,7 @@ class Line:
         """The wait was too long: the peer goes without."""
         if self._publishers.pop(room, None) is not None and not room.done():
             room.set_result(False)
-            self.dropped += 1
+            self._dropped += 1
             self._is_stalled = True
 
     def withdraw(self, room: "asyncio.Future[bool]") -> None:
@@ -126,7 +130,12 @@ class Line:
     @property
     def queued(self) -> int:
         """RPCs that wait."""
-        return self._outbox.count
+        return len(self._outbox)
+
+    @property
+    def dropped(self) -> int:
+        """RPCs that had no room, or were queued when the stream was lost."""
+        return self._dropped + self._answers.lost
 
     @property
     def waiting(self) -> int:
@@ -234,18 +243,18 @@ class Line:
         self._owner.ended(self)
 
     def _lose_queued(self) -> None:
-        self.dropped += self._outbox.clear()
+        self._dropped += self._outbox.clear()
         for room in self._publishers:
             if not room.done():
                 room.set_result(False)
-                self.dropped += 1
+                self._dropped += 1
         self._publishers.clear()
 
     # --- the end -----------------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
         """Wait until nothing is queued any more, or the stream is gone. Cancelled: nothing changes."""
-        while self.stream is not None and (self._outbox.count or self._writing_since is not None):
+        while self.stream is not None and (len(self._outbox) or self._writing_since is not None):
             if self._drained is None or self._drained.done():
                 self._drained = self._loop.create_future()
             await asyncio.shield(self._drained)

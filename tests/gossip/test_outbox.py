@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.gossip.actions import CONTROL, FORWARD, GOSSIP, HELLO, OWN, URGENT
+from cortexnet.gossip.actions import ASKED, CONTROL, FORWARD, GOSSIP, HELLO, OWN, URGENT
+from cortexnet.gossip.answers import AnswerQueue, Answers
 from cortexnet.gossip.frames import Frames
 from cortexnet.gossip.outbox import Outbox
 
@@ -13,7 +14,10 @@ FRAME_SIZE, FRAME_MESSAGES = 56 * 1024, 100
 
 
 def outbox(rpc_limit: int = 128, byte_limit: int = MEGABYTE) -> Outbox:
-    return Outbox(rpc_limit=rpc_limit, byte_limit=byte_limit, frame_size=FRAME_SIZE, frame_messages=FRAME_MESSAGES)
+    answers = AnswerQueue(Answers(100 * MEGABYTE), 5_000)
+    return Outbox(
+        rpc_limit=rpc_limit, byte_limit=byte_limit, frame_size=FRAME_SIZE, frame_messages=FRAME_MESSAGES, answers=answers
+    )
 
 
 def taken(box: Outbox, size: int = MEGABYTE) -> list[bytes]:
@@ -23,6 +27,7 @@ def taken(box: Outbox, size: int = MEGABYTE) -> list[bytes]:
 def test_the_urgent_goes_first_and_messages_in_their_order() -> None:
     box = outbox()
     for name, priority in (
+        (b"asked", ASKED),
         (b"gossip", GOSSIP),
         (b"forward", FORWARD),
         (b"own", OWN),
@@ -31,8 +36,8 @@ def test_the_urgent_goes_first_and_messages_in_their_order() -> None:
         (b"hello", HELLO),
     ):
         assert box.offer(name, priority)
-    assert taken(box) == [b"hello", b"urgent", b"control", b"forwardown", b"gossip"]
-    assert (box.count, box.size, box.take(1)) == (0, 0, b"")
+    assert taken(box) == [b"hello", b"urgent", b"control", b"forwardown", b"gossip", b"asked"]
+    assert (len(box), box.count, box.size, box.take(1)) == (0, 0, 0, b"")
 
 
 def test_messages_are_joined_up_to_what_every_peer_takes() -> None:
@@ -43,6 +48,16 @@ def test_messages_are_joined_up_to_what_every_peer_takes() -> None:
     for size in (FRAME_SIZE - 1, 1, 1, FRAME_SIZE + 1, 1):
         box.offer(b"x" * size, FORWARD)
     assert [len(frame) for frame in taken(box)] == [FRAME_SIZE, 1, FRAME_SIZE + 1, 1]
+
+
+def test_what_was_asked_for_has_room_of_its_own_and_goes_when_nothing_else_waits() -> None:
+    box = outbox(rpc_limit=1)
+    assert all(box.offer(b"x" * 20_000, ASKED) for _ in range(1_000))
+    assert box.has_room
+    assert box.offer(b"y", FORWARD)
+    frames = taken(box, 100_000)
+    assert [len(frame) for frame in frames] == [1, 40_000, 40_000, 40_000]
+    assert (len(box), box.clear(), len(box)) == (994, 994, 0)
 
 
 def test_control_is_never_joined() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from cortexnet import Config, ConnectionClosed, Identity, Node, PeerId, Stream
 from cortexnet.gossip.actions import CONTROL, FORWARD, HELLO
+from cortexnet.gossip.answers import Answers
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.gossip.frames import Frames
 from cortexnet.gossip.peer_streams import PAUSES, Line
@@ -81,7 +82,7 @@ async def line_to_bob(**settings: float) -> AsyncIterator[tuple[Line, Owner, Rea
         bob.handle(PROTOCOL, reader.serve)
         await alice.dial(bob.addresses)
         owner, scope = Owner(alice), Scope()
-        line = Line(bob.peer_id, owner, GossipConfig(**settings), scope, Random(1))  # type: ignore[arg-type]
+        line = Line(bob.peer_id, owner, GossipConfig(**settings), scope, Random(1), Answers(10_000_000))  # type: ignore[arg-type]
         try:
             yield line, owner, reader
         finally:

@@ -4,7 +4,7 @@ from itertools import chain
 
 import pytest
 
-from cortexnet.gossip.actions import CONTROL, GOSSIP, URGENT, Change, MeshChanged, SendRpc
+from cortexnet.gossip.actions import ASKED, CONTROL, URGENT, Change, MeshChanged, SendRpc
 from cortexnet.gossip.config import FLOODSUB, GOSSIPSUB_10, GOSSIPSUB_11, GOSSIPSUB_12
 from cortexnet.gossip.messages import ControlMessages, IHave, Prune, Rpc
 from cortexnet.gossip.score_params import ScoreParams, Thresholds
@@ -329,7 +329,7 @@ def test_a_message_is_sent_three_times_to_each_peer_that_asks() -> None:
     desk.control(second, iwant=[id_of(known), b"unknown"])
     assert desk.messages_to(first) == [known]  # the same id three times is three of them
     assert desk.messages_to(second) == [known]
-    assert {action.priority for action in desk.of(SendRpc)} == {GOSSIP}
+    assert {action.priority for action in desk.of(SendRpc)} == {ASKED}
 
 
 def test_many_messages_are_given_in_portions() -> None:
@@ -454,3 +454,37 @@ def test_all_that_an_rpc_asks_for_is_answered_by_one_rpc_of_control() -> None:
     (answer,) = desk.controls_to(late)
     assert answer.iwant == [b"a"]
     assert [prune.topic for prune in answer.prune] == [TOPIC]
+
+
+def test_strangers_do_not_take_turns_in_a_mesh_of_peers_that_are_worth_something() -> None:
+    app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
+    desk = scored(app)
+    desk.meshed(range(1, 7))
+    joined_at = []
+    for number in range(100, 400):
+        stranger = desk.peer(number, TOPIC)
+        desk.control(stranger, graft=[TOPIC])
+        if stranger in desk.router.mesh(TOPIC):
+            joined_at.append(desk.now)
+            desk.router.remove_peer(stranger, desk.now)
+        desk.now += 1
+    assert 2 <= len(joined_at) <= 6
+    assert all(45 <= later - before for before, later in zip(joined_at, joined_at[1:], strict=False))
+
+
+def test_who_is_worth_as_much_as_half_of_the_mesh_or_was_dialed_is_taken() -> None:
+    app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 8)}
+    desk = scored(app)
+    desk.meshed(range(1, 7))
+    stranger, good, dialed = desk.peer(10, TOPIC), desk.peer(7, TOPIC), desk.peer(11, TOPIC, outbound=True)
+    for peer in (stranger, good, dialed):
+        desk.control(peer, graft=[TOPIC])
+    assert desk.router.mesh(TOPIC)[6:] == [good, dialed]
+
+
+def test_a_mesh_that_is_all_but_empty_takes_anybody() -> None:
+    desk = scored({peer_id(1): 5.0, peer_id(2): 5.0})
+    desk.meshed([1, 2])
+    stranger = desk.peer(10, TOPIC)
+    desk.control(stranger, graft=[TOPIC])
+    assert stranger in desk.router.mesh(TOPIC)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cortexnet import Accept, GossipConfig, GossipMessage, Node, Verdict
+from cortexnet.gossip.actions import CONTROL
+from cortexnet.gossip.messages import ControlMessages, Rpc
 from cortexnet.testing.network import SimulatedNetwork
 from tests.gossip.nodes import TOPIC, datas, gossip_node, nodes, settle, subscribed
 
@@ -147,6 +149,24 @@ async def test_forwarding_never_waits_and_counts_what_it_drops() -> None:
         assert alice.gossip.counters["outbound"] > 0
     for node in (carol, alice, bob):
         await node.__aexit__(None, None, None)
+
+
+async def test_all_that_is_asked_for_at_once_arrives() -> None:
+    """go's test of a large IWANT: 1,000 messages of 20,000 bytes. Others go on to get what is new meanwhile."""
+    config = GossipConfig(history=60, queue_size=2_000, queue_bytes=100_000_000)
+    async with nodes(2, config) as (alice, bob), alice.gossip.subscribe(TOPIC, own=True) as own:
+        await alice.gossip.publish_many(TOPIC, [number.to_bytes(20_000, "big") for number in range(1_000)])
+        ids = [(await anext(own)).id for _ in range(1_000)]
+        there = bob.gossip.subscribe(TOPIC)
+        async with there:
+            await there.ready()
+            bob.gossip._engine._offer(bob.gossip._engine.lines[alice.peer_id], Rpc(control=ControlMessages(iwant=ids)), CONTROL)
+            await alice.gossip.publish(TOPIC, b"new")
+            received = await datas(there, 1_001)
+            assert sorted(map(len, received)) == [3] + [20_000] * 1_000
+            assert len(set(received)) == 1_001
+            assert not any(alice.gossip.counters.values())
+            assert alice.gossip._engine._answers.size == 0
 
 
 async def test_slow_validators_are_throttled_and_that_is_counted() -> None:
