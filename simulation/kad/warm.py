@@ -28,10 +28,11 @@ def warm(settings: Settings) -> Report:
             operation = dht.closest(key, simulation.now)
             world.finish(peer, operation)
             each.append(operation.progress.hops)
-        going = [world.peers[contact.peer_id] for contact in (dht.cache.get(key, simulation.now) or ())[::2]]
+        going = [world.peers[contact.peer_id] for contact in (dht.cache.get(key, simulation.now) or ())[:20:2]]
         for one in going:
             world.leave(one, State.REFUSES)
         given = world.finish(peer, dht.closest(key, simulation.now))
+        simulation.run_for(world.config.request_timeout)  # who is far away and gone may be heard of after the lookup is over
         left = dht.cache.get(key, simulation.now) or ()
         kept += sum(world.peers[contact.peer_id].end.state is not State.UP for contact in left)
         right += bool(given) and given[0].peer_id == Census(world.servers()).nearest(position(key), 1)[0].peer_id
