@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cortexnet.gossip.config import GossipConfig
+from cortexnet.kad.config import KadConfig
+from cortexnet.kad.dht_config import DhtConfig
+from cortexnet.kad.store_config import StoreConfig
 from cortexnet.swarm.limits import Limits
 from tests.architecture.source_tree import PACKAGE, ROOT
 
@@ -23,6 +27,15 @@ def test_the_table_of_limits_has_all_that_are_in_force_with_their_defaults() -> 
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, re.MULTILINE))
     assert rows == {name: written(default) for name, default in LIMITS.items() if name in read_names()}
+
+
+def test_the_limits_of_gossip_and_the_dht_are_what_the_document_says() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z.]+)\.(\w+)` \| (\S+) \|", text, re.MULTILINE)
+    owners = {"gossip": GossipConfig, "kad": KadConfig, "kad.dht": DhtConfig, "kad.store": StoreConfig}
+    defaults = {(where, each.name): each.default for where, owner in owners.items() for each in fields(owner)}
+    assert {where for where, _, _ in rows} == set(owners)
+    assert [(where, name, said) for where, name, said in rows if said != written(defaults[where, name])] == []
 
 
 def test_every_limit_is_in_force() -> None:
