@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TOPIC_LIMIT: Final = 10_000
 """Peers of one topic; past it the first is forgotten. Each needs a connection of its own, so that is more than ever wait."""
+LIMIT: Final = 100_000
+"""Peers of all topics together, some 15 MiB; past it the first of the topic that has most is forgotten."""
 
 _NONE: "Mapping[PeerId, float]" = MappingProxyType({})
 
@@ -22,20 +24,24 @@ _NONE: "Mapping[PeerId, float]" = MappingProxyType({})
 class Backoff:
     """Until when each peer is left alone, by topic. An entry stays after its time, until `clear`: see there."""
 
-    __slots__ = ("_topics",)
+    __slots__ = ("_count", "_topics")
 
     def __init__(self) -> None:
         self._topics: dict[str, OrderedDict[PeerId, float]] = {}
+        self._count = 0
 
     def __len__(self) -> int:
-        return sum(len(peers) for peers in self._topics.values())
+        return self._count
 
     def add(self, topic: str, peer: "PeerId", until: float) -> None:
         """Leave the peer alone until then; what holds longer already stays."""
         peers = self._topics.setdefault(topic, OrderedDict())
+        self._count += peer not in peers
         peers[peer] = max(until, peers.get(peer, until))
-        if len(peers) > TOPIC_LIMIT:
-            peers.popitem(last=False)
+        if len(peers) > TOPIC_LIMIT or self._count > LIMIT:
+            fullest = peers if len(peers) > TOPIC_LIMIT else max(self._topics.values(), key=len)
+            fullest.popitem(last=False)
+            self._count -= 1
 
     def until(self, topic: str, peer: "PeerId") -> float | None:
         """When the peer may come again; may be past. None where nothing is known."""
@@ -54,5 +60,6 @@ class Backoff:
         for topic, peers in list(self._topics.items()):
             for peer in [peer for peer, until in peers.items() if until + slack < now]:
                 del peers[peer]
+                self._count -= 1
             if not peers:
                 del self._topics[topic]

@@ -1,7 +1,6 @@
 """Whom to leave alone, and until when."""
 
-from cortexnet.gossip import backoff
-from cortexnet.gossip.backoff import Backoff
+from cortexnet.gossip.backoff import LIMIT, TOPIC_LIMIT, Backoff
 from cortexnet.identity.peer_id import PeerId
 
 A, B = PeerId(b"\x00\x01a"), PeerId(b"\x00\x01b")
@@ -39,8 +38,23 @@ def test_of_others_nothing_is_known() -> None:
 
 def test_past_the_limit_the_first_is_forgotten() -> None:
     known = Backoff()
-    peers = [PeerId(number.to_bytes(4, "big")) for number in range(backoff.TOPIC_LIMIT + 1)]
+    peers = [PeerId(number.to_bytes(4, "big")) for number in range(TOPIC_LIMIT + 1)]
     for peer in peers:
         known.add("t", peer, 60.0)
-    assert len(known) == backoff.TOPIC_LIMIT
+    assert len(known) == TOPIC_LIMIT
     assert [known.holds("t", peer) for peer in (peers[0], peers[1], peers[-1])] == [False, True, True]
+
+
+def test_all_topics_together_are_bounded_and_the_fullest_gives_way() -> None:
+    known = Backoff()
+    for topic in range(LIMIT // TOPIC_LIMIT):
+        for number in range(TOPIC_LIMIT):
+            known.add(f"topic {topic}", number, 1.0)  # type: ignore[arg-type]
+    assert len(known) == LIMIT
+    for number in range(5):
+        known.add("another", number, 1.0)  # type: ignore[arg-type]
+    assert len(known) == LIMIT
+    assert all(known.holds("another", number) for number in range(5))  # type: ignore[arg-type]
+    assert not known.holds("topic 0", 0)  # type: ignore[arg-type]
+    known.clear(10.0, 0.0)
+    assert len(known) == 0
