@@ -459,7 +459,7 @@ class Gossip:
 
     def _check_topic(self, topic: str) -> None:
         self._check_running()
-        if not isinstance(topic, str) or not topic or len(topic.encode(errors="replace")) > self._config.topic_size:
+        if not isinstance(topic, str) or not 0 < _encoded_size(topic) <= self._config.topic_size:
             raise LocalError(f"a topic is a text of 1 to {self._config.topic_size} bytes, not {topic!r:.100}")
 
     def _check_data(self, topic: str, data: bytes) -> None:
@@ -468,6 +468,14 @@ class Gossip:
         limit = self._config.rpc_limit - len(topic.encode()) - _OVERHEAD
         if len(data) > limit:
             raise LocalError(f"a message has at most {limit} bytes, not {len(data)}; see GossipConfig.rpc_limit")
+
+
+def _encoded_size(topic: str) -> int:
+    """Bytes of a topic; 0 where it is no text, as what came from a command line that is not UTF-8."""
+    try:
+        return len(topic.encode())
+    except UnicodeEncodeError:
+        return 0
 
 
 async def _handle(subscription: Subscription, handler: Handler) -> None:

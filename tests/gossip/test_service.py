@@ -171,7 +171,7 @@ async def test_publishing_waits_for_peers_only_as_long_as_it_may() -> None:
 
 async def test_what_is_no_topic_or_no_message_is_refused() -> None:
     async with nodes(1) as (alice,):
-        for topic in ("", "x" * 257, 7):
+        for topic in ("", "x" * 257, "\udcff", 7):
             with pytest.raises(LocalError, match="1 to 256 bytes"):
                 alice.gossip.subscribe(topic)  # type: ignore[arg-type]
             with pytest.raises(LocalError, match="1 to 256 bytes"):
