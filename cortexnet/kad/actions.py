@@ -35,7 +35,7 @@ class Cancel:
 @final
 @dataclass(frozen=True, slots=True)
 class ContactsWanted:
-    """The routing table is short of contacts: offer connected peers by `Dht.candidate`, and dial bootstrap nodes if `is_empty`."""
+    """The routing table is short of contacts: offer connected peers by `Dht.candidate`, dial bootstrap nodes if `is_empty`."""
 
     is_empty: bool
 

@@ -71,8 +71,9 @@ class FindPeer:
         self._walk.start(now)
 
     def _on_reply(self, contact: "Contact", message: "Message", now: float) -> bool:
-        for heard in self._engine.kept([one for one in message.closer if one.peer_id == self._peer_id]):
-            self._hear(heard)
+        for heard in message.closer:
+            if heard.peer_id == self._peer_id:
+                self._hear(heard)
         if contact.peer_id == self._peer_id:
             self._hear(contact)
             self.operation.finish(self._found)

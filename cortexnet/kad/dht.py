@@ -120,7 +120,7 @@ class Dht:
             random=engine.random,
             k=engine.config.k,
             contact_of=filters.contact_of,
-            keep_addresses=filters.keep_addresses if filters.keep_addresses is not None else _unchanged,
+            keep_addresses=filters.keep_addresses,
             group_of=filters.group_of,
             position=engine.position,
             list_names=self._list_names if engine.config.namespaces else None,
@@ -188,6 +188,8 @@ class Dht:
     def on_answer(self, request_id: int, message: Message | None, now: float, rtt: float | None = None) -> None:
         """A request was answered, or (None) one that expects no answer was written. Late and second ones are ignored.
 
+        Of the addresses in the answer `message` has those that are to be believed: who tells them, and what can be reached from
+        here, is for the driver to know.
         `rtt` is what the answer took without the dial, where that is known.
         """
         self._engine.now = now
@@ -387,10 +389,6 @@ def check_share(values: ValueStore, key: bytes) -> None:
         namespaces.check_quota(values, key, limit=values.config.names_per_namespace)
     except LimitExceeded as error:
         raise InvalidRecord(str(error)) from None
-
-
-def _unchanged(contact: Contact) -> Contact:
-    return contact
 
 
 def lookup_config(config: DhtConfig) -> LookupConfig:

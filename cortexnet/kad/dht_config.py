@@ -34,8 +34,9 @@ class DhtConfig:
     """Closer peers taken of one answer; go-libp2p's value, twice what any honest peer sends."""
     providers_limit: int = 1_000
     """Providers of one key that an operation holds, where it is given no limit: more are in nobody's interest."""
-    probe_limit: int = 256
-    """Candidates probed at once; more are forgotten, as go-libp2p does. They come again at the next identify."""
+    probe_limit: int = 128
+    """Candidates probed at once; more are forgotten, and come again at the next identify. Half of `KadConfig.requests` (go: 256):
+    a crowd that answers no probe shall not keep lookups waiting."""
     refresh_interval: float = 600.0
     """Each bucket in use gets a lookup in this time, unless it had one; go-libp2p's value."""
     refresh_depth: int = 15

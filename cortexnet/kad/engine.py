@@ -36,8 +36,8 @@ class Filters:
     admit: Callable[[Contact], Sequence[str] | None] | None = None
     """The IP groups under which a contact that has answered enters the routing table, by its connections; None as the answer
     keeps it out."""
-    keep_addresses: Callable[[Contact], Contact] | None = None
-    """Takes from what was heard, and from what providers announce, the addresses that are of no use here."""
+    keep_addresses: Callable[[Contact], Contact] = lambda contact: contact
+    """Takes from what a provider announces the addresses that are of no use here."""
     contact_of: Callable[[PeerId], Contact | None] = lambda peer_id: None
     """Peers that are known besides those of the table, and where they are: FIND_NODE tells of anybody who is known."""
     group_of: Callable[[PeerId], str | None] = lambda peer_id: None
@@ -91,11 +91,6 @@ class Engine:
     def _size_by_table(self) -> float | None:
         near = self.table.nearest(self.table.own, self.config.k)
         return size_by(self.table.own, near) if len(near) >= self.config.k else None
-
-    def kept(self, contacts: Sequence[Contact]) -> Sequence[Contact]:
-        """What was heard, without the addresses that are of no use."""
-        keep = self.filters.keep_addresses
-        return contacts if keep is None else [keep(contact) for contact in contacts]
 
     def lookup_ended(self, target: int, closest: Sequence[Contact], now: float) -> None:
         """A full lookup has found these: a measurement of the network's size, and a refresh of the bucket of the target."""

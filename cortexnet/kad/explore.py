@@ -83,7 +83,7 @@ class Explore:
     def on_reply(self, question: _Question, contact: "Contact", message: "Message", now: float) -> None:
         """A question was answered."""
         del self._questions[question.number]
-        self.exploration.on_reply(contact.peer_id, question.key, self._engine.kept(message.closer), now)
+        self.exploration.on_reply(contact.peer_id, question.key, message.closer, now)
         self._step(now)
 
     def on_failure(self, question: _Question, contact: "Contact", now: float) -> None:

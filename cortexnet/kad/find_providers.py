@@ -89,7 +89,7 @@ class FindProviders:
             self._near.start(now)
 
     def _on_reply(self, contact: "Contact", message: Message, now: float) -> bool:
-        self._hear(self._engine.kept(message.providers))
+        self._hear(message.providers)
         return True
 
     def _hear(self, providers: "Iterable[Contact]") -> None:
@@ -111,7 +111,7 @@ class FindProviders:
 
     def _other_ended(self, contact: "Contact", request: Message, answer: Message | None, is_good: bool, now: float) -> None:
         if answer is not None:
-            self._hear(self._engine.kept(answer.providers))
+            self._hear(answer.providers)
 
     def _done(self, now: float) -> None:
         if not self._near.walk.lookup.asked and not self._found.contacts:

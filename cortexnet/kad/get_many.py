@@ -73,7 +73,7 @@ class ManyProviders:
         return Message(Type.GET_PROVIDERS, key, cluster_level=1)
 
     def hear(self, key: bytes, contact: "Contact", answer: Message, now: float) -> None:
-        self._hear(key, self._engine.kept(answer.providers))
+        self._hear(key, answer.providers)
 
     def _hear(self, key: bytes, providers: "Iterable[Contact]") -> None:
         for provider in self._found[key].hear(providers):

@@ -7,12 +7,14 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar, assert_never, final
 
 from cortexnet.errors import CortexError, LimitExceeded, NotRunning
+from cortexnet.host.peer_info import is_near, reachable
+from cortexnet.host.step_turns import step_turns
 from cortexnet.kad.actions import Cancel, ContactsWanted, Send
 from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.diversity import Diversity, groups_of
 from cortexnet.kad.engine import Filters
-from cortexnet.kad.filters import Filter, Public
+from cortexnet.kad.filters import Everything, Filter, Public
 from cortexnet.kad.keeping import Keeping
 from cortexnet.kad.messages import Message
 from cortexnet.kad.peer_streams import PeerStreams
@@ -24,7 +26,7 @@ from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cortexnet.host.context import Context
     from cortexnet.host.peer_info import PeerInfo
@@ -42,6 +44,11 @@ R = TypeVar("R")
 
 TAG_VALUE = 5.0
 """What it is worth to the connection manager that a peer is in the routing table; go-libp2p's value."""
+
+READ_AT_ONCE = 32
+"""Contacts of an answer that are looked at together: 1 to 2 ms where each has 16 addresses."""
+ANNOUNCED_AT_ONCE = 16
+"""Providers that are read of a request: it is to hold one, its sender."""
 
 
 @final
@@ -93,7 +100,7 @@ class Half:
             accept=lambda contact: rules.asks(contact.addresses),
             groups_of=(lambda contact: groups_of(contact.addresses)) if self._is_public else None,
             admit=self._groups if self._is_public else None,
-            keep_addresses=self._kept,
+            keep_addresses=self._announced,
             contact_of=self._elsewhere_known,
             group_of=self._network_of,
         )
@@ -176,10 +183,22 @@ class Half:
             self._own = self._own.with_addresses(addresses)
         return self._own
 
-    def _kept(self, contact: Contact) -> Contact:
+    def _announced(self, provider: Contact) -> Contact:
+        """A provider, with the addresses that are believed of it."""
+        return self._believed(provider, self._remotes(provider.peer_id))
+
+    def _believed(self, contact: Contact, remotes: "Sequence[Multiaddr]") -> Contact:
+        """A contact, with those of its addresses that are of use, and that who tells them from `remotes` can know: nobody from
+        outside sends us to loopback, or into our own network."""
         addresses = contact.addresses
         kept = self._rules.keep(addresses)
+        if not self._is_public:
+            knowable = dict.fromkeys([address for remote in remotes for address in reachable(kept, remote)])
+            kept = [address for address in kept if address in knowable]
         return contact if len(kept) == len(addresses) else contact.with_addresses(kept)
+
+    def _remotes(self, peer: "PeerId") -> "list[Multiaddr]":
+        return [connection.remote_address for connection in self._context.swarm.connections_to(peer)]
 
     def _elsewhere_known(self, peer: "PeerId") -> Contact | None:
         """A peer that is in no table, such as one that only asks: where it listens is told to who looks for it, as by go."""
@@ -188,12 +207,11 @@ class Half:
 
     def _network_of(self, peer: "PeerId") -> str | None:
         """The network that a peer is connected from: what is kept for others is shared among these."""
-        remotes = [connection.remote_address for connection in self._context.swarm.connections_to(peer)]
-        return next(iter(groups_of(remotes)), None)
+        return next(iter(groups_of(self._remotes(peer))), None)
 
     def _groups(self, contact: Contact) -> tuple[str, ...] | None:
         """Where it is, as its connections prove: without one nobody comes in."""
-        remotes = [connection.remote_address for connection in self._context.swarm.connections_to(contact.peer_id)]
+        remotes = self._remotes(contact.peer_id)
         return groups_of(remotes) if remotes else None
 
     def identified(self, connection: "Connection", info: "PeerInfo") -> None:
@@ -209,8 +227,7 @@ class Half:
                 self._offer(peer, tuple(peerstore.addresses(peer, now)), True)
 
     def _offer(self, peer: "PeerId", addresses: "tuple[Multiaddr, ...]", is_server: bool) -> None:
-        remotes = [connection.remote_address for connection in self._context.swarm.connections_to(peer)]
-        if not is_server or self._rules.admits(addresses, remotes):
+        if not is_server or self._rules.admits(addresses, self._remotes(peer)):
             self.dht.candidate(Contact(peer, self._rules.keep(addresses)), is_server, self._loop.time())
 
     def disconnected(self, connection: "Connection") -> None:
@@ -232,7 +249,8 @@ class Half:
     # --- what others ask ---------------------------------------------------------------------------------------------------
 
     def _answer(self, peer: "PeerId", request: bytes) -> bytes | None:
-        answer = self.dht.answer(peer, Message.decode(request), self._loop.time(), self._unix())
+        message = Message.decode(request, closer_limit=0, provider_limit=ANNOUNCED_AT_ONCE)
+        answer = self.dht.answer(peer, message, self._loop.time(), self._unix())
         self.pump_soon()
         return None if answer is None else answer.encode()
 
@@ -282,7 +300,7 @@ class Half:
         dht, loop = self.dht, self._loop
         try:
             answer, seconds = await self._exchange(send)
-            dht.on_answer(send.id, answer, loop.time(), seconds)
+            await step_turns().run(lambda: dht.on_answer(send.id, answer, loop.time(), seconds))
         except (CortexError, TimeoutError) as error:
             log.debug("%s to %s failed: %s", send.message.type.name, send.contact.peer_id, error)
             dht.on_failure(send.id, loop.time())
@@ -295,14 +313,35 @@ class Half:
         peer, peerstore = send.contact.peer_id, self._context.peerstore
         if not peerstore.is_connected(peer) and send.contact.addresses:
             now = self._loop.time()
-            peerstore.add_addresses(peer, send.contact.addresses, TEMPORARY_TTL, now, is_near=not self._is_public)
+            peerstore.add_addresses(peer, send.contact.addresses, TEMPORARY_TTL, now, is_near=self._is_near())
         request = send.message.encode()
-        async with asyncio.timeout(send.timeout):
-            if not send.expects_answer:
-                await self._streams.tell(peer, request)
-                return None, None
-            data, seconds = await self._streams.ask(peer, request)
-        return Message.decode(data), seconds
+        if not send.expects_answer:
+            await self._streams.tell(peer, request, timeout=send.timeout)
+            return None, None
+        data, seconds = await self._streams.ask(peer, request, timeout=send.timeout)
+        return await self._read(peer, data), seconds
+
+    async def _read(self, teller: "PeerId", data: bytes) -> Message:
+        """An answer, as far as it is to be believed. One with 16,000 addresses takes several turns of the loop."""
+        turns, remotes = step_turns(), self._remotes(teller)
+
+        async def believed(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
+            found: list[Contact] = []
+            for begin in range(0, len(contacts), READ_AT_ONCE):
+                part = contacts[begin : begin + READ_AT_ONCE]
+                found += await turns.run(lambda part=part: [self._believed(contact, remotes) for contact in part])  # type: ignore[misc]
+            return tuple(found)
+
+        message = await turns.run(lambda: Message.decode(data))
+        message.closer = await believed(message.closer)
+        message.providers = await believed(message.providers)
+        return message
+
+    def _is_near(self) -> bool:
+        """Whether names that others tell may lead into private networks: where everybody is in one."""
+        if isinstance(self._rules, Everything):
+            return all(is_near(connection.remote_address) for connection in self._context.swarm.connections)
+        return not self._is_public
 
     def _arm_timer(self) -> None:
         due = self.dht.next_timeout()

@@ -5,6 +5,8 @@ Spec: libp2p/specs kad-dht, "RPC messages"; what happens to a stream that breaks
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import EndOfStream, StreamReset
@@ -36,18 +38,19 @@ class PeerStreams:
         self._scope = Scope(scope)
         self._timer: asyncio.TimerHandle | None = None
 
-    async def ask(self, peer: "PeerId", request: bytes) -> tuple[bytes, float]:
+    async def ask(self, peer: "PeerId", request: bytes, *, timeout: float | None = None) -> tuple[bytes, float]:
         """The peer's answer, and the seconds it took once the request could be written.
 
         Dials the peer if need be, at the addresses the peerstore has. Where the stream at hand breaks, a new one is tried. Raises
         DialFailed, LocalError for our own id, NegotiationFailed, MessageTooLarge, Ended, LimitExceeded. Cancelled: the stream is
-        reset.
+        reset. TimeoutError after `timeout` seconds; those in which too many other peers are being asked don't count, for they
+        say nothing about this one.
         """
-        return await self._exchange(peer, request, expects_answer=True)
+        return await self._exchange(peer, request, timeout, expects_answer=True)
 
-    async def tell(self, peer: "PeerId", request: bytes) -> None:
+    async def tell(self, peer: "PeerId", request: bytes, *, timeout: float | None = None) -> None:
         """Send what gets no answer. That it was understood nobody says: only that the peer speaks the protocol. As `ask`."""
-        await self._exchange(peer, request, expects_answer=False)
+        await self._exchange(peer, request, timeout, expects_answer=False)
 
     def disconnected(self, connection: "Connection") -> None:
         """The connection is gone: with it what is known of the peer's streams."""
@@ -75,7 +78,9 @@ class PeerStreams:
                 await stream.close()
         await self._scope.close()
 
-    async def _exchange(self, peer: "PeerId", request: bytes, *, expects_answer: bool) -> tuple[bytes, float]:
+    async def _exchange(
+        self, peer: "PeerId", request: bytes, timeout: float | None, *, expects_answer: bool
+    ) -> tuple[bytes, float]:
         line = self._lines.get(peer)
         if line is None:
             line = self._lines[peer] = _Line()
@@ -83,11 +88,22 @@ class PeerStreams:
             self._lines.move_to_end(peer)
         line.users += 1
         try:
-            async with line.turn, self._turns:
+            async with asyncio.timeout(timeout) as limit, line.turn, self._turn(limit):
                 return await self._try(peer, line, request, expects_answer)
         finally:
             line.users -= 1
             self._let_go(peer, line)
+
+    @asynccontextmanager
+    async def _turn(self, limit: asyncio.Timeout) -> AsyncIterator[None]:
+        """One of the requests under way; the limit stands still until it is."""
+        loop, when = asyncio.get_running_loop(), limit.when()
+        begin = loop.time()
+        limit.reschedule(None)
+        async with self._turns:
+            if when is not None:
+                limit.reschedule(when + loop.time() - begin)
+            yield
 
     async def _try(self, peer: "PeerId", line: "_Line", request: bytes, expects_answer: bool) -> tuple[bytes, float]:
         """On the stream at hand, then on a new one."""

@@ -104,7 +104,7 @@ class Walk:
             return
         if not self._is_over:
             self.answered += 1
-            self.lookup.on_reply(contact.peer_id, self._engine.kept(message.closer), now)
+            self.lookup.on_reply(contact.peer_id, message.closer, now)
             self._step(now)
 
     def on_failure(self, contact: "Contact", now: float) -> None:

@@ -143,11 +143,13 @@ def test_an_operation_may_be_cancelled_by_who_is_told_of_its_progress() -> None:
 def test_a_peer_is_found_without_an_address_where_none_is_of_use() -> None:
     network = DhtNetwork(7)
     nodes = network.build(40)
-    node = network.add(filters=Filters(keep_addresses=lambda one: one.with_addresses(())))
+    node = network.add()
     for other in nodes[:3]:
         network.introduce(node, other)
     network.run_for(20.0)
     nodes[30].state = "refusing"
+    for other in nodes:
+        other.liar = lambda sender, message: Message(message.type, closer=(Contact(nodes[30].peer_id),))
     node.dht.gone(nodes[30].peer_id, network.now)
     operation = node.dht.find_peer(nodes[30].peer_id, network.now)
     assert network.finish(node, operation) == Contact(nodes[30].peer_id)

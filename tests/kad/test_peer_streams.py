@@ -176,6 +176,33 @@ async def test_no_more_requests_are_under_way_than_allowed() -> None:
             await other
 
 
+async def test_a_request_has_its_time_from_when_it_may_go_out() -> None:
+    """Else all others would be blamed for a crowd that answers nothing, and leave the routing table."""
+    server = Server()
+    server.silent = True
+    loop = asyncio.get_running_loop()
+    async with pair(server.serve, KadConfig(requests=1)) as there:
+        slow = asyncio.ensure_future(there.streams.ask(there.alice.peer_id, b"x", timeout=10))
+        await asyncio.sleep(1)
+        begin = loop.time()
+        with pytest.raises(DialFailed):
+            await there.streams.ask(NOBODY, b"x", timeout=5)
+        assert loop.time() - begin == pytest.approx(9, abs=0.1)
+        with pytest.raises(TimeoutError):
+            await slow
+
+
+async def test_time_in_which_a_peer_is_busy_with_another_request_counts() -> None:
+    server = Server()
+    server.silent = True
+    loop = asyncio.get_running_loop()
+    async with pair(server.serve) as there:
+        begin = loop.time()
+        asked = [there.streams.ask(there.alice.peer_id, b"%d" % number, timeout=5) for number in range(3)]
+        assert [type(end) for end in await asyncio.gather(*asked, return_exceptions=True)] == [TimeoutError] * 3
+        assert loop.time() - begin == pytest.approx(5, abs=0.1)
+
+
 @pytest.mark.parametrize("how", ["early", "late", "moment"])
 async def test_a_request_may_be_cancelled_anywhere(how: How) -> None:
     server = Server()
