@@ -81,6 +81,7 @@ def _look(state: "RouterState", peer: "Peer", message: "Message", now: float) ->
     if not message_id or (copies and _is_in(copies, peer, message)):
         return None
     if state.validating >= state.config.validation_limit:
+        state.overflowed += 1
         state.note_rejection(peer.id, message, RejectReason.QUEUE_FULL, now)
         return None  # without blame, and without having been seen: it may come again
     token = Validate(message, message_id, peer.id, {peer: None})

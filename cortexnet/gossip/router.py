@@ -212,6 +212,11 @@ class Router:
         return self._state.validating
 
     @property
+    def overflowed(self) -> int:
+        """Messages that were dropped unseen for that."""
+        return self._state.overflowed
+
+    @property
     def unidentified(self) -> int:
         """Messages that were dropped, for the application's function could not make out their id."""
         return self._state.unidentified

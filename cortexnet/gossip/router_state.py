@@ -48,6 +48,7 @@ class RouterState:
         "is_flood_only",
         "joined",
         "kept",
+        "overflowed",
         "own",
         "own_raw",
         "peers",
@@ -99,6 +100,8 @@ class RouterState:
         """By message id: what is in validation. More than one where copies differ, of which all but one must be forged."""
         self.validating = 0
         """How many that are."""
+        self.overflowed = 0
+        """Messages that were dropped, since these were too many."""
         self.withheld: dict[bytes, None] = {}
         """Ids of messages that were seen and ignored: publishing them here still works."""
         self.kept: dict[Peer, Kept] = {}

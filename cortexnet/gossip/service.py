@@ -280,13 +280,16 @@ class Gossip:
     @property
     def counters(self) -> dict[str, int]:
         """What was lost, and where: "outbound" RPCs that found no room at their peer, messages "throttled" in validation, those
-        whose "validators" failed, and those that found no room in a subscription's "queues".
+        whose "validators" failed, those that found no room in a subscription's "queues", and those that the function for message
+        ids had none for, "unidentified".
         """
+        router = self._engine.router
         return {
             "outbound": self._engine.dropped,
-            "throttled": self._engine.validation.throttled,
+            "throttled": self._engine.validation.throttled + router.overflowed,
             "validators": self._engine.validation.failed,
             "queues": self._dropped + sum(each.dropped for group in self._subscriptions.values() for each in group),
+            "unidentified": router.unidentified,
         }
 
     # --- called by subscriptions -------------------------------------------------------------------------------------------

@@ -224,7 +224,7 @@ def test_when_validation_is_full_messages_are_dropped_and_may_come_again() -> No
     desk = scored(validation_limit=2)
     (source,) = desk.meshed([1])
     desk.hear(source, Rpc(messages=[message(1), message(2), message(3)]))
-    assert desk.router.validating == 2
+    assert (desk.router.validating, desk.router.overflowed) == (2, 1)
     assert len(desk.settle()) == 2
     assert desk.score(source) == 0.0
     desk.bring(source, message(3))

@@ -189,6 +189,24 @@ async def test_slow_validators_are_throttled_and_that_is_counted() -> None:
             assert len(await datas(there, 10)) == 10
 
 
+async def test_what_does_not_even_come_to_validation_is_counted_too() -> None:
+    async def slow(_: GossipMessage) -> Verdict:
+        await asyncio.sleep(20)
+        return Accept
+
+    network = SimulatedNetwork()
+    config = GossipConfig(validation_limit=4, topic_message_ids={TOPIC: lambda message: b"id" + message.data})
+    other = GossipConfig(validation_limit=4, topic_message_ids={TOPIC: lambda message: message.data})
+    async with gossip_node(network, 0, config) as alice, gossip_node(network, 1, other) as bob:
+        await alice.dial(bob.addresses)
+        bob.gossip.validate(TOPIC, slow)
+        async with subscribed([alice, bob]):
+            await alice.gossip.publish_many(TOPIC, [b"", *(bytes([number]) for number in range(6))])
+            await settle()
+            assert bob.gossip.counters["throttled"] == 2
+            assert bob.gossip.counters["unidentified"] == 1
+
+
 async def test_a_validator_that_fails_costs_its_message_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     def validator(message: GossipMessage) -> Verdict:
         if message.data == b"1":
