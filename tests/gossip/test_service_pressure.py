@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cortexnet import Accept, GossipConfig, GossipMessage, Node, Verdict
+from cortexnet import Accept, GossipConfig, GossipMessage, Node, NotRunning, Verdict
 from cortexnet.gossip.actions import CONTROL
 from cortexnet.gossip.messages import ControlMessages, Rpc
 from cortexnet.testing.network import SimulatedNetwork
@@ -220,3 +220,46 @@ async def test_a_validator_that_fails_costs_its_message_and_nothing_else(caplog:
             assert await datas(there, 1) == [b"2"]
             assert bob.gossip.counters["validators"] == 1
     assert "a bug of the application" in caplog.text
+
+
+async def test_two_nodes_that_publish_and_do_not_read_end_each_others_wait_and_count_what_they_lost() -> None:
+    """Each waits for room at the other, whose full queue stops its reading: nobody waits for ever, and nothing is lost unseen."""
+    async with nodes(2) as made, subscribed(made, policy="block", queue=1) as queues:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        counts = await asyncio.gather(*(node.gossip.publish_many(TOPIC, [bytes(100_000)] * 100) for node in made))
+        assert loop.time() - began <= 5.5
+        for node, sent, there in zip(made, counts, reversed(queues), strict=True):
+            assert 0 < sum(sent) < 100
+            assert node.gossip.counters["outbound"] == 100 - sum(sent)
+            assert len(await datas(there, sum(sent))) == sum(sent)
+            await settle()
+            assert (there.waiting, there.dropped) == (0, 0)
+
+
+async def test_a_node_ends_whatever_waits_in_its_gossip() -> None:
+    """Validators and handlers that hang, a full queue, a publisher that waits, and a peer that reads nothing."""
+
+    async def hang(_: GossipMessage) -> Verdict:
+        await asyncio.sleep(1_000_000)
+        return Accept
+
+    async def handle(message: GossipMessage) -> None:
+        await hang(message)
+
+    alice, bob, _ = await deaf_neighbour(SimulatedNetwork(), outbound_rpcs=4)
+    for node in (alice, bob):
+        for topic in ("validated", "handled"):
+            node.gossip.handle(topic, handle)
+        node.gossip.validate("validated", hang)
+    await settle(2)
+    for topic in ("validated", "handled"):
+        await alice.gossip.publish_many(topic, [b"1", b"2"])
+    publishing = asyncio.ensure_future(alice.gossip.publish_many(TOPIC, [bytes(200_000)] * 100))
+    await settle(1)
+    for node in (alice, bob):
+        await node.__aexit__(None, None, None)
+        assert not any(node.counters.values())
+    with pytest.raises(NotRunning):
+        await publishing
+    assert [task.get_name() for task in asyncio.all_tasks() if "gossip" in task.get_name()] == []
