@@ -54,7 +54,8 @@ class KadConfig:
     """Have a second DHT with the peers of the same private network, as Kubo has: it needs no public one, and is kept apart."""
     filter_addresses: bool = True
     """Leave out whom and what can't be reached: private addresses of the public DHT, public peers of the private one. Off: all
-    are taken, as by go-libp2p-kad-dht where it is used by itself; for networks that mix both."""
+    are taken, as by go-libp2p-kad-dht where it is used by itself; for networks that mix both. Private addresses are believed of
+    those alone who are in a private network themselves, as this node sees them: nobody else shall send it there."""
     loopback: bool | None = None
     """Whether the DHT of the private network may name addresses on loopback. None: where this node listens on nothing else."""
     mode: Mode = "auto"

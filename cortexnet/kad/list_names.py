@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.contact import Contact
     from cortexnet.kad.engine import Engine
+    from cortexnet.kad.timers import Timer
 
 
 @final
@@ -24,6 +25,7 @@ class ListNames:
         self._name = name
         self._explore = Explore(engine, name.region, now, self._explored)
         self._listing: Listing | None = None
+        self._timer: Timer | None = None
         self._requests: dict[PeerId, int] = {}
         self._failed = 0
         self.operation.when_over(self._stop)
@@ -37,6 +39,7 @@ class ListNames:
 
     def _explored(self, explore: Explore, now: float) -> None:
         self._listing = Listing(self._name, explore.contacts)
+        self._timer = self._engine.timers.at(now + self._engine.config.lookup_timeout, self._on_time_over)
         self._step(self._listing, now)
 
     def _step(self, listing: Listing, now: float) -> None:
@@ -50,7 +53,15 @@ class ListNames:
         self.operation.progress = Progress(asked=asked, answered=answered, failed=self._failed, find_nodes=find_nodes)
         self.operation.changed()
         if listing.is_done:
-            self.operation.finish(sorted({*listing.names, *self._own_names(now)}))
+            self._finish(now)
+
+    def _on_time_over(self, now: float) -> None:
+        """Somebody tells names one by one, or there are more than can be told: the others have told theirs by now."""
+        self._finish(now)
+
+    def _finish(self, now: float) -> None:
+        told = self._listing.names if self._listing is not None else ()
+        self.operation.finish(sorted({*told, *self._own_names(now)}))
 
     def _own_names(self, now: float) -> list[bytes]:
         key = self._name.whole.key
@@ -75,6 +86,8 @@ class ListNames:
 
     def _stop(self) -> None:
         self._explore.stop()
+        if self._timer is not None:
+            self._timer.cancel()
         for number in self._requests.values():
             self._engine.requests.cancel(number)
         self._requests.clear()

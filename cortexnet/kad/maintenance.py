@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.kad.actions import ContactsWanted
 from cortexnet.kad.refresh import Refresh
+from cortexnet.kad.value_store import EXPIRED_AT_ONCE
 
 if TYPE_CHECKING:
     from cortexnet.kad.admission import Admission
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _GATHERING = 1.0
 _SETTLED_AFTER = 60.0
+_NEXT_PART = 1.0  # until the next records are dropped, where there were too many for once
 _REFRESHES_TO_SETTLE = 2
 
 
@@ -102,9 +104,9 @@ class Maintenance:
 
     def _expire(self, now: float) -> None:
         engine = self._engine
-        engine.values.expire(engine.unix(now))
-        engine.providers.expire(engine.unix(now))
-        engine.timers.at(now + engine.config.expiry_interval, self._expire)
+        dropped = engine.values.expire(engine.unix(now)), engine.providers.expire(engine.unix(now))
+        is_all = max(dropped) < EXPIRED_AT_ONCE
+        engine.timers.at(now + (engine.config.expiry_interval if is_all else _NEXT_PART), self._expire)
 
     def stop(self) -> None:
         """Do nothing any more."""

@@ -9,6 +9,7 @@ from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.engine import Filters
 from cortexnet.kad.key import position
 from cortexnet.kad.messages import Message, Type
+from cortexnet.kad.value_store import EXPIRED_AT_ONCE
 from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode, random_peer_id, validators
 
 MULTIHASH = b"\x12\x20" + bytes(range(32))
@@ -135,6 +136,19 @@ def test_expired_records_are_dropped() -> None:
     network.run_for(49 * 3600.0 + 3600.0)
     assert len(node.dht.values) == 0
     assert len(node.dht.providers) == 0
+
+
+def test_many_expired_records_are_dropped_a_part_at_a_time() -> None:
+    network = DhtNetwork(7)
+    node = network.add()
+    provider = Contact(random_peer_id(network.random), node.contact.addresses)
+    for number in range(EXPIRED_AT_ONCE + 1):
+        node.dht.providers.add(number.to_bytes(4, "big"), provider, UNIX_START)
+    sizes = []
+    node.dht.providers.on_change = lambda key, peer_id: sizes.append(network.now)
+    network.run_for(49 * 3600.0)
+    assert len(sizes) == EXPIRED_AT_ONCE + 1
+    assert sizes[-2] < sizes[-1] <= sizes[-2] + 2.0
 
 
 def test_the_wall_clock_may_be_set() -> None:

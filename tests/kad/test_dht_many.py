@@ -1,6 +1,7 @@
 import pytest
 
 from cortexnet.errors import InvalidRecord, LocalError
+from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.messages import Message, Record, Type
@@ -155,6 +156,25 @@ def test_a_listing_goes_on_without_the_peers_that_fail() -> None:
     alone = network.add()
     with pytest.raises(LocalError, match="no peer"):
         network.finish(alone, alone.dht.list_namespace("songs", 0, network.now))
+
+
+def test_a_listing_ends_though_somebody_tells_names_one_by_one_without_end() -> None:
+    network = DhtNetwork(9, config=CONFIG)
+    nodes = network.build(40)
+    names = [Name(0, b"songs", b"%d" % number).key for number in range(50)]
+    network.finish(nodes[3], nodes[3].dht.put_many(dict.fromkeys(names, b"1"), network.now, republish=False))
+
+    def endless(sender: PeerId, message: Message) -> Message | None:
+        if message.type is not Type.LIST_PREFIX:
+            return nodes[10].dht.answer(sender, message, network.now, UNIX_START + network.now)
+        name = b"/cx/0/songs/a%06d" % (int(message.cursor[-6:] or 0) + 1)
+        return Message(message.type, message.key, names=(name,), cursor=name)
+
+    nodes[10].liar = endless
+    begin = network.now
+    operation = nodes[30].dht.list_namespace("songs", 0, network.now)
+    assert set(names) < set(network.finish(nodes[30], operation))
+    assert CONFIG.lookup_timeout <= network.now - begin <= 2 * CONFIG.lookup_timeout
 
 
 def test_one_namespace_has_its_share_of_a_node_and_no_more() -> None:
