@@ -193,8 +193,10 @@ class Half:
         addresses = contact.addresses
         kept = self._rules.keep(addresses)
         if not self._is_public:
-            knowable = dict.fromkeys([address for remote in remotes for address in reachable(kept, remote)])
-            kept = [address for address in kept if address in knowable]
+            parts = [reachable(kept, remote) for remote in remotes]
+            if len(kept) not in map(len, parts):  # nearly always one is all of them
+                knowable = dict.fromkeys([address for part in parts for address in part])
+                kept = [address for address in kept if address in knowable]
         return contact if len(kept) == len(addresses) else contact.with_addresses(kept)
 
     def _remotes(self, peer: "PeerId") -> "list[Multiaddr]":
@@ -325,16 +327,25 @@ class Half:
         """An answer, as far as it is to be believed. One with 16,000 addresses takes several turns of the loop."""
         turns, remotes = step_turns(), self._remotes(teller)
 
+        def begin() -> tuple[Message, bool]:
+            message = Message.decode(data)
+            is_short = len(message.closer) + len(message.providers) <= READ_AT_ONCE
+            if is_short:  # as of honest peers, and a turn costs more than to look at them
+                message.closer = tuple([self._believed(contact, remotes) for contact in message.closer])
+                message.providers = tuple([self._believed(contact, remotes) for contact in message.providers])
+            return message, is_short
+
         async def believed(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
             found: list[Contact] = []
-            for begin in range(0, len(contacts), READ_AT_ONCE):
-                part = contacts[begin : begin + READ_AT_ONCE]
+            for first in range(0, len(contacts), READ_AT_ONCE):
+                part = contacts[first : first + READ_AT_ONCE]
                 found += await turns.run(lambda part=part: [self._believed(contact, remotes) for contact in part])  # type: ignore[misc]
             return tuple(found)
 
-        message = await turns.run(lambda: Message.decode(data))
-        message.closer = await believed(message.closer)
-        message.providers = await believed(message.providers)
+        message, is_short = await turns.run(begin)
+        if not is_short:
+            message.closer = await believed(message.closer)
+            message.providers = await believed(message.providers)
         return message
 
     def _is_near(self) -> bool:
