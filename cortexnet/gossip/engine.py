@@ -416,11 +416,13 @@ class Engine:
     def _tick(self) -> None:
         self._timer = None
         now = self._loop.time()
-        self.router.handle_timeout(now)
-        for line in self.lines.values():
-            line.check(now)
-        self.settle()
-        self._arm()
+        try:
+            self.router.handle_timeout(now)
+            for line in self.lines.values():
+                line.check(now)
+            self.settle()
+        finally:
+            self._arm()  # also where a function of the application, as that for scores, has failed
 
 
 async def _raise(error: BaseException) -> None:

@@ -170,8 +170,8 @@ class Router:
             state.gater.decay(now)
             state.gater_due = _next(state.gater_due, state.config.peer_gater.decay_interval, now)
         if now >= state.heartbeat_due:
+            state.heartbeat_due = _next(state.heartbeat_due, state.config.heartbeat, now)  # first, for what follows may raise
             heartbeat.beat(state, now)
-            state.heartbeat_due = _next(state.heartbeat_due, state.config.heartbeat, now)
 
     def take_actions(self) -> list[Action]:
         """What is to be done, in this order; each is handed out once."""

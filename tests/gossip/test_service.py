@@ -23,6 +23,7 @@ from cortexnet import (
 from cortexnet.gossip.config import FLOODSUB, GOSSIPSUB_10, GOSSIPSUB_11, GOSSIPSUB_12, GOSSIPSUB_13
 from cortexnet.gossip.events import MeshPeerAdded, MeshPeerRemoved, TopicPeerJoined, TopicPeerLeft
 from cortexnet.gossip.message_id import content_id
+from cortexnet.gossip.score_params import ScoreParams
 from cortexnet.testing.network import SimulatedNetwork
 from tests.gossip.nodes import IDENTITIES, TOPIC, datas, gossip_node, nodes, settle, subscribed
 
@@ -418,6 +419,27 @@ async def test_direct_peers_are_kept_connected_and_get_everything() -> None:
             await bob.disconnect(IDENTITIES[0].peer_id)
             await settle(10)
             assert alice.peers == [bob.peer_id]
+
+
+async def test_the_heart_beats_on_where_the_application_fails_in_it() -> None:
+    opinions = [1.0, 1.0]
+
+    def app_score(_: object) -> float:
+        return opinions[1] / opinions[0]
+
+    loop, failures = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: failures.append(context["exception"]))
+    network, config = SimulatedNetwork(), GossipConfig(score=ScoreParams(app_score=app_score))
+    async with gossip_node(network, 0, config) as alice, gossip_node(network, 1) as bob:
+        await alice.dial(bob.addresses)
+        async with subscribed([alice, bob]):
+            opinions[0] = 0.0
+            await settle(2)
+            assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
+            opinions[:] = [1.0, -1.0]
+            await settle(2)
+            assert alice.gossip.mesh(TOPIC) == []
+    loop.set_exception_handler(None)
 
 
 def test_the_node_alone_loads_nothing_of_gossip() -> None:
