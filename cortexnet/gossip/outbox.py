@@ -6,7 +6,7 @@ Spec: libp2p/specs pubsub/gossipsub, "Control message piggybacking".
 from collections import deque
 from typing import final
 
-from cortexnet.gossip.actions import ASKED, CONTROL, FORWARD, GOSSIP, HELLO, OWN
+from cortexnet.gossip.actions import ASKED, CONTROL, FORWARD, GOSSIP, HELLO, OWN, URGENT
 from cortexnet.gossip.answers import AnswerQueue
 from cortexnet.multiformats import varint
 
@@ -18,8 +18,9 @@ class Outbox:
     """The queue of one peer. Bodies are encoded RPCs without their length.
 
     Messages (OWN, FORWARD) and gossip are refused once `rpc_limit` RPCs or `byte_limit` bytes wait. What holds the overlay
-    together (HELLO, CONTROL) is always taken, up to twice that; a peer that is so far behind reads nothing any more. What the
-    peer asked for (ASKED) has the bounds of `answers`, and goes when nothing else waits.
+    together (HELLO, CONTROL) is always taken, up to twice that; a peer that is so far behind reads nothing any more. URGENT has
+    half of the RPCs at most: whoever sends us large messages, forged ones too, causes it at everybody else. What the peer asked for
+    (ASKED) has the bounds of `answers`, and goes when nothing else waits.
     """
 
     __slots__ = ("_answers", "_byte_limit", "_frame_messages", "_frame_size", "_queues", "_rpc_limit", "count", "size")
@@ -51,6 +52,8 @@ class Outbox:
         """Queue an RPC; False, and nothing queued, where there is no room."""
         if priority == ASKED:
             return self._answers.offer(body)
+        if priority == URGENT and 2 * len(self._queues[URGENT]) >= self._rpc_limit > 1:
+            return False
         if not self.has_room and (
             priority not in (HELLO, CONTROL) or self.count >= 2 * self._rpc_limit or self.size >= 2 * self._byte_limit
         ):

@@ -91,6 +91,15 @@ def test_messages_are_refused_at_the_limit_and_control_at_twice_that(rpc_limit: 
     assert box.offer(body, FORWARD)
 
 
+def test_what_is_urgent_leaves_half_of_the_room_to_messages() -> None:
+    """It is caused by whoever sends us large messages, forged ones too, and goes to everybody else."""
+    box = outbox(rpc_limit=8)
+    assert [box.offer(b"x", URGENT) for _ in range(5)] == [True] * 4 + [False]
+    assert [box.offer(b"x", FORWARD) for _ in range(5)] == [True] * 4 + [False]
+    box.take(1)
+    assert box.offer(b"x", URGENT)
+
+
 @given(st.lists(st.tuples(st.integers(HELLO, GOSSIP), st.binary(min_size=1, max_size=30)), max_size=60), st.integers(1, 200))
 def test_nothing_is_lost_or_doubled(items: list[tuple[int, bytes]], size: int) -> None:
     box = outbox(rpc_limit=20)
