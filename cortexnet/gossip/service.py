@@ -192,8 +192,9 @@ class Gossip:
         """Send `data` to everybody who wants the topic; to how many peers it went, who pass it on. 0: nobody has it.
 
         The topic need not be joined. Where a peer's queue is full, waits for room, 5 s (`publish_wait`) at most: a peer without
-        any then goes without, and is counted in `counters`; it is not waited for again before it takes something. Raises
-        LocalError for what is no topic, or too large, NotRunning. Cancelled: who had room gets it.
+        any then goes without, and is counted in `counters`; it is not waited for again before it takes something. Where a
+        subscription of this node takes `own` messages, blocks and is full, waits for that as long as it takes: read it in another
+        task. Raises LocalError for what is no topic, or too large, NotRunning. Cancelled: who had room gets it.
         """
         return (await self.publish_many(topic, [data]))[0]
 
