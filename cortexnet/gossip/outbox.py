@@ -19,8 +19,8 @@ class Outbox:
 
     Messages (OWN, FORWARD) and gossip are refused once `rpc_limit` RPCs or `byte_limit` bytes wait. What holds the overlay
     together (HELLO, CONTROL) is always taken, up to twice that; a peer that is so far behind reads nothing any more. URGENT has
-    half of the RPCs at most: whoever sends us large messages, forged ones too, causes it at everybody else. What the peer asked for
-    (ASKED) has the bounds of `answers`, and goes when nothing else waits.
+    half of the RPCs at most: whoever sends us large messages, forged ones too, causes it at everybody else. What the peer asked
+    for (ASKED) has the bounds of `answers`, and goes when nothing else waits.
     """
 
     __slots__ = ("_answers", "_byte_limit", "_frame_messages", "_frame_size", "_queues", "_rpc_limit", "count", "size")
