@@ -11,7 +11,8 @@ from bench.workloads import ALL, BY_NAME, HOSTILE, Goal, Measure, Workload
 
 SUBJECT: Final = "cortexnet"
 """The kind that the goals are about."""
-HEADINGS: Final = ("workload", "measure", *ALL, "goal", "reached", "mark")
+BESIDES: Final = ("js",)
+"""Kinds that have a column where they were measured."""
 ATTACK_HEADINGS: Final = (
     "attack",
     "attacks, /s",
@@ -95,12 +96,13 @@ def as_json(samples: Samples) -> dict[str, object]:
 
 
 def table(samples: Samples) -> list[Sequence[str]]:
-    """One row for each goal, or for each measure without one: `HEADINGS` name the columns."""
-    rows: list[Sequence[str]] = []
+    """The headings, and one row for each goal, or for each measure without one."""
+    kinds = (*ALL, *(kind for kind in BESIDES if any(kind in rounds for _, _, rounds in samples.measured())))
+    rows: list[Sequence[str]] = [("workload", "measure", *kinds, "goal", "reached", "mark")]
     for workload, measure, rounds in samples.measured():
         if workload in HOSTILE:
             continue
-        figures = [workload.name, f"{measure.key}, {measure.unit}", *(spread(rounds.get(kind)) for kind in ALL)]
+        figures = [workload.name, f"{measure.key}, {measure.unit}", *(spread(rounds.get(kind)) for kind in kinds)]
         judged = [judge(workload, measure, goal, rounds) for goal in measure.goals]
         for verdict in judged:
             rows.append((*figures, verdict.goal, short(verdict.reached), verdict.mark))
@@ -144,7 +146,7 @@ def short(value: float | None) -> str:
 
 def tables(samples: Samples) -> list[list[Sequence[str]]]:
     """Those that have a row, each with its headings."""
-    both = [[HEADINGS, *table(samples)], [ATTACK_HEADINGS, *attack_table(samples)]]
+    both = [table(samples), [ATTACK_HEADINGS, *attack_table(samples)]]
     return [rows for rows in both if len(rows) > 1]
 
 

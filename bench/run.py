@@ -21,16 +21,17 @@ from typing import Final
 from bench import report
 from bench.attack import measure_attack
 from bench.go_peer import GO, build
+from bench.gossip import JS, build_js, measure_gossip
 from bench.half import Task
 from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
 from bench.stacks import STACKS
-from bench.workloads import ATTACKS, BY_NAME, DHT, FLOODS, HOSTILE, ON_STACKS, WORKLOADS, Workload
+from bench.workloads import ATTACKS, BY_NAME, DHT, FLOODS, GOSSIP, HOSTILE, ON_STACKS, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
 PROFILED: Final = (CEILING, CORTEXNET)
-GROUPS: Final = {"stacks": ON_STACKS, "dht": DHT, "attack": ATTACKS, "flood": FLOODS}
+GROUPS: Final = {"stacks": ON_STACKS, "dht": DHT, "gossip": GOSSIP, "attack": ATTACKS, "flood": FLOODS}
 PROFILE_GOAL: Final = 0.6
 """Least share of cipher and system calls in the work of bulk."""
 
@@ -55,6 +56,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines.append(f"  {'stacks':18}bulk, messages, round trips and dials over each of {', '.join(STACKS)}")
     lines.append(f"  {'dht':18}all of these:")
     lines += [f"    {workload.name:22}{workload.meaning}" for workload in DHT]
+    lines += [f"  {workload.name:18}{workload.meaning}" for workload in GOSSIP]
     lines.append(f"  {'attack':18}all of these: round trips of an honest peer, and what is left when everybody has gone")
     lines += [f"    {workload.name:16}{workload.meaning}" for workload in ATTACKS]
     lines.append(f"  {'flood':18}all of these: dials of honest peers from other addresses than the attacker's")
@@ -103,11 +105,18 @@ async def measure(options: argparse.Namespace, samples: report.Samples) -> str:
         except MeasurementFailed as error:
             samples.failures.append(f"go-libp2p, in all workloads: {error}")
     workloads = chosen(options.workloads)
+    versions = [go_version]
+    if any(JS.name in workload.kinds for workload in workloads):
+        try:
+            versions.append(await build_js())
+            kinds[JS.name] = JS
+        except MeasurementFailed as error:
+            samples.failures.append(f"js-libp2p, in gossip: {error}")
     for number in range(options.rounds):
         for workload in workloads:
             print(f"round {number + 1} of {options.rounds}: {workload.name}", file=sys.stderr)
             await measure_round(workload, turns(workload, kinds, number), samples)
-    return f"cortexnet ({revision()}), {environment()}, {go_version}, {options.rounds} rounds"
+    return f"cortexnet ({revision()}), {environment()}, {', '.join(versions)}, {options.rounds} rounds"
 
 
 def turns(workload: Workload, kinds: dict[str, Kind], number: int) -> list[Kind]:
@@ -120,6 +129,8 @@ async def measure_round(workload: Workload, kinds: Sequence[Kind], samples: repo
         try:
             if workload.name == "import":
                 figures = await measure_imports(workload.amount)
+            elif workload in GOSSIP:
+                figures = await measure_gossip(kind.name, workload.amount)
             elif workload in HOSTILE:
                 figures = await measure_attack(Task(workload.name, workload.amount))
             else:

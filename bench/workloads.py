@@ -5,7 +5,7 @@ from typing import Final, Literal, TypeAlias, final
 
 from bench.stacks import STACKS as NAMES
 
-KindName: TypeAlias = Literal["ceiling", "cortexnet", "go"]
+KindName: TypeAlias = Literal["ceiling", "cortexnet", "go", "js"]
 STACKS: Final[tuple[KindName, ...]] = ("cortexnet", "go")
 ALL: Final[tuple[KindName, ...]] = ("ceiling", "cortexnet", "go")
 
@@ -159,6 +159,16 @@ DHT: Final = (
     ),
 )
 
+GOSSIP: Final = (
+    Workload(
+        "gossip",
+        "ten nodes with gossip in one process, messages of 1 KiB, at most 16 under way; the ceiling is the floor of gossip",
+        2_000,
+        (Measure("rate", "deliveries/s", (Goal("≥", 0.5, "ceiling"), Goal("≥", 0.6, "go"), Goal("≥", 4.0, "js"))),),
+        ("ceiling", "cortexnet", "go", "js"),
+    ),
+)
+
 ATTACKED: Final = (
     Measure("calm_p50", "µs"),
     Measure("calm_p99", "µs"),
@@ -214,4 +224,4 @@ FLOODS: Final = (
     flood("overrun", "data past the window, from a peer that comes back when it is thrown out"),
 )
 HOSTILE: Final = (*ATTACKS, *FLOODS)
-BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ON_STACKS, *DHT, *HOSTILE)}
+BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ON_STACKS, *DHT, *GOSSIP, *HOSTILE)}

@@ -1,0 +1,71 @@
+"""Gossip as `python -m bench gossip` measures it: ten nodes of a kind in one process, one of which publishes."""
+
+import asyncio
+import json
+import sys
+from typing import Any, Final, NoReturn
+
+from bench.go_calls import Calls
+from bench.go_peer import PEER as GO_PEER
+from bench.gossip_task import AT_ONCE, DIALS, LEAST_MESH, NODES, SIZE, WARM_UP
+from bench.half import Figures, Task
+from bench.pair import Kind
+from bench.process import ROOT, MeasurementFailed, Process
+from interop.harness import peers
+
+JS_PEER: Final = peers.read_manifest(ROOT / "interop" / "peers" / "js" / "peer.toml", ROOT)
+IN_PYTHON: Final[dict[str, str]] = {"ceiling": "bench.gossip_floor", "cortexnet": "bench.gossip_nodes"}
+TOPIC: Final = "bench"
+JS_SHARE: Final = 5
+"""js-libp2p gets so many times fewer messages: it would take longer than all others together."""
+
+
+async def measure_gossip(kind: str, messages: int) -> Figures:
+    """Deliveries in a second, of all nodes but the publisher together. Raises MeasurementFailed."""
+    if kind in IN_PYTHON:
+        async with Process([sys.executable, "-m", IN_PYTHON[kind], str(messages)]) as process:
+            return await process.receive()
+    if kind == "go":
+        async with Process(GO_PEER.run) as process:
+            return await deliveries(Calls(process), messages)
+    async with Process(JS_PEER.run) as process:
+        return await deliveries(Calls(process), messages // JS_SHARE)
+
+
+async def deliveries(calls: Calls, messages: int) -> Figures:
+    """The same of a peer of the interop harness."""
+    started = await calls.call("gossip_start", count=NODES, topic=TOPIC, listen=["/ip4/127.0.0.1/tcp/0"])
+    nodes = started["nodes"]
+    for node in nodes:
+        others = [nodes[(node["node"] + step) % NODES] for step in range(1, DIALS + 1)]
+        await calls.call("gossip_connect", node=node["node"], addresses=[other["addresses"][0] for other in others])
+    for node in nodes:
+        while await _mesh_size(calls, node["node"]) < LEAST_MESH:  # noqa: ASYNC110 - a peer is another process
+            await asyncio.sleep(0.1)
+    task: dict[str, Any] = {"topic": TOPIC, "tag": 1, "size": SIZE, "at_once": AT_ONCE}
+    await calls.call("gossip_publish", count=WARM_UP, **task)
+    answer = await calls.call("gossip_publish", count=messages, first=WARM_UP, **task)
+    return {"rate": messages * (NODES - 1) / answer["seconds"]}
+
+
+async def _mesh_size(calls: Calls, node: int) -> int:
+    return len((await calls.call("gossip_peers", node=node, topic=TOPIC))["mesh"])
+
+
+async def build_js() -> str:
+    """Build the peer and return its version. Raises MeasurementFailed without npm."""
+    if missing := JS_PEER.missing():
+        raise MeasurementFailed(missing)
+    try:
+        await peers.build(JS_PEER)
+    except peers.PeerUnusable as error:
+        raise MeasurementFailed(str(error)) from error
+    packages = json.loads((ROOT / "interop" / "peers" / "js" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    return f"js-libp2p {packages['libp2p']}, gossipsub {packages['@libp2p/gossipsub']}"
+
+
+def _no_pair(_: Task) -> NoReturn:
+    raise MeasurementFailed("js-libp2p is measured in gossip alone")
+
+
+JS: Final = Kind("js", _no_pair, _no_pair)
