@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,9 @@ ENDLESS: Final = 1 << 40
 """Bytes of a transfer that is to last until its process is ended."""
 DIALLERS: Final = 8
 """Nodes that take turns at dialling."""
-WSS_CLIENT: Final = Config(transports=["ws"], security=["noise"], websocket=WebSocketConfig(verify=False))
+PLAIN: Final = Config(kad=None, gossip=None)
+"""A host without services, as go-libp2p's is that stands beside it."""
+WSS_CLIENT: Final = replace(PLAIN, transports=["ws"], security=["noise"], websocket=WebSocketConfig(verify=False))
 SETTLING: Final = 0.3
 """Seconds that bulk streams get to open their windows, and new connections to finish what they do at first."""
 
@@ -87,10 +90,10 @@ async def write_zeros(stream: Stream, size: int) -> None:
 def config_for(name: str, folder: Path) -> Config:
     """Nothing but this stack; `folder` takes the certificate of a WebSocket with TLS."""
     if not name:
-        return Config()
+        return PLAIN
     stack = STACKS[name]
     websocket = make_host_certificate(folder) if name.startswith("wss") else WebSocketConfig()
-    return Config(transports=[stack.transport], security=stack.security or ("noise",), websocket=websocket)
+    return replace(PLAIN, transports=[stack.transport], security=stack.security or ("noise",), websocket=websocket)
 
 
 async def serve(task: Task, driver: Driver) -> None:
@@ -242,7 +245,7 @@ async def hold(task: Task, driver: Driver) -> None:
     async with AsyncExitStack() as stack:
         while True:
             while len(nodes) < task.amount:
-                node = await stack.enter_async_context(Node(listen=[]))
+                node = await stack.enter_async_context(Node(listen=[], config=PLAIN))
                 nodes.append(node)
                 await node.dial(task.address)
             await asyncio.sleep(SETTLING)

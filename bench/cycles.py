@@ -12,18 +12,18 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final, final
 
 from bench.attacked import count_descriptors
-from bench.cortexnet_peer import ECHO, MESSAGE, MESSAGE_SIZE, echo, resident
+from bench.cortexnet_peer import ECHO, MESSAGE, MESSAGE_SIZE, PLAIN, echo, resident
 from cortexnet import Config, Node
 
 STACKS: Final[dict[str, tuple[str, Config]]] = {
-    "tcp-noise": ("/ip4/127.0.0.1/tcp/0", Config(security=["noise"])),
-    "tcp-tls": ("/ip4/127.0.0.1/tcp/0", Config(security=["tls"])),
-    "ws-noise": ("/ip4/127.0.0.1/tcp/0/ws", Config(transports=["ws"], security=["noise"])),
-    "quic": ("/ip4/127.0.0.1/udp/0/quic-v1", Config(transports=["quic"])),
+    "tcp-noise": ("/ip4/127.0.0.1/tcp/0", replace(PLAIN, security=["noise"])),
+    "tcp-tls": ("/ip4/127.0.0.1/tcp/0", replace(PLAIN, security=["tls"])),
+    "ws-noise": ("/ip4/127.0.0.1/tcp/0/ws", replace(PLAIN, transports=["ws"], security=["noise"])),
+    "quic": ("/ip4/127.0.0.1/udp/0/quic-v1", replace(PLAIN, transports=["quic"])),
 }
 WARM_UP: Final = 100
 """Cycles before the baseline: what is made once and kept is made by then."""

@@ -13,14 +13,28 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from bench.cortexnet_peer import ECHO, LISTEN, MESSAGE, MESSAGE_SIZE, PERF, SETTLING, discard, echo, perf, resident, write_zeros
+from bench.cortexnet_peer import (
+    ECHO,
+    LISTEN,
+    MESSAGE,
+    MESSAGE_SIZE,
+    PERF,
+    PLAIN,
+    SETTLING,
+    discard,
+    echo,
+    perf,
+    resident,
+    write_zeros,
+)
 from bench.half import Driver, Figures, Task, main
 from bench.plot import Curve, plot
 from bench.process import ROOT, Process
 from bench.run import environment, revision
-from cortexnet import Config, Limits, Node, PeerId, Stream
+from cortexnet import Limits, Node, PeerId, Stream
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 
 COUNTS: Final = (1, 10, 100, 500)
@@ -36,7 +50,8 @@ WARM_UP: Final = 1 << 20
 MOST_LOST: Final = 0.3
 """Share of the summed rate that 500 connections may lose against 10."""
 Ready: TypeAlias = Callable[[], Awaitable[None]]
-CONFIG: Final = Config(
+CONFIG: Final = replace(
+    PLAIN,
     limits=Limits(connections=2_000, connections_inbound=2_000, connections_outbound=2_000, unauthenticated=2_000),
     manager=ConnectionManagerConfig(low=1_800, high=1_900),
 )
@@ -62,7 +77,7 @@ async def run(task: Task, driver: Driver) -> Figures:
             asked = Task(**json.loads(line))
             if asked.workload == "connect":
                 while len(peers) < asked.amount:
-                    node = await stack.enter_async_context(Node(listen=[]))
+                    node = await stack.enter_async_context(Node(listen=[], config=PLAIN))
                     peers.append((node, await node.dial(task.address)))
                 await asyncio.sleep(SETTLING)
                 driver.send({})
