@@ -78,8 +78,9 @@ class Inbound:
             found = frames.take(data)
             position = 0
             while position < len(found):
-                while self._spent >= _SHARE:  # noqa: ASYNC110  to be woken would cost as much as what is waited for
-                    await asyncio.sleep(0)
+                # Others may have brought enough meanwhile. To be woken for a turn would cost as much as what is waited for.
+                while (is_full := not self._hearer.may_read()) or self._spent >= _SHARE:
+                    await (self._wait() if is_full else asyncio.sleep(0))
                 position = self._hear(stream, found, position)
             if frames.fault is not None:
                 raise frames.fault

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -210,3 +210,24 @@ async def test_a_peer_that_is_gone_before_its_stream_is_served_leaves_nothing() 
         node.connections[0].abort()
         await settle()
         assert (alice.gossip.peers(), alice.gossip.peers(TOPIC), alice.gossip._engine.router.peers()) == ([], [], [])
+
+
+async def test_many_peers_that_bring_much_at_once_wait_for_each_other() -> None:
+    """What each of them has read by then is kept, not dropped: validation has room for what one of them brings."""
+    network = SimulatedNetwork()
+    async with AsyncExitStack() as stack:
+        alice = await stack.enter_async_context(gossip_node(network, 0, GossipConfig(validation_limit=1_000)))
+        await stack.enter_async_context(alice.gossip.subscribe(TOPIC))
+        for number in range(1, 7):
+            config = Config(transports=["memory"], memory_network=network.host(f"raw {number}"), gossip=None, kad=None)
+            node = await stack.enter_async_context(Node(IDENTITIES[number], config=config))
+            await node.dial(alice.addresses)
+            author = bytes(node.peer_id)
+            forged = [
+                Message.build(TOPIC, b"", author=author, seqno=bytes([7, each] * 4), signature=bytes(64)) for each in range(250)
+            ]
+            stream = await node.stream(alice.peer_id, GOSSIPSUB_12)
+            await stream.write(frame(Rpc(messages=forged)))
+        await settle(5)
+        assert alice.gossip.counters["throttled"] == 0
+        assert alice.gossip._engine.validation.pending == 0
