@@ -95,6 +95,9 @@ class GossipConfig:
     """After a PRUNE neither side grafts the other for so long."""
     unsubscribe_backoff: float = 10.0
     """The same where we left the topic."""
+    refusal_backoff: float = 10.0
+    """The same where a GRAFT is refused for want of room alone: there may be some soon, and honest peers that shut each other out
+    for a minute leave their meshes to others. Said in the PRUNE, and kept by go, which itself says prune_backoff."""
     backoff_longest: float = 3600.0
     """What a peer asks for beyond is cut to this."""
     backoff_slack: float = 2.0
@@ -107,6 +110,9 @@ class GossipConfig:
     """Heartbeats between looks whether a mesh of poor peers can be improved."""
     opportunistic_peers: int = 2
     """Better peers grafted then."""
+    newcomer_interval: float = 90.0
+    """About once in so long a mesh takes a peer that is worth little beside those in it. Else any number of strangers could take
+    turns in it for ever; go lets them, up to D_hi at a time. Matters where peers are scored."""
     direct_ticks: int = 300
     """Heartbeats between attempts to connect to direct peers."""
     px_peers: int = 16

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from cortexnet.gossip.peer_state import Peer, Topic
     from cortexnet.gossip.router_state import RouterState
 
+BEST_SHARE = 0.25
+"""Of the best score in a mesh, what a peer must have to be no stranger to it."""
 UNWANTED_LIMIT = 100_000
 """Unwanted ids that are remembered for all peers together, some 15 MiB; they share it."""
 UNWANTED_SHARE = 1_000
@@ -99,8 +101,8 @@ def _take_graft(state: "RouterState", peer: "Peer", names: "Sequence[str]", scor
     One for each topic, however often it was named; and nothing is said of topics that are not ours. Only who was refused for want
     of room alone learns of other peers.
     """
-    refused: dict[str, Topic] = {}
-    exchange = True
+    refused: dict[str, tuple[Topic, float]] = {}
+    exchange, config = True, state.config
     for name in names:
         topic = state.joined.get(name)
         if topic is None:
@@ -108,16 +110,14 @@ def _take_graft(state: "RouterState", peer: "Peer", names: "Sequence[str]", scor
         elif peer in topic.mesh:
             continue  # both sides have grafted each other at once
         elif _is_unwelcome(state, topic, peer, score, now):
-            refused[name] = topic
+            refused[name] = topic, config.prune_backoff
             exchange = False
-        elif len(topic.mesh) >= state.config.degree_high and not peer.is_outbound:
-            # Whom we dialed is let in, for it can't be one of many that an attacker sends.
-            refused[name] = topic
-            state.backoff.add(name, peer.id, now + state.config.prune_backoff)
+        elif not _has_place(state, topic, peer, score, now):
+            refused[name] = topic, config.refusal_backoff
+            state.backoff.add(name, peer.id, now + config.refusal_backoff)
         else:
             state.graft(topic, peer, Change.GRAFTED_BY_PEER, now)
-    backoff = state.config.prune_backoff
-    return [px.make_prune(state, topic, peer, now, backoff=backoff, exchange=exchange) for topic in refused.values()]
+    return [px.make_prune(state, topic, peer, now, backoff=backoff, exchange=exchange) for topic, backoff in refused.values()]
 
 
 def _is_unwelcome(state: "RouterState", topic: "Topic", peer: "Peer", score: float, now: float) -> bool:
@@ -133,6 +133,25 @@ def _is_unwelcome(state: "RouterState", topic: "Topic", peer: "Peer", score: flo
         state.backoff.add(topic.name, peer.id, now + state.config.prune_backoff)
         return True
     return False
+
+
+def _has_place(state: "RouterState", topic: "Topic", peer: "Peer", score: float, now: float) -> bool:
+    """Whether there is room for a peer of this score.
+
+    Peers that we dialed are let in even above D_hi, for they can't be of the many that an attacker sends. Another that is worth
+    less than a quarter of the best in the mesh finds room only now and then, unless that is all but empty: it may be one of many.
+    """
+    mesh, config = topic.mesh, state.config
+    if peer.is_outbound or len(mesh) >= config.degree_high:
+        return peer.is_outbound
+    if state.score is None or len(mesh) <= config.degree_out or _measures_up(state, topic, score, now):
+        return True
+    return topic.takes_newcomer(now, config.newcomer_interval, state.random)
+
+
+def _measures_up(state: "RouterState", topic: "Topic", score: float, now: float) -> bool:
+    best = max([state.score_of(peer, now) for peer in topic.mesh])
+    return score >= best * BEST_SHARE if best > 0 else score > 0 or topic.name not in state.meritorious
 
 
 def _take_prune(state: "RouterState", peer: "Peer", entries: "Sequence[Prune]", score: float, now: float) -> None:

@@ -93,14 +93,14 @@ class Heartbeat:
 
     def _mend(self, topic: "Topic") -> None:
         config, mesh = self._state.config, topic.mesh
-        if self._state.score is not None:
-            for peer in list(mesh):
-                if self._score(peer) < 0:
-                    self._condemned[peer] = None
-                    self._prune(topic, peer)
+        least = config.degree_low
+        for peer in [peer for peer in mesh if self._score(peer) < 0]:
+            self._condemned[peer] = None
+            self._prune(topic, peer)
+            least = config.degree  # or others of its kind would come in its place before we choose somebody
         for peer in [peer for peer in mesh if not peer.is_open]:
             self._wait_for(topic, peer)
-        if len(mesh) < config.degree_low:
+        if len(mesh) < least:
             self._graft(topic, self._fit(topic), config.degree - len(mesh))
         if len(mesh) >= config.degree_high:
             self._cut(topic)
@@ -115,9 +115,33 @@ class Heartbeat:
         return self._state.candidates(topic, self._now)
 
     def _graft(self, topic: "Topic", candidates: "list[Peer]", count: int) -> None:
-        for peer in pick(candidates, count, self._state.random):
+        for peer in self._choose(topic, candidates, count):
             self._state.graft(topic, peer, Change.GRAFTED, self._now)
             self._word(peer).graft.append(topic.name)
+
+    def _choose(self, topic: "Topic", candidates: "list[Peer]", count: int) -> "list[Peer]":
+        """By lot. But where peers are scored, first among those that have brought messages, then among those that we dialed; and
+        of the others, of whom there may be any number, no more than have to be.
+        """
+        state = self._state
+        if state.score is None or count <= 0:
+            return pick(candidates, count, state.random)
+        proven = [peer for peer in candidates if self._score(peer) > 0]
+        chosen = pick(proven, count, state.random)
+        dialed = [peer for peer in candidates if peer.is_outbound and self._score(peer) <= 0]
+        chosen += pick(dialed, count - len(chosen), state.random)
+        missing = count - len(chosen)
+        strangers = [peer for peer in candidates if not peer.is_outbound and self._score(peer) <= 0]
+        if missing > 0 and strangers:
+            chosen += pick(strangers, min(missing, self._room_for_strangers(topic, missing)), state.random)
+        return chosen
+
+    def _room_for_strangers(self, topic: "Topic", missing: int) -> int:
+        """A mesh in which half are worth something leaves a place empty rather than give it to anybody, but now and then."""
+        state, mesh = self._state, topic.mesh
+        if len(mesh) <= state.config.degree_out or median(map(self._score, mesh)) <= 0:
+            return missing
+        return int(topic.takes_newcomer(self._now, state.config.newcomer_interval, state.random))
 
     def _prune(self, topic: "Topic", peer: "Peer") -> None:
         """Out, and not back for a while: the backoff holds for both sides."""

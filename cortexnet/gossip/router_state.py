@@ -48,6 +48,7 @@ class RouterState:
         "is_flood_only",
         "joined",
         "kept",
+        "meritorious",
         "overflowed",
         "own",
         "own_raw",
@@ -94,6 +95,12 @@ class RouterState:
         self.backoff = Backoff()
         self.score = PeerScore(config.score) if config.score is not None else None
         self.thresholds = config.score.thresholds if config.score is not None else _UNSCORED
+        self.meritorious = dict.fromkeys(
+            name
+            for name, params in (config.score.topics.items() if config.score is not None else ())
+            if params.topic_weight > 0 and (params.time_in_mesh_weight > 0 or params.first_deliveries_weight > 0)
+        )
+        """Topics in which peers can earn a good score."""
         self.promises = Promises(config.follow_up)
         self.gater = PeerGater(config.peer_gater, random) if config.peer_gater is not None else None
         self.pending: dict[bytes, list[Validate]] = {}
@@ -189,7 +196,8 @@ class RouterState:
 
     def candidates(self, topic: Topic, now: float, *, least: float = 0.0) -> list[Peer]:
         """Subscribers that could be grafted: not in the mesh, not direct, not backed off, with a score of at least `least`."""
-        backed_off = self.backoff.of(topic.name)
+        over = now - self.config.backoff_slack
+        backed_off = {peer for peer, until in self.backoff.of(topic.name).items() if until >= over}
         return [
             peer
             for peer in topic.subscribers

@@ -91,9 +91,9 @@ def test_after_its_backoff_and_some_slack_a_peer_is_grafted_again() -> None:
     desk = joined()
     (peer,) = desk.meshed([1])
     desk.control(peer, prune=[Prune(TOPIC)])
-    desk.wait(61.5)
+    desk.wait(61)
     assert desk.router.mesh(TOPIC) == []
-    desk.wait(15)
+    desk.wait(3)
     assert desk.router.mesh(TOPIC) == [peer]
 
 
@@ -360,3 +360,38 @@ def test_a_pruned_peer_is_named_up_to_16_others_with_their_records() -> None:
     numbers = {bytes(peer_id(number)): number for number in range(60)}
     assert all(entry == PrunePeer(entry.peer_id, b"record %d" % numbers[entry.peer_id]) for entry in prune.peers)
     assert len(others) == 20
+
+
+def test_places_of_bad_peers_are_filled_at_once_with_those_that_have_brought_something_or_were_dialed() -> None:
+    app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
+    desk = scored(app)
+    desk.meshed(range(1, 7))
+    desk.peers(range(100, 140), TOPIC)
+    proven, dialed = desk.peer(20, TOPIC), desk.peer(21, TOPIC, outbound=True)
+    app[proven] = 1.0
+    app[peer_id(1)] = app[peer_id(2)] = -1.0
+    desk.beat()
+    assert desk.router.mesh(TOPIC) == [peer_id(3), peer_id(4), peer_id(5), peer_id(6), proven, dialed]
+
+
+def test_a_place_is_left_empty_rather_than_given_to_a_stranger_but_for_one_now_and_then() -> None:
+    app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
+    desk = scored(app)
+    desk.meshed(range(1, 7))
+    strangers = desk.peers(range(100, 140), TOPIC)
+    app[peer_id(1)] = app[peer_id(2)] = -1.0
+    desk.beat()
+    assert len(desk.router.mesh(TOPIC)) == 4
+    desk.wait(136)
+    assert len(desk.router.mesh(TOPIC)) in (5, 6)
+    assert desk.router.mesh(TOPIC)[4] in strangers
+
+
+def test_a_mesh_in_which_nobody_is_worth_anything_yet_takes_strangers() -> None:
+    app: dict[object, float] = {}
+    desk = scored(app)
+    desk.meshed(range(1, 7))
+    desk.peers(range(100, 140), TOPIC)
+    app[peer_id(1)] = app[peer_id(2)] = -1.0
+    desk.beat()
+    assert len(desk.router.mesh(TOPIC)) == 6
