@@ -19,7 +19,7 @@ from typing import Final
 
 from simulation.report import Report, Settings, as_json, as_text, write_svg
 
-PROTOCOLS: Final = ("kad",)
+PROTOCOLS: Final = ("kad", "gossip")
 """Each is a folder with a `scenarios.py`: its `SCENARIOS` are functions from `Settings` to `Report`, with how many nodes."""
 RESULTS: Final = Path(__file__).resolve().parent / "results"
 

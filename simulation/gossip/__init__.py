@@ -1,0 +1,1 @@
+"""Gossip routers by the thousand, and those who attack them. See `docs/simulation.md`."""
