@@ -82,7 +82,7 @@ def test_content_values_and_peers_are_found_by_hearsay() -> None:
     assert run("examples/dht.py").splitlines() == [
         "the provider is found: True",
         "the weather: rain, later sun",
-        "not found: nobody who was asked has a valid value of this key",
+        "not found: nobody who was asked has a valid value of this key: it was stored in another DHT, or not in the last 48 h",
         "a watcher is found: True",
     ]
 

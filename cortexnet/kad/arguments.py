@@ -17,7 +17,7 @@ _NAMED_BY_PEER = ("/pk/", "/ipns/")
 def content_key(cid: AnyCid) -> bytes:
     """The multihash of content, the same for every form of its CID. Raises ProtocolViolation for a text that is no CID,
     LocalError for a digest that no peer would take."""
-    multihash = (Cid.parse(cid) if isinstance(cid, str) else cid).multihash
+    multihash = (_cid(cid) if isinstance(cid, str) else cid).multihash
     if len(multihash) > PROVIDER_KEY_LIMIT:
         raise LocalError(f"{str(cid)[:128]} has a multihash of {len(multihash)} bytes: peers take up to {PROVIDER_KEY_LIMIT}")
     return multihash
@@ -25,7 +25,21 @@ def content_key(cid: AnyCid) -> bytes:
 
 def peer_of(peer: AnyPeer) -> PeerId:
     """A peer by its id or the text of it. Raises ProtocolViolation for a text that is none."""
-    return PeerId.parse(peer) if isinstance(peer, str) else peer
+    return _peer(peer) if isinstance(peer, str) else peer
+
+
+def _peer(text: str) -> PeerId:
+    try:
+        return PeerId.parse(text)
+    except ProtocolViolation as error:
+        raise ProtocolViolation(f"{text[:128]!a} is no whole peer id, such as 12D3KooW… or Qm…: {error}") from None
+
+
+def _cid(text: str) -> Cid:
+    try:
+        return Cid.parse(text)
+    except ProtocolViolation as error:
+        raise ProtocolViolation(f"{text[:128]!a} is no whole CID, such as bafy… or Qm…: {error}") from None
 
 
 def record_key(key: AnyKey) -> bytes:
@@ -40,7 +54,7 @@ def record_key(key: AnyKey) -> bytes:
 def _record_key(text: str) -> bytes:
     for prefix in _NAMED_BY_PEER:
         if text.startswith(prefix):
-            return prefix.encode() + bytes(PeerId.parse(text[len(prefix) :]))
+            return prefix.encode() + bytes(_peer(text[len(prefix) :]))
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -54,7 +54,8 @@ class Validators:
         try:
             self._validator(key)
         except InvalidRecord as error:
-            raise LocalError(f"{error}; values are taken in {', '.join(self._by_namespace) or 'no namespace'}") from None
+            known = ", ".join(self._by_namespace) or "no namespace"
+            raise LocalError(f"{error}; values are taken in {known}: give one for yours, on a prefix of your own") from None
 
     def validate(self, key: bytes, value: bytes, unix_now: float) -> None:
         """Raises InvalidRecord where the value must not be kept, also for want of a validator."""

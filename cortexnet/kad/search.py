@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
+from cortexnet.host.step_turns import step_turns
 from cortexnet.kad.calls import Calls
 from cortexnet.kad.contact import Contact
 from cortexnet.kad.operation import ProviderFound
@@ -24,7 +25,7 @@ class ProviderSearch(AsyncIterator[Contact]):
     def __init__(
         self,
         begin: Callable[[], Awaitable[Calls[list[Contact]]]],
-        remember: Callable[[Contact], Contact],
+        remember: Callable[[Contact], object],
         limit: int | None,
     ) -> None:
         self._begin = begin
@@ -53,7 +54,12 @@ class ProviderSearch(AsyncIterator[Contact]):
                 self.close()
             elif not self._found:
                 await self._calls.step()
-        return self._found.popleft()
+        contact = self._found[0]
+        if contact.addresses:  # one after the other: a thousand together take a second
+            await step_turns().run(lambda: self._remember(contact))
+        if self._found:
+            self._found.popleft()
+        return contact
 
     def _take(self, calls: Calls[list[Contact]]) -> None:
         for event in calls.events():
@@ -69,7 +75,7 @@ class ProviderSearch(AsyncIterator[Contact]):
             return
         self._unlocated.pop(peer, None)
         self._located[peer] = None
-        self._found.append(self._remember(contact))
+        self._found.append(contact)
         if self._room() == 0:
             self.close()
 

@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar, final
 
 from cortexnet.errors import CortexError, LocalError, NoPeers, NotFound, NotRunning
+from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.arguments import AnyCid, AnyKey, AnyPeer, content_key, peer_of, place_of, record_key
 from cortexnet.kad.calls import Calls, OnProgress
@@ -224,7 +225,8 @@ class KadService:
                 if found:
                     return self._remembered(found[0])
                 if calls.is_done:
-                    raise NotFound(f"no peer that was asked knows {peer_id}", asked=calls.progress.asked)
+                    message = f"no peer that was asked knows {peer_id}: it is gone, or in another DHT; an address can be dialed"
+                    raise NotFound(message, asked=calls.progress.asked)
                 await calls.step()
         finally:
             calls.close()
@@ -270,7 +272,8 @@ class KadService:
         for value in await calls.results():
             if value is not None:
                 return value
-        raise NotFound("nobody who was asked has a valid value of this key", asked=calls.progress.asked)
+        message = "nobody who was asked has a valid value of this key: it was stored in another DHT, or not in the last 48 h"
+        raise NotFound(message, asked=calls.progress.asked)
 
     async def put_many(self, values: Mapping[AnyKey, bytes], *, on_progress: OnProgress | None = None) -> dict[AnyKey, int]:
         """`put_value` of many keys, region by region: a small share of the requests. How many peers took each. Raises alike."""
@@ -359,12 +362,13 @@ class KadService:
         keys = {cid: content_key(cid) for cid in cids}
         wanted = list(dict.fromkeys(keys.values()))
         found: dict[bytes, dict[PeerId, Contact]] = {key: {} for key in wanted}
+        turns = step_turns()
         for part in await self._run_on_all(lambda dht, now: dht.find_providers_many(wanted, now), on_progress):
             for key, contacts in part.items():
                 for contact in contacts:
                     known = found[key].get(contact.peer_id)
                     if known is None or not known.addresses:
-                        found[key][contact.peer_id] = self._remembered(contact)
+                        found[key][contact.peer_id] = await turns.run(partial(self._remembered, contact))
         return {cid: list(found[key].values()) for cid, key in keys.items()}
 
 

@@ -1,5 +1,6 @@
 """What callers may name content, values, peers and places by."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -69,3 +70,18 @@ def test_any_text_names_something_or_is_refused_in_words(text: str) -> None:
     for convert in (content_key, peer_of, record_key, place_of):
         with suppress(CortexError):
             convert(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "said"),
+    [
+        (peer_of, "12D3KooW", "'12D3KooW' is no whole peer id, such as 12D3KooW… or Qm…: "),
+        (record_key, "/ipns/12D3KooW", "'12D3KooW' is no whole peer id, such as 12D3KooW… or Qm…: "),
+        (content_key, "bafy", "'bafy' is no whole CID, such as bafy… or Qm…: "),
+        (place_of, "bafy", "'bafy' is no whole CID, such as bafy… or Qm…: "),
+    ],
+)
+def test_what_is_cut_short_is_said_to_be_so(parse: Callable[[str], object], text: str, said: str) -> None:
+    with pytest.raises(ProtocolViolation) as caught:
+        parse(text)
+    assert str(caught.value).startswith(said)

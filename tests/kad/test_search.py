@@ -1,7 +1,7 @@
 """Providers as a caller gets them: those that can be dialed first, each once."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import pytest
@@ -39,11 +39,11 @@ class Told:
         self.is_closed = True
 
 
-def search(told: Told, limit: int | None) -> ProviderSearch:
+def search(told: Told, limit: int | None, remember: Callable[[Contact], object] = lambda contact: contact) -> ProviderSearch:
     async def begin() -> Calls[list[Contact]]:
         return cast("Calls[list[Contact]]", told)
 
-    return ProviderSearch(begin, lambda contact: contact, limit)
+    return ProviderSearch(begin, remember, limit)
 
 
 def located(peer: PeerId) -> Contact:
@@ -74,3 +74,14 @@ async def test_a_search_that_is_left_gives_no_more() -> None:
     assert told.is_closed
     with pytest.raises(StopAsyncIteration):
         await anext(found)
+
+
+async def test_addresses_are_remembered_one_provider_after_the_other() -> None:
+    """A thousand providers of sixteen addresses each come in a few answers: to remember them together took a second."""
+    remembered: list[Contact] = []
+    async with search(Told([located(ANN), located(BOB), Contact(CAROL)], []), None, remembered.append) as found:
+        assert await anext(found) == located(ANN)
+        assert remembered == [located(ANN)]
+        assert await anext(found) == located(BOB)
+        assert await anext(found) == Contact(CAROL)
+    assert remembered == [located(ANN), located(BOB)]

@@ -191,7 +191,8 @@ async def _find_providers(output: Output, network: Network, cid: str, limit: int
                 _say_contact(output, "provider", contact)
     watcher.done()
     if not count:
-        raise NotFound("nobody who was asked knows a provider", asked=watcher.asked)
+        message = "nobody who was asked knows a provider: it was announced in another DHT, or not in the last 48 h"
+        raise NotFound(message, asked=watcher.asked)
 
 
 @command.command()
