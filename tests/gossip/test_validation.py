@@ -133,6 +133,16 @@ async def test_where_the_thread_is_slow_the_loop_checks_a_few_each_turn(monkeypa
         await asyncio.sleep(0.001)
 
 
+async def test_a_message_that_was_announced_is_checked_beside_the_loop_even_alone() -> None:
+    large = Validate(Message.build("topic", bytes(GossipConfig().idontwant_size)), b"large", SENDER, {})
+    async with validation() as (validating, course):
+        validating.add(large)
+        validating.flush()
+        assert (course.batches, validating.pending) == ([], 1)
+        await asyncio.sleep(0.001)
+        assert course.batches == [1]
+
+
 async def test_a_signature_that_does_not_hold_is_told_with_its_reason() -> None:
     async with validation(lambda _: "invalid signature") as (validating, course):
         validating.add(token(1))
