@@ -33,6 +33,8 @@ RETRY = 120.0
 """Seconds until an advertisement is tried again that failed, less up to half of it at random; go-libp2p's value."""
 PEERS = 100
 """Peers that are looked for where nothing else is said; go-libp2p's value."""
+DIALS = 4
+"""Peers of the configured namespace that are dialed at once."""
 FIRST_SEARCH = 10.0
 """Seconds from the first search of the configured namespace to the second; then twice as long each time."""
 
@@ -111,15 +113,27 @@ class RoutingDiscovery:
             wait = min(2 * wait, self._config.interval)
 
     async def _search_once(self, namespace: str, members: "dict[PeerId, None]") -> None:
-        async with self.find_peers(namespace) as found:
-            async for contact in found:
-                try:
-                    await self._context.swarm.dial(contact.peer_id)
-                    members[contact.peer_id] = None
-                except CortexError as error:
-                    log.debug("%s of %r: %s", contact.peer_id, namespace, error)
+        """Some dials at once: of those that were announced in two days many are gone, which takes its time to be found out."""
+        found: list[Contact] = []
+        async with self.find_peers(namespace) as search:
+            async for contact in search:
+                found.append(contact)
+                if len(found) >= min(DIALS, self._config.peers - len(members)):
+                    await self._dial_all(namespace, found, members)
+                    found.clear()
                 if len(members) >= self._config.peers:
                     return
+        await self._dial_all(namespace, found, members)
+
+    async def _dial_all(self, namespace: str, contacts: "list[Contact]", members: "dict[PeerId, None]") -> None:
+        async def dial(peer: "PeerId") -> None:
+            try:
+                await self._context.swarm.dial(peer)
+                members[peer] = None
+            except CortexError as error:
+                log.debug("%s of %r: %s", peer, namespace, error)
+
+        await asyncio.gather(*[dial(contact.peer_id) for contact in contacts])
 
 
 @final
