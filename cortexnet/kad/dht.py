@@ -306,10 +306,12 @@ class Dht:
         Raises LocalError where this node has no address that others could be told.
         """
         check_key(key, PROVIDER_KEY_LIMIT)
-        message = provide_message(key, self._engine.own())
-        work = StoreNear(self._engine, message, now)
+        own = self._engine.own()
+        work = StoreNear(self._engine, provide_message(key, own), now)
         if reprovide:
             self._reproviding.begun([key], work.operation, now)
+        else:  # so that whoever asks us hears it at once
+            self.providers.add(key, own, self._engine.unix(now))
         return self._run(work, now)
 
     def provide_many(self, keys: Iterable[bytes], now: float, *, reprovide: bool = True) -> Operation[dict[bytes, int]]:

@@ -280,3 +280,17 @@ def test_close_leaves_no_request_and_no_timer() -> None:
     assert node.dht.next_timeout() is None
     assert len(node.dht._requests) == 0
     network.drain(node)
+
+
+def test_who_provides_something_once_says_so_when_asked() -> None:
+    network = DhtNetwork(3)
+    nodes = network.build(30)
+    network.finish(nodes[1], nodes[1].dht.provide(MULTIHASH, network.now, reprovide=False))
+    request = Message(Type.GET_PROVIDERS, MULTIHASH)
+    answer = nodes[1].dht.answer(nodes[2].peer_id, request, network.now, UNIX_START + network.now)
+    assert answer is not None
+    assert nodes[1].contact in answer.providers
+    later = network.now + 49 * 3600.0
+    answer = nodes[1].dht.answer(nodes[2].peer_id, request, later, UNIX_START + later)
+    assert answer is not None
+    assert answer.providers == ()
