@@ -2,15 +2,14 @@
 
 from cortexnet.errors import LocalError, ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.kad.messages import KEY_SIZE_LIMIT
+from cortexnet.kad.server import PROVIDER_KEY_LIMIT
 from cortexnet.multiformats.cid import Cid
 
 AnyCid = Cid | str
 AnyPeer = PeerId | str
 AnyKey = bytes | str
 
-PROVIDER_KEY_LIMIT = 80
-"""Bytes of a multihash that peers take as the key of a provider record; go-libp2p's."""
-_KEY_LIMIT = 1024
 _NAMED_BY_PEER = ("/pk/", "/ipns/")
 
 
@@ -46,8 +45,8 @@ def record_key(key: AnyKey) -> bytes:
     """The key of a value. As text, what follows `/pk/` and `/ipns/` is a peer id. Raises LocalError, ProtocolViolation."""
     data = _record_key(key) if isinstance(key, str) else bytes(key)
     namespace, slash, rest = data[1:].partition(b"/")
-    if data[:1] != b"/" or not namespace or not slash or not rest or len(data) > _KEY_LIMIT:
-        raise LocalError(f"a key is like /namespace/name, of at most {_KEY_LIMIT} bytes, and not {key[:128]!r}")
+    if data[:1] != b"/" or not namespace or not slash or not rest or len(data) > KEY_SIZE_LIMIT:
+        raise LocalError(f"a key is like /namespace/name, of at most {KEY_SIZE_LIMIT} bytes, and not {key[:128]!r}")
     return data
 
 
