@@ -27,12 +27,12 @@ async def measure_gossip(kind: str, messages: int) -> Figures:
             return await process.receive()
     if kind == "go":
         async with Process(GO_PEER.run) as process:
-            return await deliveries(Calls(process), messages)
+            return await deliveries(Calls(process), messages, WARM_UP)
     async with Process(JS_PEER.run) as process:
-        return await deliveries(Calls(process), messages // JS_SHARE)
+        return await deliveries(Calls(process), messages // JS_SHARE, WARM_UP // JS_SHARE)
 
 
-async def deliveries(calls: Calls, messages: int) -> Figures:
+async def deliveries(calls: Calls, messages: int, warm_up: int) -> Figures:
     """The same of a peer of the interop harness."""
     started = await calls.call("gossip_start", count=NODES, topic=TOPIC, listen=["/ip4/127.0.0.1/tcp/0"])
     nodes = started["nodes"]
@@ -43,8 +43,8 @@ async def deliveries(calls: Calls, messages: int) -> Figures:
         while await _mesh_size(calls, node["node"]) < LEAST_MESH:  # noqa: ASYNC110 - a peer is another process
             await asyncio.sleep(0.1)
     task: dict[str, Any] = {"topic": TOPIC, "tag": 1, "size": SIZE, "at_once": AT_ONCE}
-    await calls.call("gossip_publish", count=WARM_UP, **task)
-    answer = await calls.call("gossip_publish", count=messages, first=WARM_UP, **task)
+    await calls.call("gossip_publish", count=warm_up, **task)
+    answer = await calls.call("gossip_publish", count=messages, first=warm_up, **task)
     return {"rate": messages * (NODES - 1) / answer["seconds"]}
 
 
