@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.pairs import PLACES
 ECHO, HANG, PUSH, QUERY = "/test/echo", "/test/hang", "/test/push", "/test/query"
 ALICE, BOB = Identity.generate(), Identity.generate()
 DATA = bytes(range(256)) * 2_000
+PLAIN = Config(perf=True, kad=None, gossip=None)  # services have streams of their own, which come and go by themselves
 
 
 async def echo(stream: Stream) -> None:
@@ -65,8 +67,8 @@ class World:
 
     def node(self, identity: Identity) -> Node:
         if self.network is None:
-            return Node(identity, listen=[PLACES[self.over]], config=Config(transports=["tcp", "ws", "quic"], perf=True))
-        config = Config(transports=["memory"], memory_network=self.network, perf=True)
+            return Node(identity, listen=[PLACES[self.over]], config=replace(PLAIN, transports=["tcp", "ws", "quic"]))
+        config = replace(PLAIN, transports=["memory"], memory_network=self.network)
         return Node(identity, listen=["/memory/0"], config=config)
 
     async def connect(self) -> Connection:
