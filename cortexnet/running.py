@@ -251,7 +251,6 @@ class Running:
             bus=blueprint.bus,
             storage=self.storage,
             listen_addresses=self.listen_addresses,
-            own_record=self.identify.own_record,
             on_connected=self.swarm.on_connected,
             on_disconnected=self.swarm.on_disconnected,
         )

@@ -48,11 +48,6 @@ class Announcement:
         self.number += 1
         return True
 
-    @property
-    def record(self) -> bytes | None:
-        """The signed peer record of the snapshot; None where it has no address."""
-        return self._record
-
     def _signed(self) -> bytes:
         return PeerRecord(self._peer_id, self._sequence, record_addresses(self._addresses)).seal(self._private_key)
 

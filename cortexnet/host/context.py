@@ -1,10 +1,11 @@
 """What a service on the node works with, such as the DHT or gossip: all it may use of the node, and nothing else."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cortexnet.host.host import Host, Protocols
     from cortexnet.host.identify import Identify
     from cortexnet.host.peer_info import PeerInfo
@@ -57,8 +58,6 @@ class Context:
     """What is kept from one run to the next; None where nothing is."""
     listen_addresses: "Callable[[], list[Multiaddr]]"
     """Where this node can be reached, without peer ids."""
-    own_record: Callable[[], bytes | None]
-    """This node's signed peer record, as identify tells it; None where it listens nowhere."""
     on_connected: "list[Observer]"
     """Called with each new connection; must not raise."""
     on_disconnected: "list[Observer]"

@@ -89,11 +89,6 @@ class Identify:
         peer = self._conversation(stream.connection).peer
         await self._tell(stream, peer)
 
-    def own_record(self) -> bytes | None:
-        """This node's signed peer record as peers are told it; None where it listens nowhere."""
-        self._refresh()
-        return self._announcement.record
-
     async def push_all(self) -> None:
         """Tell all connected peers that take pushes and have not seen the present state; what fails is logged, not raised.
 
