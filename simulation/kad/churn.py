@@ -4,6 +4,7 @@ Nothing is made from what nobody knows: nodes join by three others that are ther
 upkeep, and publishers put their records again each half hour, as the core does by itself.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, final
@@ -33,6 +34,8 @@ PROBED_FROM: Final = 1800.0
 PROBED_EACH: Final = 600.0
 SETTLING: Final = 60.0
 """Seconds after which a publisher that has come back puts its records."""
+PATIENCE: Final = 300.0
+"""Seconds after which a probe has ended, unless its node went: a lookup has 60."""
 LIMIT: Final = 1800.0
 """Of one core, for 1,000 nodes and 12 h."""
 
@@ -50,6 +53,15 @@ class _Probe:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What is kept of a probe: its operation holds all the peers that it has heard of."""
+
+    time: float
+    is_found: bool
+
+
+@final
 class _Town:
     """The network, who publishes what in it, and what was looked for."""
 
@@ -57,7 +69,9 @@ class _Town:
         self.simulation = Simulation(settings.seed)
         self.world = World(self.simulation, INTERNET, DhtConfig(value_interval=HOUR / 2))
         self.end = PROBED_FROM + LENGTH * settings.scale
-        self.probes: list[_Probe] = []
+        self.probes: list[_Outcome] = []
+        self.lost = 0  # probes whose node went
+        self._open: deque[_Probe] = deque()
         self._chance = self.simulation.chance("town")
         self._records: dict[bytes, range] = {}  # by the bytes of the publisher's id
         self.churn = Churn(self.simulation, half_life=HALF_LIFE, away=AWAY, leave=self._leave, come=self._come)
@@ -108,9 +122,19 @@ class _Town:
         peer = self._somebody()
         # A full lookup would store the record again with those that lack it: that would help those looked for.
         operation = self.world.core(peer).get_value(_key(record), self.simulation.now, quorum=1)
-        self.probes.append(_Probe(record, self.simulation.now, operation))
+        self._open.append(_Probe(record, self.simulation.now, operation))
+        self.settle(self.simulation.now - PATIENCE)
         self.world.drain(peer)
         self.simulation.after(PROBED_EACH / self.record_count, partial(self._probe_next, number + 1))
+
+    def settle(self, until: float) -> None:
+        """Note what came of the probes that began by then."""
+        while self._open and self._open[0].time <= until:
+            probe = self._open.popleft()
+            if probe.operation.is_done:
+                self.probes.append(_Outcome(probe.time, probe.is_found))
+            else:
+                self.lost += 1
 
     def _somebody(self) -> Peer:
         """A node that knows somebody, and publishes nothing."""
@@ -130,17 +154,18 @@ def churn(settings: Settings) -> Report:
     report = Report("churn", settings)
     town = _Town(settings)
     town.simulation.run_until(town.end)
-    probes = [probe for probe in town.probes if probe.operation.is_done]
+    town.settle(town.end)
+    probes = town.probes
     report.share("records found", sum(probe.is_found for probe in probes), len(probes), 99.9)
     report.add("probes", len(probes))
-    report.add("probes whose node went", len(town.probes) - len(probes))
+    report.add("probes whose node went", town.lost)
     report.add("times that somebody left", town.churn.left)
     report.add("requests", sum(town.world.requests.values()))
     report.curves.append(_course(probes))
     return report.close(town.simulation, limit=LIMIT)
 
 
-def _course(probes: list[_Probe]) -> Curve:
+def _course(probes: list[_Outcome]) -> Curve:
     """How many per cent were found in each half hour."""
     halves: dict[int, list[bool]] = {}
     for probe in probes:
