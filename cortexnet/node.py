@@ -30,6 +30,7 @@ from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
+    from cortexnet.discovery.discovered import FoundStream
     from cortexnet.discovery.routing_discovery import PeerSearch, RoutingDiscovery
     from cortexnet.gossip.service import Gossip
     from cortexnet.host.perf import PerfResult, Progress
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from cortexnet.messaging.request import Framing, RequestHandler
     from cortexnet.observe.events import Event
     from cortexnet.observe.health import Health
+    from cortexnet.reputation.service import Reputation
 
 log = logging.getLogger(__name__)
 
@@ -296,6 +298,14 @@ class Node:
         """
         return self._discovery.find_peers(namespace, limit)
 
+    def discovered(self, *, queue: int = 1024) -> "FoundStream":
+        """Peers as they are found by any source, each once: `async with node.discovered() as found: async for peer in found: …`
+
+        It begins with those found in the last hour (`discovery.found_ttl`). `node.dial(peer.peer_id)` knows where they are. Above
+        `queue` the oldest go. Raises NotRunning, LocalError for a queue that holds nothing.
+        """
+        return self._run.discovered.subscribe(queue)
+
     @property
     def _discovery(self) -> "RoutingDiscovery":
         discovery = self._run.discovery
@@ -312,6 +322,14 @@ class Node:
         if gossip is None:
             raise LocalError("gossip is off: give this node a Config whose `gossip` is a GossipConfig")
         return gossip
+
+    @property
+    def reputation(self) -> "Reputation":
+        """How peers have behaved: `score`, `explain`, `report`. Raises NotRunning; LocalError where nobody keeps count."""
+        reputation = self._run.reputation
+        if reputation is None:
+            raise LocalError("reputation is off: give this node a Config whose `reputation` is a ReputationConfig")
+        return reputation
 
     # --- protocols ---------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
+from cortexnet.discovery.discovered import Discovered
 from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation
 from cortexnet.host.context import Context, Service
 from cortexnet.host.host import Host
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from cortexnet.kad.service import KadService
     from cortexnet.observe.bus import EventBus
     from cortexnet.observe.status import StatusServer
+    from cortexnet.reputation.service import Reputation
     from cortexnet.security.certificate import NodeCertificate
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
@@ -111,6 +113,7 @@ class Running:
         self._status: StatusServer | None = None
         self._context: Context | None = None
         self._services: list[Service] = []
+        self.reputation: Reputation | None = None
         self.gossip: Gossip | None = None
         self.kad: KadService | None = None
         self.discovery: RoutingDiscovery | None = None
@@ -128,6 +131,7 @@ class Running:
         )
         self.host = Host(self.swarm, blueprint.peerstore)
         self.pinger = Pinger(limits)
+        self.discovered = Discovered(blueprint.identity.peer_id, blueprint.peerstore, config.discovery)
         self.identify = Identify(
             blueprint.identity,
             self,
@@ -212,8 +216,15 @@ class Running:
 
     async def _start_services(self) -> None:
         """Those that are on; the others are not even loaded."""
+        config = self._blueprint.config
+        if config.reputation is not None:
+            from cortexnet.reputation.service import Reputation
+
+            self.reputation = Reputation(config.reputation)
         self._context = context = self._make_context()
         self._services = self._make_services(context)
+        if self.reputation is not None:
+            self._services.insert(0, self.reputation)  # it is there before the others tell it anything, and ends after them
         for service in self._services:
             await service.start()
         if self.storage is not None:
@@ -249,7 +260,9 @@ class Running:
             resources=blueprint.resources,
             manager=blueprint.manager,
             bus=blueprint.bus,
+            discovered=self.discovered,
             storage=self.storage,
+            reputation=self.reputation,
             listen_addresses=self.listen_addresses,
             on_connected=self.swarm.on_connected,
             on_disconnected=self.swarm.on_disconnected,
@@ -294,6 +307,7 @@ class Running:
         self._blueprint.protocols.on_change = None
         self._blueprint.manager.stop()
         self.observer.stop()
+        self.discovered.close()
         try:
             for service in reversed(self._services):
                 await service.close()

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Protocol, final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cortexnet.discovery.discovered import Discovered
     from cortexnet.host.host import Host, Protocols
     from cortexnet.host.identify import Identify
     from cortexnet.host.peer_info import PeerInfo
     from cortexnet.identity.identity import Identity
     from cortexnet.multiformats.multiaddr import Multiaddr
     from cortexnet.observe.bus import EventBus
+    from cortexnet.reputation.service import Reputation
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.limits import Limits
@@ -54,8 +56,12 @@ class Context:
     """What connections are worth: tags and protection."""
     bus: "EventBus"
     """Where events are published."""
+    discovered: "Discovered"
+    """Whom to tell of peers that were found."""
     storage: "Storage | None"
     """What is kept from one run to the next; None where nothing is."""
+    reputation: "Reputation | None"
+    """How peers have behaved; None where nobody keeps count."""
     listen_addresses: "Callable[[], list[Multiaddr]]"
     """Where this node can be reached, without peer ids."""
     on_connected: "list[Observer]"
