@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.config import GossipConfig
     from cortexnet.kad.config import KadConfig
     from cortexnet.mux.mplex_config import MplexConfig
+    from cortexnet.reputation.config import ReputationConfig
     from cortexnet.transport.memory import MemoryNetwork
 
 _SECURITY = ("noise", "tls")
@@ -40,6 +41,12 @@ def _kad() -> "KadConfig":
     from cortexnet.kad.config import KadConfig  # who imports Node does not want the DHT yet
 
     return KadConfig()
+
+
+def _reputation() -> "ReputationConfig":
+    from cortexnet.reputation.config import ReputationConfig  # as little
+
+    return ReputationConfig()
 
 
 @final
@@ -87,6 +94,8 @@ class Config:
     """What this node looks for by itself, over the DHT."""
     gossip: "GossipConfig | None" = field(default_factory=_gossip)
     """How this node publishes and subscribes to topics; None: not at all. It says nothing to anybody before it joins a topic."""
+    reputation: "ReputationConfig | None" = field(default_factory=_reputation)
+    """What is remembered of how peers behave, and what follows from it; None: nothing, and all peers are alike."""
     state_directory: "str | os.PathLike[str] | None" = None
     """A folder of this node alone, made where it is missing: what it knows of peers and its access rules are kept there from one
     run to the next, and while it runs a socket to ask how it is. None: nothing is kept, and no file is touched."""
