@@ -38,6 +38,8 @@ class Task:
     """Where the server half listens; empty says that this half is the server."""
     stack: str = ""
     """What connections are made of, by its name in `bench.stacks`; empty: a node's defaults over TCP."""
+    connections: int = 1
+    """Between how many it is shared, where there may be several."""
     meter: str = ""
     """"shares" or "functions": answer with what `bench.shares` or `bench.functions` found instead of with the figures."""
 

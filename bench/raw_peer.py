@@ -52,17 +52,18 @@ class RawPeer:
             self._socket.sendall(driver.data_to_send())
         if driver.error is not None:
             raise ConnectionError(f"no handshake: {driver.error}")
-        self._session = driver.result.session
+        self.session = driver.result.session
+        """The secure session; of whoever has called `detach`."""
 
     def send(self, frames: bytes) -> None:
         """Frames in as few records as hold them."""
-        self._socket.sendall(self._session.encrypt([frames]))
+        self._socket.sendall(self.session.encrypt([frames]))
 
     def read_headers(self) -> Iterator[tuple[int, int, int]]:
         """Word, stream id and length of the frames that come next: at least one, unless a frame is cut."""
         self._received.append(self._some_bytes())
         raw = self._received.take_all()
-        plaintexts, used = self._session.decrypt(raw)
+        plaintexts, used = self.session.decrypt(raw)
         self._received.append(raw[used:])
         for plaintext in plaintexts:
             self._plaintext.append(plaintext)
@@ -80,6 +81,10 @@ class RawPeer:
         """What has come so far, unseen: who never reads makes the other side wait."""
         while select.select([self._socket], [], [], 0)[0]:
             self._some_bytes()
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """The socket, and what has come on it and was not read; who takes them has this peer's connection from here on."""
+        return self._socket, bytes(self._received.take_all())
 
     def close(self) -> None:
         self._socket.close()

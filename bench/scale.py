@@ -2,39 +2,39 @@
 
     python -m bench.scale
 
-One process is the node, another holds all its peers, each a node of its own. For each number of connections: bulk to the node
-on all of them at once, then 100-byte round trips on all of them at once. Then connections that do nothing: memory of the
-node for each, and its share of a core. A table goes to stdout, the same as JSON and a plot (SVG) to bench/results.
+One process is the node, another holds all its peers, which cost so little that the node is what is measured (`light_peer`). For
+each number of connections: bulk to the node on all of them at once, then 100-byte round trips on all of them at once. Then
+connections of whole nodes that do nothing: memory of the node for each, and its share of a core. A table goes to stdout, the same
+as JSON and a plot (SVG) to bench/results.
 """
 
 import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from bench.cortexnet_peer import (
     ECHO,
     LISTEN,
     MESSAGE,
-    MESSAGE_SIZE,
     PERF,
     PLAIN,
     SETTLING,
-    discard,
     echo,
     perf,
     resident,
-    write_zeros,
 )
 from bench.half import Driver, Figures, Task, main
+from bench.light_peer import LightPeer
 from bench.plot import Curve, plot
 from bench.process import ROOT, Process
+from bench.raw_peer import Target, target_of
 from bench.run import environment, revision
-from cortexnet import Limits, Node, PeerId, Stream
+from cortexnet import Limits, Node
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 
 COUNTS: Final = (1, 10, 100, 500)
@@ -49,7 +49,7 @@ WARM_UP: Final = 1 << 20
 """Bytes on each connection before they count: windows grow meanwhile."""
 MOST_LOST: Final = 0.3
 """Share of the summed rate that 500 connections may lose against 10."""
-Ready: TypeAlias = Callable[[], Awaitable[None]]
+Work: TypeAlias = Callable[[LightPeer], Awaitable[None]]
 CONFIG: Final = replace(
     PLAIN,
     limits=Limits(connections=2_000, connections_inbound=2_000, connections_outbound=2_000, unauthenticated=2_000),
@@ -70,72 +70,62 @@ async def serve(task: Task, driver: Driver) -> None:
 
 async def run(task: Task, driver: Driver) -> Figures:
     """All the peers: each line on stdin is a task, the number of connections first."""
+    target = target_of(task.address)
     async with AsyncExitStack() as stack:
-        peers: list[tuple[Node, PeerId]] = []
+        nodes: list[Node] = []
         driver.send({})
         while line := await driver.next_line():
             asked = Task(**json.loads(line))
             if asked.workload == "connect":
-                while len(peers) < asked.amount:
-                    node = await stack.enter_async_context(Node(listen=[], config=PLAIN))
-                    peers.append((node, await node.dial(task.address)))
+                while len(nodes) < asked.amount:
+                    nodes.append(await stack.enter_async_context(Node(listen=[], config=PLAIN)))
+                    await nodes[-1].dial(task.address)
                 await asyncio.sleep(SETTLING)
                 driver.send({})
             elif asked.workload == "bulk":
-                driver.send({"rate": await bulk(peers, asked.amount) / 1e6})
+                driver.send({"rate": await bulk(target, asked) / 1e6})
             else:
-                driver.send({"rate": await round_trips(peers, asked.amount)})
+                driver.send({"rate": await round_trips(target, asked)})
     return {}
 
 
-async def bulk(peers: Sequence[tuple[Node, PeerId]], amount: int) -> float:
+async def bulk(target: Target, task: Task) -> float:
     """Bytes a second on all connections together."""
-    each = amount // len(peers)
+    each = task.amount // task.connections
 
-    async def upload(node: Node, peer: PeerId, ready: Ready) -> None:
-        async with node.stream(peer, PERF) as stream:
-            await stream.write(bytes(8))
-            await write_zeros(stream, WARM_UP)
-            await ready()
-            await write_zeros(stream, each)
-            await stream.close_write()
-            await discard(stream)
+    async def warm_up(peer: LightPeer) -> None:
+        await peer.upload(WARM_UP)  # zeros; the first eight say that nothing is wanted back
 
-    return each * len(peers) / await timed(upload, peers)
+    async def upload(peer: LightPeer) -> None:
+        await peer.upload(each)
+        await peer.finish()
+
+    return task.connections * each / await timed(target, PERF, task.connections, warm_up, upload)
 
 
-async def round_trips(peers: Sequence[tuple[Node, PeerId]], amount: int) -> float:
+async def round_trips(target: Target, task: Task) -> float:
     """Round trips a second on all connections together, one at a time on each."""
-    each = max(amount // len(peers), 1)
+    each = max(task.amount // task.connections, 1)
 
-    async def talk(node: Node, peer: PeerId, ready: Ready) -> None:
-        async with node.stream(peer, ECHO) as stream:
-            await exchange(stream)
-            await ready()
-            for _ in range(each):
-                await exchange(stream)
+    async def warm_up(peer: LightPeer) -> None:
+        await peer.round_trips(MESSAGE, 10)
 
-    return each * len(peers) / await timed(talk, peers)
+    async def talk(peer: LightPeer) -> None:
+        await peer.round_trips(MESSAGE, each)
 
-
-async def exchange(stream: Stream) -> None:
-    await stream.write(MESSAGE)
-    await stream.read_exactly(MESSAGE_SIZE)
+    return task.connections * each / await timed(target, ECHO, task.connections, warm_up, talk)
 
 
-async def timed(work: Callable[[Node, PeerId, Ready], Coroutine[Any, Any, None]], peers: Sequence[tuple[Node, PeerId]]) -> float:
-    """Seconds from where all are ready, their streams open and warm, to where all have ended."""
-    barrier = asyncio.Barrier(len(peers) + 1)
-
-    async def ready() -> None:
-        await barrier.wait()
-
-    async with asyncio.TaskGroup() as tasks:
-        for node, peer in peers:
-            tasks.create_task(work(node, peer, ready))
-        await barrier.wait()
-        began = time.perf_counter()
-    return time.perf_counter() - began
+async def timed(target: Target, protocol: str, count: int, warm_up: Work, work: Work) -> float:
+    """Seconds of the work on so many connections, all of them open and warm before."""
+    peers = [await LightPeer.connect(target, protocol) for _ in range(count)]
+    await asyncio.gather(*map(warm_up, peers))
+    began = time.perf_counter()
+    await asyncio.gather(*map(work, peers))
+    seconds = time.perf_counter() - began
+    for peer in peers:
+        peer.close()
+    return seconds
 
 
 async def measure() -> dict[str, object]:
@@ -146,9 +136,9 @@ async def measure() -> dict[str, object]:
         for count in COUNTS if number % 2 == 0 else COUNTS[::-1]:
             print(f"round {number + 1} of {ROUNDS}: {count} connections", file=sys.stderr)
             async with Process(half()) as server, Process(half()) as client:
-                await connected(server, client, count)
+                await meet(server, client)
                 for workload, amount, rates in (("bulk", BULK, bulks), ("round_trips", ROUND_TRIPS, trips)):
-                    client.send_line(Task(workload, amount).to_line())
+                    client.send_line(Task(workload, amount, connections=count).to_line())
                     rates[count].append((await client.receive())["rate"])
     print(f"{IDLE} idle connections", file=sys.stderr)
     return {"bulk": bulks, "round_trips": trips, "idle": await idle()}
@@ -157,7 +147,9 @@ async def measure() -> dict[str, object]:
 async def idle() -> dict[str, float]:
     """What a connection costs that does nothing: KiB of the node each, and the share of a core of all."""
     async with Process(half()) as server, Process(half()) as client:
-        await connected(server, client, 100)  # what is made once and kept is made by then
+        await meet(server, client)
+        client.send_line(Task("connect", 100).to_line())  # what is made once and kept is made by then
+        await client.receive()
         first = await asked(server)
         client.send_line(Task("connect", 100 + IDLE).to_line())
         await client.receive()
@@ -173,12 +165,10 @@ async def idle() -> dict[str, float]:
     }
 
 
-async def connected(server: Process, client: Process, count: int) -> None:
+async def meet(server: Process, client: Process) -> None:
+    """Start both, and tell the one where the other is."""
     server.send_line(Task("scale", 0).to_line())
-    address = (await server.receive())["address"]
-    client.send_line(Task("scale", 0, address).to_line())
-    await client.receive()
-    client.send_line(Task("connect", count).to_line())
+    client.send_line(Task("scale", 0, (await server.receive())["address"]).to_line())
     await client.receive()
 
 
