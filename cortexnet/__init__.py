@@ -12,6 +12,7 @@ from cortexnet.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from cortexnet.config import Config as Config
+    from cortexnet.discovery.card_config import CardConfig as CardConfig
     from cortexnet.errors import Busy as Busy
     from cortexnet.errors import ConfigInvalid as ConfigInvalid
     from cortexnet.errors import ConnectionClosed as ConnectionClosed
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.delivery import Reject as Reject
     from cortexnet.host.identify import PeerInfo as PeerInfo
     from cortexnet.host.perf import PerfResult as PerfResult
+    from cortexnet.identity.card import Card as Card
     from cortexnet.identity.identity import Identity as Identity
     from cortexnet.identity.keys import PrivateKey as PrivateKey
     from cortexnet.identity.keys import PublicKey as PublicKey
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "cortexnet.config": ("Config",),
+    "cortexnet.discovery.card_config": ("CardConfig",),
     "cortexnet.errors": (
         "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "Denied", "DialFailed",
         "EndOfStream", "Ended", "HandshakeFailed", "InvalidRecord", "LimitExceeded", "ListenFailed", "LocalError",
@@ -89,6 +92,7 @@ _PLACES = {
     "cortexnet.gossip.delivery": ("Accept", "GossipMessage", "Ignore", "Reject"),
     "cortexnet.host.identify": ("PeerInfo",),
     "cortexnet.host.perf": ("PerfResult",),
+    "cortexnet.identity.card": ("Card",),
     "cortexnet.identity.identity": ("Identity",),
     "cortexnet.identity.keys": ("PrivateKey", "PublicKey"),
     "cortexnet.identity.peer_id": ("PeerId",),

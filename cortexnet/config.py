@@ -19,6 +19,7 @@ from cortexnet.version import VERSION
 if TYPE_CHECKING:
     import os
 
+    from cortexnet.discovery.card_config import CardConfig
     from cortexnet.gossip.config import GossipConfig
     from cortexnet.kad.config import KadConfig
     from cortexnet.mux.mplex_config import MplexConfig
@@ -35,6 +36,12 @@ def _gossip() -> "GossipConfig":
     from cortexnet.gossip.config import GossipConfig  # who imports Node does not want gossip yet
 
     return GossipConfig()
+
+
+def _card() -> "CardConfig":
+    from cortexnet.discovery.card_config import CardConfig  # who imports Node has nothing to say yet
+
+    return CardConfig()
 
 
 def _kad() -> "KadConfig":
@@ -92,6 +99,8 @@ class Config:
     """Which DHT this node joins; None: none. Without a bootstrap peer it meets whoever connects and speaks the same."""
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
     """What this node looks for by itself, over the DHT."""
+    card: "CardConfig" = field(default_factory=_card)
+    """What this node says about itself to all who ask, signed; by default it has nothing to say, and no card."""
     gossip: "GossipConfig | None" = field(default_factory=_gossip)
     """How this node publishes and subscribes to topics; None: not at all. It says nothing to anybody before it joins a topic."""
     reputation: "ReputationConfig | None" = field(default_factory=_reputation)

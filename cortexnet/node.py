@@ -4,15 +4,16 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 from cortexnet.config import Config
 from cortexnet.errors import CortexError, LocalError, NotRunning
 from cortexnet.host.deadline import deadline
-from cortexnet.host.host import Host, Protocols
+from cortexnet.host.host import Protocols
 from cortexnet.host.identify import PeerInfo
+from cortexnet.host.stream_opening import StreamOpening
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -27,13 +28,17 @@ from cortexnet.swarm.tally import Tally
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import process_descriptor_limit
 from cortexnet.transport.scope import Scope
-from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from cortexnet.discovery.card_search import CardSearch
+    from cortexnet.discovery.cards import CardChanges
     from cortexnet.discovery.discovered import FoundStream
     from cortexnet.discovery.routing_discovery import PeerSearch, RoutingDiscovery
     from cortexnet.gossip.service import Gossip
     from cortexnet.host.perf import PerfResult, Progress
+    from cortexnet.identity.card import Card
     from cortexnet.kad.service import KadService
     from cortexnet.messaging.message import Receipt
     from cortexnet.messaging.messenger import MessageHandler, Messenger
@@ -313,6 +318,36 @@ class Node:
             raise LocalError("the DHT is off, over which peers are found: give this node a Config whose `kad` is a KadConfig")
         return discovery
 
+    # --- cards -------------------------------------------------------------------------------------------------------------
+
+    async def card(self, peer: AnyPeer, *, fresh: bool = False) -> "Card":
+        """What a peer says about itself, signed by it: capabilities, region, metadata, limits. It is dialed if need be.
+
+        A card is kept for 10 minutes; `fresh` asks again. Raises NegotiationFailed where the peer has none, RequestFailed where
+        it is asked too often, ProtocolViolation for what is no card of its own or of this time, PeerTimeout, DialFailed, Ended.
+        """
+        return await self._run.cards.of(_peer(peer), fresh=fresh)
+
+    @property
+    def own_card(self) -> "Card | None":
+        """What this node says about itself, as `Config.card` and `update_card` have it; None where that is nothing."""
+        return self._run.cards.own
+
+    def update_card(self, **changes: "Unpack[CardChanges]") -> "Card | None":
+        """Say something else until the end of this node: `capabilities`, `region`, `metadata`, `limits`; the others stay.
+
+        Peers see the new card, which is returned, when they ask again, mostly within 10 minutes. Raises ConfigInvalid.
+        """
+        return self._run.cards.update(**changes)
+
+    def find(self, capability: str, region: str = "", limit: int | None = 20) -> "CardSearch":
+        """Nodes that say they can do something, in a region whose geohash begins so: `async for card in node.find("gpu", "u33")`.
+
+        The DHT names them, and each is asked for its card, which decides; `card.peer_id` was reached lately. The first step
+        raises NoPeers where nobody can be asked. Raises LocalError for a name or region that is none, and where the DHT is off.
+        """
+        return self._run.cards.find(capability, region, limit)
+
     # --- topics ------------------------------------------------------------------------------------------------------------
 
     @property
@@ -382,7 +417,7 @@ class Node:
         """Close all connections to a peer; nothing happens where there is none. Cancelled: they are aborted."""
         await self._run.swarm.disconnect(_peer(peer))
 
-    def stream(self, peer: AnyPeer, protocol: str | Sequence[str], *, confirm: bool = False) -> "StreamOpening":
+    def stream(self, peer: AnyPeer, protocol: str | Sequence[str], *, confirm: bool = False) -> StreamOpening:
         """A stream to a peer, to be used as `async with node.stream(…) as stream` (or awaited, and closed by the caller).
 
         Dials the peer if need be. With one protocol it can be used at once, and an unsupported protocol shows at the first read
@@ -473,31 +508,6 @@ class Node:
 
         connection = await self._run.swarm.dial(_peer(peer))
         return await perf(connection, upload=upload, download=download, progress=progress)
-
-
-@final
-class StreamOpening:
-    """A stream about to be opened: enter it, or await it. See `Node.stream`."""
-
-    __slots__ = ("_confirm", "_host", "_peer", "_protocols", "_stream")
-
-    def __init__(self, host: Host, peer: PeerId, protocols: Sequence[str], *, confirm: bool) -> None:
-        self._host = host
-        self._peer = peer
-        self._protocols = protocols
-        self._confirm = confirm
-        self._stream: Stream | None = None
-
-    def __await__(self) -> Generator[object, None, Stream]:
-        return self._host.open_stream(self._peer, self._protocols, confirm=self._confirm).__await__()
-
-    async def __aenter__(self) -> Stream:
-        self._stream = await self
-        return self._stream
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._stream is not None:
-            await self._stream.__aexit__(kind, error, trace)
 
 
 def _address(address: AnyAddress) -> Multiaddr:

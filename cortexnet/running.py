@@ -1,6 +1,7 @@
 """The parts of a started node, and how they are put together. A shell."""
 
 import asyncio
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +41,7 @@ from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cortexnet.discovery.cards import Cards
     from cortexnet.discovery.routing_discovery import RoutingDiscovery
     from cortexnet.gossip.service import Gossip
     from cortexnet.host.host import Protocols
@@ -227,8 +229,20 @@ class Running:
             self._services.insert(0, self.reputation)  # it is there before the others tell it anything, and ends after them
         for service in self._services:
             await service.start()
+        if not config.card.details.is_blank:
+            await self.cards.start()
         if self.storage is not None:
             self.storage.release()
+
+    @functools.cached_property
+    def cards(self) -> "Cards":
+        """What nodes say about themselves; made where somebody says something, or asks."""
+        from cortexnet.discovery.cards import Cards
+
+        assert self._context is not None  # nobody asks before the start
+        cards = Cards(self._context, self._blueprint.config.card, self.discovery)
+        self._services.append(cards)
+        return cards
 
     def _make_services(self, context: Context) -> list[Service]:
         config, services = self._blueprint.config, list[Service]()
