@@ -6,6 +6,7 @@ PYTHONS := $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WORKERS ?= 2
 FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 480
 ARGS ?=
 
 # Made once each, and again when pyproject.toml has changed.
@@ -14,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test style types coverage interop bench simulate fuzz test-matrix clean
+.PHONY: help demo install test style types coverage interop bench simulate soak fuzz test-matrix clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +55,10 @@ simulate: $(INSTALLED)  ## run the simulations at full size, up to 10,000 nodes 
 	@echo "== simulations"
 	@$(BIN)/python -m simulation $(ARGS)
 
+soak: $(INSTALLED)  ## 30 nodes under all kinds of faults for SOAK_MINUTES (480); a check after each round of them
+	@echo "== soak, $(SOAK_MINUTES) minutes"
+	@$(BIN)/python -m soak --minutes $(SOAK_MINUTES) $(ARGS)
+
 fuzz: $(INSTALLED_DEV)  ## run the property tests with ever new seeds for FUZZ_SECONDS (60)
 	@echo "== fuzz, $(FUZZ_SECONDS) s"
 	@$(BIN)/python scripts/fuzz.py --seconds $(FUZZ_SECONDS) --workers $(WORKERS) $(ARGS)
@@ -63,7 +68,7 @@ test-matrix: $(INSTALLED_DEV)  ## run the tests on each Python from 3.11 to 3.14
 
 clean:  ## remove the environments, caches and reports (not .hypothesis: it has the failing examples)
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* htmlcov build dist
-	rm -rf interop/build interop/results interop/peers/js/node_modules bench/results
+	rm -rf interop/build interop/results interop/peers/js/node_modules bench/results soak/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pyenv puts names on the PATH that fail when they are called, so each one is tried.

@@ -1,0 +1,185 @@
+"""One node of a soak, and what it is told to do: by the public API, like any application."""
+
+import asyncio
+import gc
+import inspect
+import os
+import resource
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import sleep
+from typing import Any, Final, final
+
+from cortexnet import Config, GossipMessage, Identity, InvalidRecord, KadConfig, Node, PeerId, Request
+from cortexnet.multiformats.cid import Cid
+from soak.clock import WallClock
+
+Result = dict[str, Any]
+
+TOPIC: Final = "soak"
+ECHO: Final = "/soak/echo/1.0.0"
+REMEMBERED: Final = 4_096
+"""Messages of which one knows whether they came."""
+TIMEOUT: Final = 30.0
+"""Seconds for a request: a process on a machine at its limit, and one that was just stopped, take long."""
+
+
+@final
+class Newest:
+    """Judges the values of `/soak/…`: a number, a colon, anything. The highest number wins."""
+
+    def validate(self, key: bytes, value: bytes, unix_now: float) -> None:
+        """Raises InvalidRecord."""
+        if not value.partition(b":")[0].isdigit():
+            raise InvalidRecord("a value of the soak begins with a number")
+
+    def select(self, key: bytes, values: Sequence[bytes]) -> int:
+        """Which of them is the newest."""
+        numbers = [number_of(value) for value in values]
+        return numbers.index(max(numbers))
+
+
+def number_of(value: bytes) -> int:
+    """The number of a value."""
+    return int(value.partition(b":")[0])
+
+
+def cid_of(name: str) -> Cid:
+    """Some content, by its name."""
+    return Cid.for_data(name.encode())
+
+
+@final
+class SoakNode:
+    """Use it inside its `running`. Each coroutine of `commands` takes named arguments, and returns an object for JSON."""
+
+    def __init__(self, folder: Path, listen: str, announce: str, bootstrap: Sequence[str], clock: WallClock) -> None:
+        self._clock = clock
+        self._received: dict[str, int] = {}
+        config = Config(
+            announce=[announce],
+            kad=KadConfig(prefix="/soak", validators={"soak": Newest()}),
+            state_directory=folder / "state",
+        )
+        identity = Identity.load_or_create(folder / "identity.key")
+        self._node = Node(identity, listen=[listen], bootstrap=bootstrap, config=config)
+        self._node.respond(ECHO, _echo)
+        self.commands: dict[str, Callable[..., Awaitable[Result]]] = {
+            "peers": self.peers,
+            "publish": self.publish,
+            "received": self.received,
+            "ask": self.ask,
+            "provide": self.provide,
+            "providers": self.providers,
+            "put": self.put,
+            "get": self.get,
+            "find": self.find,
+            "figures": self.figures,
+            "clock": self.clock,
+            "disk": self.disk,
+            "block": self.block,
+            "problems": self.problems,
+        }
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """From its start to its end."""
+        async with self._node:
+            self._node.gossip.handle(TOPIC, self._note)
+            yield
+
+    async def _note(self, message: GossipMessage) -> None:
+        name = message.data.decode()
+        self._received[name] = self._received.get(name, 0) + 1
+        while len(self._received) > REMEMBERED:
+            del self._received[next(iter(self._received))]
+
+    # --- what applications do ----------------------------------------------------------------------------------------------
+
+    async def peers(self) -> Result:
+        """Whom it is connected to."""
+        return {"peers": [str(peer) for peer in self._node.peers]}
+
+    async def publish(self, message: str) -> Result:
+        """To how many it went."""
+        return {"peers": await self._node.gossip.publish(TOPIC, message.encode())}
+
+    async def received(self, messages: Sequence[str]) -> Result:
+        """How often each of these has come, and what has come more than once."""
+        wanted = set(messages)
+        return {"counts": {name: count for name, count in self._received.items() if count > 1 or name in wanted}}
+
+    async def ask(self, peer: str, question: str) -> Result:
+        """A request."""
+        return {"answer": (await self._node.request(peer, ECHO, question.encode(), timeout=TIMEOUT)).decode()}
+
+    async def provide(self, name: str) -> Result:
+        """How many peers know it now."""
+        return {"told": await self._node.kad.provide(cid_of(name))}
+
+    async def providers(self, name: str) -> Result:
+        """Who has that content, as the DHT knows."""
+        return {"peers": [str(found.peer_id) async for found in self._node.kad.find_providers(cid_of(name), None)]}
+
+    async def put(self, name: str, value: str) -> Result:
+        """How many peers have taken it."""
+        return {"stored": await self._node.kad.put_value(f"/soak/{name}", value.encode())}
+
+    async def get(self, name: str) -> Result:
+        """The value."""
+        return {"value": (await self._node.kad.get_value(f"/soak/{name}")).decode()}
+
+    async def find(self, peer: str) -> Result:
+        """Where a peer is."""
+        return {"addresses": list(map(str, (await self._node.kad.find_peer(PeerId.parse(peer))).addresses))}
+
+    # --- what goes wrong ---------------------------------------------------------------------------------------------------
+
+    async def clock(self, offset: int) -> Result:
+        """Set the time of day so many seconds off."""
+        self._clock.offset = offset
+        return {}
+
+    async def disk(self, full: bool) -> Result:
+        """Let no file grow or be written from now on; Python ignores the signal that comes with it, so writes fail. Or again."""
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0 if full else hard, hard))
+        return {}
+
+    async def block(self, seconds: float) -> Result:
+        """Keep the loop, as a careless handler does."""
+        sleep(seconds)  # noqa: ASYNC251  # that is what it is for
+        return {}
+
+    # --- how it is ---------------------------------------------------------------------------------------------------------
+
+    async def problems(self) -> Result:
+        """What it finds wrong with itself, beside a loop that is late: the machine has others to serve."""
+        return {"problems": [problem.what for problem in self._node.health().problems if "loop" not in problem.what]}
+
+    async def figures(self) -> Result:
+        """What the process holds, garbage left out."""
+        gc.collect()
+        return {
+            "connections": len(self._node.connections),
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "tasks": tasks(),
+            "reservations": self._node.counters,
+        }
+
+    def rest(self) -> dict[str, int]:
+        """What is left after the end; nothing should be."""
+        return {name: count for name, count in {**self._node.counters, **tasks()}.items() if count}
+
+
+def tasks() -> dict[str, int]:
+    """The tasks of the loop that are not the soak's own, by the coroutine that they run."""
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+    ours = [each for each in coroutines if inspect.iscoroutine(each) and "soak" not in Path(each.cr_code.co_filename).parts]
+    return Counter(each.__qualname__ for each in ours)
+
+
+async def _echo(request: Request) -> bytes:
+    return request.data
