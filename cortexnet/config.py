@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cortexnet.reputation.config import ReputationConfig
     from cortexnet.transport.memory import MemoryNetwork
 
+    from cortexnet.reputation.selection_config import SelectionConfig
 _SECURITY = ("noise", "tls")
 MPLEX = "/mplex/6.7.0"
 _MUXERS = (yamux.NAME, MPLEX)
@@ -58,6 +59,12 @@ def _reputation() -> "ReputationConfig":
 
 @final
 @documented
+def _selection() -> "SelectionConfig":
+    from cortexnet.reputation.selection_config import SelectionConfig  # as little
+
+    return SelectionConfig()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings of a node. Times are seconds, sizes bytes; `Limits` has the bounds.
@@ -107,6 +114,8 @@ class Config:
     """What is remembered of how peers behave, and what follows from it; None: nothing, and all peers are alike."""
     state_directory: "str | os.PathLike[str] | None" = None
     """A folder of this node alone, made where it is missing: what it knows of peers and its access rules are kept there from one
+    selection: "SelectionConfig" = field(default_factory=_selection)
+    """How peers are chosen of several, and when a request is tried a second time elsewhere."""
     run to the next, and while it runs a socket to ask how it is. None: nothing is kept, and no file is touched."""
     memory_network: "MemoryNetwork | None" = None
     """Where `/memory/N` addresses lead."""

@@ -4,13 +4,12 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 from cortexnet.config import Config
 from cortexnet.errors import CortexError, LocalError, NotRunning
-from cortexnet.host.deadline import deadline
 from cortexnet.host.host import Protocols
 from cortexnet.host.identify import PeerInfo
 from cortexnet.host.stream_opening import StreamOpening
@@ -28,6 +27,7 @@ from cortexnet.swarm.tally import Tally
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import process_descriptor_limit
 from cortexnet.transport.scope import Scope
+from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -41,11 +41,13 @@ if TYPE_CHECKING:
     from cortexnet.identity.card import Card
     from cortexnet.kad.service import KadService
     from cortexnet.messaging.message import Receipt
+    from cortexnet.messaging.caller import Caller
     from cortexnet.messaging.messenger import MessageHandler, Messenger
     from cortexnet.messaging.request import Framing, RequestHandler
     from cortexnet.observe.events import Event
     from cortexnet.observe.health import Health
     from cortexnet.reputation.service import Reputation
+    from cortexnet.reputation.selector import Answer, Selector
 
 log = logging.getLogger(__name__)
 
@@ -440,13 +442,45 @@ class Node:
     ) -> bytes:
         """The peer's response to `data`, over a stream of its own; see `respond`.
 
-        `timeout` in seconds covers everything, a dial too. Raises RequestFailed (with the responder's code), NegotiationFailed,
-        PeerTimeout, MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed. Cancelled: the responder is told by a reset.
+        `timeout` in seconds covers everything, a dial too. A peer has `limits.requests_per_peer` of them (128) at a time, the
+        rest waits in the order of asking. Raises RequestFailed (with the responder's code), NegotiationFailed, PeerTimeout,
+        MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed; LimitExceeded where 4,096 wait for that peer already.
+        Cancelled: the responder is told by a reset.
         """
-        async with deadline(timeout, f"a request to {peer}"), self.stream(peer, protocol) as stream:
-            from cortexnet.messaging.request import request
+        from cortexnet.messaging.request import request
 
-            return await request(stream, data, framing=framing, size_limit=size_limit)
+        def exchange(stream: Stream) -> "Awaitable[bytes]":
+            return request(stream, data, framing=framing, size_limit=size_limit)
+
+        return await self._caller().call(_peer(peer), protocol, exchange, timeout=timeout, what=f"a request to {peer}")
+
+    async def request_any(
+        self,
+        candidates: Iterable[AnyPeer],
+        protocol: str,
+        data: bytes,
+        *,
+        timeout: float | None = None,
+        framing: "Framing" = "varint",
+        size_limit: int = 1024 * 1024,
+    ) -> "Answer":
+        """The response to `data` of one of the candidates, chosen as `selection.pick` does; what is asked may be done twice.
+
+        Where it takes longer than nearly all answers of that peer did, a second peer is asked too, and the first answer counts:
+        the other peer is told by a reset. That happens to a tenth of the requests at most (`selection.hedges`). Where a peer
+        fails, another one is asked; three of them in all (`selection.tries`). `timeout` in seconds covers all of it.
+        Raises NoPeers, which says of each why it has not answered; PeerTimeout, LocalError. Cancelled: who was asked is told.
+        """
+        selection = self._run.selection
+        return await selection.request_any(candidates, protocol, data, timeout=timeout, framing=framing, size_limit=size_limit)
+
+    @property
+    def selection(self) -> "Selector":
+        """Which of several peers to ask: `selection.pick(candidates, n, purpose)`. Raises NotRunning."""
+        return self._run.selection
+
+    def _caller(self) -> "Caller":
+        return self._run.selection.caller
 
     def on_message(self, handler: "MessageHandler") -> None:
         """Let `handler` get the messages that peers `send` to this node, verified; what it returns goes into the receipt.
@@ -461,14 +495,15 @@ class Node:
     def _messenger(self) -> "Messenger":
         from cortexnet.messaging.messenger import Messenger  # 3 ms of a start without
 
-        return Messenger(self.identity, self.stream, limits=self.config.limits, signed=self.config.signed_messages)
+        return Messenger(self.identity, self._caller, limits=self.config.limits, signed=self.config.signed_messages)
 
     async def send(self, peer: AnyPeer, data: bytes, *, timeout: float | None = None) -> "Receipt":
         """Send a direct message; its receipt, signed as the message is: both can be kept, and shown to others.
 
-        `timeout` in seconds covers everything, a dial too. Raises LocalError for more than 1 MiB, PeerTimeout, RequestFailed,
-        NegotiationFailed, ProtocolViolation for a wrong receipt, DialFailed, ConnectionClosed. After all but the first it may
-        have arrived all the same. Cancelled: the receiver is told by a reset.
+        `timeout` in seconds covers everything, a dial too. A peer has 128 messages and requests at a time, as in `request`.
+        Raises LocalError for more than 1 MiB, LimitExceeded as `request`, PeerTimeout, RequestFailed, NegotiationFailed,
+        ProtocolViolation for a wrong receipt, DialFailed, ConnectionClosed. After all but the first two it may have arrived all
+        the same. Cancelled: the receiver is told by a reset.
         """
         return await self._messenger.send(_peer(peer), data, timeout=timeout)
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from cortexnet.observe.status import StatusServer
     from cortexnet.reputation.service import Reputation
     from cortexnet.security.certificate import NodeCertificate
+    from cortexnet.reputation.selector import Selector
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.gater import Gater
@@ -243,6 +244,21 @@ class Running:
         cards = Cards(self._context, self._blueprint.config.card, self.discovery)
         self._services.append(cards)
         return cards
+
+    @functools.cached_property
+    def selection(self) -> "Selector":
+        """Made when it is first asked for: 3 ms of a start without."""
+        from cortexnet.reputation.selector import Selector
+
+        blueprint = self._blueprint
+        return Selector(
+            blueprint.identity.peer_id,
+            blueprint.config.selection,
+            self.host.open_stream,
+            self.swarm,
+            blueprint.config.limits,
+            reputation=self.reputation,
+        )
 
     def _make_services(self, context: Context) -> list[Service]:
         config, services = self._blueprint.config, list[Service]()

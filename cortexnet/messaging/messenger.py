@@ -5,14 +5,14 @@ See `message` for what is signed and why it can be shown to others.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import final
 
 from cortexnet.errors import CortexError, LocalError, ProtocolViolation
-from cortexnet.host.deadline import deadline
 from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.messaging.caller import Caller
 from cortexnet.messaging.message import OVERHEAD, Message, Receipt, signed_frame, unsigned_frame
 from cortexnet.messaging.request import SIZE_LIMIT, Request, blameless, request, verified_responder
 from cortexnet.swarm.limits import Limits
@@ -27,22 +27,18 @@ MessageHandler = Callable[[Message], Awaitable[bytes | None]]
 """Gets what peers say; what it returns goes back in the receipt."""
 
 
-OpenStream = Callable[[PeerId, Sequence[str]], Awaitable[Stream]]
-"""Opens a stream to a peer, who is dialed if need be."""
-
-
 @final
 class Messenger:
     """Sends and receives direct messages in the name of one identity.
 
     `signed=False` sends them without signatures, and takes such from others; else everything has to be signed. Data of more than
-    `size_limit` bytes is neither sent nor taken.
+    `size_limit` bytes is neither sent nor taken. `caller` is who begins the exchanges, asked for with each message.
     """
 
     def __init__(
         self,
         identity: Identity,
-        open_stream: OpenStream,
+        caller: Callable[[], Caller],
         *,
         limits: Limits,
         signed: bool = True,
@@ -50,7 +46,7 @@ class Messenger:
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._identity = identity
-        self._open_stream = open_stream
+        self._caller = caller
         self._limits = limits
         self._signed = signed
         self._size_limit = size_limit
@@ -81,21 +77,25 @@ class Messenger:
     async def send(self, peer: PeerId, data: bytes, *, timeout: float | None = None) -> Receipt:
         """Send one message; its receipt, verified. `timeout` in seconds covers everything, a dial too.
 
-        Raises LocalError for too much data, PeerTimeout, RequestFailed where the peer did not accept it, NegotiationFailed,
-        ProtocolViolation for a receipt that is not one of this message, DialFailed, ConnectionClosed. After any of them but the
-        first the message may have arrived all the same. Cancelled: the receiver is told by a reset.
+        Raises LocalError for too much data; LimitExceeded where too many wait for their turn with this peer (see `InFlight`);
+        PeerTimeout, RequestFailed where the peer did not accept it, NegotiationFailed, ProtocolViolation for a receipt that is
+        not one of this message, DialFailed, ConnectionClosed. After any of them but the first two the message may have arrived
+        all the same. Cancelled: the receiver is told by a reset.
         """
         self._check_size(data)
         now = self._unix_ns()
         self._sequence = max(now, self._sequence + 1)
         message = Message(sender=self._identity.peer_id, recipient=peer, sequence=self._sequence, unix_ns=now, data=data)
         frame = self._frame(message, is_signed=self._signed)
-        async with deadline(timeout, f"a message to {peer}"), await self._open_stream(peer, [PROTOCOL]) as stream:
+
+        async def exchange(stream: Stream) -> Receipt:
             answer = await request(stream, frame, size_limit=self._size_limit + OVERHEAD)
             receipt = Receipt.decode_frame(answer, is_signed=self._signed)
             if not receipt.is_for(message):
                 raise ProtocolViolation(f"{peer} sent the receipt of another message")
-        return receipt
+            return receipt
+
+        return await self._caller().call(peer, PROTOCOL, exchange, timeout=timeout, what=f"a message to {peer}")
 
     async def broadcast(
         self, peers: Iterable[PeerId], data: bytes, *, timeout: float | None = None

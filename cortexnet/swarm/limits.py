@@ -19,7 +19,7 @@ CONTROL_PROTOCOLS = frozenset({"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/p
 
 _AT_LEAST = {
     **dict.fromkeys(
-        ("dials", "dials_per_peer", "streams_outbound_per_connection", "stream_open_rate"), 1
+        ("dials", "dials_per_peer", "streams_outbound_per_connection", "stream_open_rate", "requests_per_peer"), 1
     ),  # else all wait for ever
     **dict.fromkeys(("rate_table_size", "ping_queue", "identify_message", "identify_parts", "identify_total"), 1),
     **dict.fromkeys(
@@ -106,6 +106,10 @@ class Limits:
     """All connections together; a handler's task and its buffers cost about 20 KiB."""
     streams_outbound_per_connection: int = 256
     """What go-libp2p accepts; at the limit opening waits."""
+    requests_per_peer: int = 128
+    """Requests and messages of ours that a peer has at a time; the rest waits. Half of its streams: others need some too."""
+    requests_waiting_per_peer: int = 4096
+    """And that wait for their turn: some seconds of work. One more is refused here, since they come faster than they go."""
     stream_open_rate: int = 20_000
     """Inbound per second and connection; above it the acknowledgement is withheld, nothing is refused."""
 

@@ -17,6 +17,7 @@ from cortexnet.errors import (
     StreamCode,
 )
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.messaging.caller import Caller
 from cortexnet.messaging.message import Message, Receipt, signed_frame, unsigned_frame
 from cortexnet.messaging.messenger import BROADCAST_CONCURRENCY, PROTOCOL, MessageHandler, Messenger
 from cortexnet.messaging.request import request
@@ -27,8 +28,9 @@ NOW = 1_700_000_000_000_000_000
 
 
 def messenger_of(station: Station, *, signed: bool = True, size_limit: int = 1_000) -> Messenger:
+    caller = Caller(station.open_stream, station.limits)
     return Messenger(
-        station.identity, station.open_stream, limits=station.limits, signed=signed, size_limit=size_limit, unix_ns=lambda: NOW
+        station.identity, lambda: caller, limits=station.limits, signed=signed, size_limit=size_limit, unix_ns=lambda: NOW
     )
 
 
@@ -260,7 +262,8 @@ class Unreachable:
 async def test_a_broadcast_has_a_bounded_number_under_way() -> None:
     async with network() as net:
         alice, host = net.station(), Unreachable()
-        messenger = Messenger(alice.identity, host.open_stream, limits=alice.limits)
+        caller = Caller(host.open_stream, alice.limits)
+        messenger = Messenger(alice.identity, lambda: caller, limits=alice.limits)
         peers = [PeerId.from_bytes(b"\x00\x01" + bytes([number])) for number in range(BROADCAST_CONCURRENCY + 3)]
         outcomes = await messenger.broadcast(peers, b"hello")
         assert {type(outcome) for outcome in outcomes.values()} == {DialFailed}
@@ -271,7 +274,8 @@ async def test_a_broadcast_has_a_bounded_number_under_way() -> None:
 async def test_a_cancelled_broadcast_gives_up_what_is_under_way() -> None:
     async with network() as net:
         alice, host = net.station(), Unreachable()
-        messenger = Messenger(alice.identity, host.open_stream, limits=alice.limits)
+        caller = Caller(host.open_stream, alice.limits)
+        messenger = Messenger(alice.identity, lambda: caller, limits=alice.limits)
         peers = [PeerId.from_bytes(b"\x00\x01" + bytes([number])) for number in range(3)]
         task = asyncio.ensure_future(messenger.broadcast(peers, b"hello"))
         await asyncio.sleep(0.5)
@@ -284,6 +288,7 @@ async def test_a_cancelled_broadcast_gives_up_what_is_under_way() -> None:
 async def test_each_recipient_of_a_broadcast_has_its_own_time() -> None:
     async with network() as net:
         alice, host = net.station(), Unreachable()
-        messenger = Messenger(alice.identity, host.open_stream, limits=alice.limits)
+        caller = Caller(host.open_stream, alice.limits)
+        messenger = Messenger(alice.identity, lambda: caller, limits=alice.limits)
         outcomes: dict[PeerId, Receipt | CortexError] = await messenger.broadcast([net.station().peer_id], b"", timeout=0.5)
         assert {type(outcome) for outcome in outcomes.values()} == {PeerTimeout}

@@ -1,0 +1,70 @@
+"""Requests to each peer that are under way: so many at a time, the rest waits for its turn. A shell."""
+
+import asyncio
+from collections import OrderedDict
+from typing import final
+
+from cortexnet.errors import LimitExceeded
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.swarm.limits import Limits
+
+
+@final
+class InFlight:
+    """Lets `limits.requests_per_peer` requests to a peer go at a time; the others go in the order in which they have come.
+
+    One peer that is slow takes up neither the streams that other protocols need on its connection, nor the turns of other peers.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._at_once = limits.requests_per_peer
+        self._longest = limits.requests_waiting_per_peer
+        self._peers: dict[PeerId, _Peer] = {}
+
+    def count(self, peer: PeerId) -> int:
+        """Requests to a peer that are under way, or wait for their turn."""
+        found = self._peers.get(peer)
+        return 0 if found is None else found.under_way + len(found.waiting)
+
+    async def enter(self, peer: PeerId) -> None:
+        """Wait for the turn of one request, which `leave` ends. Cancelled: the next one's turn comes.
+
+        Raises LimitExceeded where `limits.requests_waiting_per_peer` wait already: the peer does not keep up.
+        """
+        found = self._peers.get(peer)
+        if found is None:
+            found = self._peers[peer] = _Peer()
+        if found.under_way < self._at_once:  # then nobody waits: who leaves hands its place on
+            found.under_way += 1
+            return
+        if len(found.waiting) >= self._longest:
+            setting = "limits.requests_waiting_per_peer"
+            raise LimitExceeded(f"requests that wait for {peer}", limit=self._longest, value=self._longest + 1, setting=setting)
+        turn = asyncio.get_running_loop().create_future()
+        found.waiting[turn] = None
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if found.waiting.pop(turn, turn) is turn:
+                self.leave(peer)  # it had just been given its place
+            raise
+
+    def leave(self, peer: PeerId) -> None:
+        """A request to the peer is over, whichever way."""
+        found = self._peers[peer]
+        if found.waiting:
+            turn, _ = found.waiting.popitem(last=False)
+            turn.set_result(None)
+            return
+        found.under_way -= 1
+        if not found.under_way:
+            del self._peers[peer]
+
+
+@final
+class _Peer:
+    __slots__ = ("under_way", "waiting")
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()  # a deque would take long to find who gave up
