@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cortexnet.kad.engine import Engine
 
 
+_TELLERS = 3  # have to agree, or to name different ones, before a limit is reached
+
+
 def own_providers(engine: "Engine", key: bytes, now: float) -> "list[Contact]":
     """Whom this node knows by itself, itself included."""
     own = [engine.own()] if engine.providers.is_own(key) else []
@@ -28,15 +31,20 @@ class Found:
 
     `limit` counts those with addresses, for others can't be dialed: peers keep addresses for a shorter time than providers, and
     go-libp2p may lose them at once. Of others `spare` are held at most.
+
+    Anybody can name providers that are none. So of one answer a third of the limit is taken at first; the rest, `spare` at most,
+    waits for what others say, until `take_held`.
     """
 
-    __slots__ = ("_limit", "_located", "_spare", "_unlocated")
+    __slots__ = ("_held", "_limit", "_located", "_share", "_spare", "_unlocated")
 
     def __init__(self, limit: int, spare: int) -> None:
         self._limit = limit
         self._spare = spare
+        self._share = max(1, limit // _TELLERS)
         self._located: dict[PeerId, Contact] = {}
         self._unlocated: dict[PeerId, Contact] = {}
+        self._held: dict[PeerId, Contact] = {}
 
     @property
     def is_full(self) -> bool:
@@ -49,8 +57,26 @@ class Found:
         return [*self._located.values(), *self._unlocated.values()][: self._limit]
 
     def hear(self, providers: "Iterable[Contact]") -> "list[Contact]":
-        """Take them in; returns those that are news."""
+        """Take in an answer; returns those that are news and count by now."""
+        before = len(self._located)
+        return [contact for contact in providers if not self.is_full and self._counts(contact, before) and self._is_news(contact)]
+
+    def trust(self, providers: "Iterable[Contact]") -> "list[Contact]":
+        """Take in what this node knows by itself; returns those that are news."""
         return [contact for contact in providers if not self.is_full and self._is_news(contact)]
+
+    def take_held(self) -> "list[Contact]":
+        """Nobody says anything more: those that had to wait, up to the limit."""
+        held, self._held = self._held, {}
+        return self.trust(held.values())
+
+    def _counts(self, contact: "Contact", before: int) -> bool:
+        """Whether it is within the share of the answer that began with so many; else it is held."""
+        if not contact.addresses or len(self._located) - before < self._share or contact.peer_id in self._located:
+            return True
+        if len(self._held) < self._spare:
+            self._held[contact.peer_id] = contact
+        return False
 
     def _is_news(self, contact: "Contact") -> bool:
         peer = contact.peer_id
@@ -84,7 +110,7 @@ class FindProviders:
 
     def start(self, now: float) -> None:
         """Look into our own store, then ask."""
-        self._hear(own_providers(self._engine, self._key, now))
+        self._tell(self._found.trust(own_providers(self._engine, self._key, now)))
         if not self.operation.is_done:
             self._near.start(now)
 
@@ -93,7 +119,10 @@ class FindProviders:
         return True
 
     def _hear(self, providers: "Iterable[Contact]") -> None:
-        for contact in self._found.hear(providers):
+        self._tell(self._found.hear(providers))
+
+    def _tell(self, news: "Iterable[Contact]") -> None:
+        for contact in news:
             self.operation.emit(ProviderFound(self._key, contact))
         if self._found.is_full:
             self._finish()
@@ -114,6 +143,9 @@ class FindProviders:
             self._hear(answer.providers)
 
     def _done(self, now: float) -> None:
+        self._tell(self._found.take_held())
+        if self.operation.is_done:
+            return
         if not self._near.walk.lookup.asked and not self._found.contacts:
             self.operation.fail(nobody_known())
         else:

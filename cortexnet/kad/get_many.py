@@ -76,7 +76,7 @@ class ManyProviders:
         self._hear(key, answer.providers)
 
     def _hear(self, key: bytes, providers: "Iterable[Contact]") -> None:
-        for provider in self._found[key].hear(providers):
+        for provider in self._found[key].trust(providers):  # there is no limit that one peer could use up
             self.operation.emit(ProviderFound(key, provider))
 
     def is_enough(self, key: bytes) -> bool:

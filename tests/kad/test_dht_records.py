@@ -1,14 +1,19 @@
+from random import Random
+
 import pytest
 
 from cortexnet.errors import InvalidRecord, LocalError
 from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
+from cortexnet.kad.find_providers import Found
 from cortexnet.kad.key import position
 from cortexnet.kad.messages import Message, Record, Type
 from cortexnet.kad.operation import ProviderFound, Stored, ValueFound
+from cortexnet.multiformats.multiaddr import Multiaddr
 from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode, random_peer_id
 
+ADDRESS = Multiaddr.parse("/ip4/192.0.2.1/tcp/4001")
 MULTIHASH = b"\x12\x20" + bytes(range(32))
 
 
@@ -179,6 +184,38 @@ def test_a_provider_without_addresses_ends_no_search_and_comes_last() -> None:
     assert (two[0], len(two), two[1] in strangers) == (provider.contact, 2, True)
     every = network.finish(seeker, seeker.dht.find_providers(MULTIHASH, network.now))
     assert (every[0], len(every)) == (provider.contact, 4)
+
+
+def test_one_peer_that_names_many_providers_does_not_use_up_the_limit() -> None:
+    network = DhtNetwork(9)
+    nodes = network.build(60)
+    near = nearest(network, MULTIHASH)
+    provider = nodes[1]
+    fakes = [Contact(random_peer_id(network.random), provider.contact.addresses) for _ in range(100)]
+    for node in near:
+        node.liar = lambda sender, message, node=node: Message(
+            message.type, closer=tuple(node.dht.table.nearest(position(message.key))), providers=(provider.contact,)
+        )
+    near[0].liar = lambda sender, message: Message(message.type, closer=(near[1].contact,), providers=tuple(fakes))
+    seeker = next(node for node in nodes if node not in near and node is not provider)
+    operation = seeker.dht.find_providers(MULTIHASH, network.now, limit=20)
+    found = network.finish(seeker, operation)
+    assert (len(found), provider.contact in found) == (20, True), "the rest of the answer makes up for what nobody else names"
+    told = [event.contact for event in operation.take_events() if isinstance(event, ProviderFound)]
+    assert told == found
+    every = network.finish(seeker, seeker.dht.find_providers(MULTIHASH, network.now))
+    assert len(every) == 101
+    few = network.finish(seeker, seeker.dht.find_providers(MULTIHASH, network.now, limit=2))
+    assert (len(few), provider.contact in few) == (2, True)
+
+
+def test_what_waits_of_long_answers_is_bounded() -> None:
+    found = Found(limit=9, spare=4)
+    contacts = [Contact(random_peer_id(Random(number)), (ADDRESS,)) for number in range(20)]
+    assert found.hear(contacts) == contacts[:3]
+    assert found.hear(contacts) == contacts[3:6], "a second one says the same"
+    assert found.take_held() == contacts[6:7], "four had waited, of whom three are there by now"
+    assert found.take_held() == []
 
 
 def test_a_node_without_an_address_provides_nothing() -> None:
