@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from cortexnet.kad.config import KadConfig
     from cortexnet.mux.mplex_config import MplexConfig
     from cortexnet.reputation.config import ReputationConfig
+    from cortexnet.reputation.selection_config import SelectionConfig
     from cortexnet.transport.memory import MemoryNetwork
 
-    from cortexnet.reputation.selection_config import SelectionConfig
 _SECURITY = ("noise", "tls")
 MPLEX = "/mplex/6.7.0"
 _MUXERS = (yamux.NAME, MPLEX)

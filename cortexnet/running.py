@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from cortexnet.kad.service import KadService
     from cortexnet.observe.bus import EventBus
     from cortexnet.observe.status import StatusServer
+    from cortexnet.reputation.selector import Selector
     from cortexnet.reputation.service import Reputation
     from cortexnet.security.certificate import NodeCertificate
-    from cortexnet.reputation.selector import Selector
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.gater import Gater
