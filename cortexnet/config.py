@@ -57,14 +57,14 @@ def _reputation() -> "ReputationConfig":
     return ReputationConfig()
 
 
-@final
-@documented
 def _selection() -> "SelectionConfig":
     from cortexnet.reputation.selection_config import SelectionConfig  # as little
 
     return SelectionConfig()
 
 
+@final
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Settings of a node. Times are seconds, sizes bytes; `Limits` has the bounds.
@@ -112,10 +112,10 @@ class Config:
     """How this node publishes and subscribes to topics; None: not at all. It says nothing to anybody before it joins a topic."""
     reputation: "ReputationConfig | None" = field(default_factory=_reputation)
     """What is remembered of how peers behave, and what follows from it; None: nothing, and all peers are alike."""
-    state_directory: "str | os.PathLike[str] | None" = None
-    """A folder of this node alone, made where it is missing: what it knows of peers and its access rules are kept there from one
     selection: "SelectionConfig" = field(default_factory=_selection)
     """How peers are chosen of several, and when a request is tried a second time elsewhere."""
+    state_directory: "str | os.PathLike[str] | None" = None
+    """A folder of this node alone, made where it is missing: what it knows of peers and its access rules are kept there from one
     run to the next, and while it runs a socket to ask how it is. None: nothing is kept, and no file is touched."""
     memory_network: "MemoryNetwork | None" = None
     """Where `/memory/N` addresses lead."""

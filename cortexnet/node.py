@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from cortexnet.host.perf import PerfResult, Progress
     from cortexnet.identity.card import Card
     from cortexnet.kad.service import KadService
-    from cortexnet.messaging.message import Receipt
     from cortexnet.messaging.caller import Caller
+    from cortexnet.messaging.message import Receipt
     from cortexnet.messaging.messenger import MessageHandler, Messenger
     from cortexnet.messaging.request import Framing, RequestHandler
     from cortexnet.observe.events import Event
     from cortexnet.observe.health import Health
-    from cortexnet.reputation.service import Reputation
     from cortexnet.reputation.selector import Answer, Selector
+    from cortexnet.reputation.service import Reputation
 
 log = logging.getLogger(__name__)
 
