@@ -249,8 +249,9 @@ class LimitExceeded(CortexError):
 class Denied(LimitExceeded):
     """Our gater refused this peer or address."""
 
-    def __init__(self, scope: str, *, rule: str) -> None:
-        super().__init__(scope, limit=0, value=0, setting=rule)
+    def __init__(self, scope: str, *, rule: str, setting: str = "") -> None:
+        """`setting` is what would let it in where that is no rule of access control, as with reputation."""
+        super().__init__(scope, limit=0, value=0, setting=setting or rule)
         self.args = (f"{scope}: denied by rule {rule!r}",)
         self.rule = rule
 

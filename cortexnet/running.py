@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from cortexnet.host.peer_info import PeerInfo
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
+    from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.service import KadService
     from cortexnet.observe.bus import EventBus
     from cortexnet.observe.status import StatusServer
@@ -161,7 +162,7 @@ class Running:
         self.swarm.on_connected[:0] = [self.upkeep.connected, observer.connected, self._connected]
         self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected, self.upkeep.disconnected]
         self.swarm.on_disconnected.insert(0, observer.disconnected)
-        self.swarm.on_dial_failed = observer.dial_failed
+        self.swarm.on_dial_failed = self._dial_failed
         self.identify.on_updated = self._identified
         self._blueprint.resources.on_refused = observer.refused
         manager.observers.append(self._blueprint.bus.publish)
@@ -223,10 +224,13 @@ class Running:
         if config.reputation is not None:
             from cortexnet.reputation.service import Reputation
 
-            self.reputation = Reputation(config.reputation)
+            self.reputation = Reputation(config.reputation, self._blueprint.gater, self.storage)
+            self.swarm.on_offence = self.reputation.offended
+            self.pinger.judge = self.reputation
         self._context = context = self._make_context()
         self._services = self._make_services(context)
         if self.reputation is not None:
+            self.reputation.attach(context)
             self._services.insert(0, self.reputation)  # it is there before the others tell it anything, and ends after them
         for service in self._services:
             await service.start()
@@ -304,6 +308,11 @@ class Running:
             for observer in self._context.on_identified:
                 observer(connection, info)
 
+    def _dial_failed(self, peer: "PeerId | None", error: CortexError) -> None:
+        self.observer.dial_failed(peer, error)
+        if self.reputation is not None:
+            self.reputation.dial_failed(peer, error)
+
     def _protocols_changed(self) -> None:
         if not self._scope.is_closed and self.swarm.connections:  # who comes later asks
             self._scope.spawn(self.identify.push_all(), name="identify push")
@@ -317,6 +326,8 @@ class Running:
             await self.identify.identify(connection)
         except CortexError as error:
             log.debug("identify of %s failed: %s", peer, error, extra={"peer": peer})
+            if self.reputation is not None:
+                self.reputation.failed(peer, error)
         except Exception as error:  # boundary: a bug that one peer's answer brings out costs its connection, not the node
             log.warning("identify of %s failed: %r", peer, error, exc_info=True, extra={"peer": peer})
             connection.abort()

@@ -5,10 +5,11 @@ Spec: libp2p/specs ping.
 
 import asyncio
 import os
-from typing import final
+from typing import Protocol, final
 
-from cortexnet.errors import EndOfStream, ProtocolViolation, StreamReset
+from cortexnet.errors import CortexError, EndOfStream, PeerTimeout, ProtocolViolation, StreamReset
 from cortexnet.host.deadline import deadline
+from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.scope import Scope
@@ -38,6 +39,16 @@ async def serve_ping(stream: Stream) -> None:
             raise ProtocolViolation(f"ping of {len(end.partial)} bytes") from end
 
 
+class Judge(Protocol):
+    """Who wants to know how peers do; neither may raise."""
+
+    def report(self, peer: PeerId, success: bool, response_time: float | None = None) -> None:
+        """A peer has answered after so many seconds."""
+
+    def failed(self, peer: PeerId, error: Exception) -> None:
+        """It has not."""
+
+
 @final
 class Pinger:
     """Pings peers over one stream for each connection, never two: go-libp2p resets a third one, rust-libp2p the first."""
@@ -45,6 +56,8 @@ class Pinger:
     def __init__(self, limits: Limits) -> None:
         self._timeout = limits.ping_timeout
         self._lines: dict[Connection, _Line] = {}
+        self.judge: Judge | None = None
+        """Hears how pings went."""
 
     async def ping(self, connection: Connection, *, timeout: float | None = None) -> float:
         """Seconds of one round trip. Pings of one connection at the same time wait for each other.
@@ -57,8 +70,17 @@ class Pinger:
             line = _Line(connection)
             if not connection.closed.done():
                 self._lines[connection] = line
-        async with deadline(self._timeout if timeout is None else timeout, f"ping of {connection.peer_id}"), line.turn:
-            return await line.ping()
+        peer, judge = connection.peer_id, self.judge
+        try:
+            async with deadline(self._timeout if timeout is None else timeout, f"ping of {peer}"), line.turn:
+                seconds = await line.ping()
+        except CortexError as error:
+            if judge is not None and (timeout is None or timeout >= self._timeout or not isinstance(error, PeerTimeout)):
+                judge.failed(peer, error)  # with less patience than is usual it is not the peer's fault
+            raise
+        if judge is not None:
+            judge.report(peer, True, seconds)
+        return seconds
 
     def disconnected(self, connection: Connection) -> None:
         """The connection is gone."""

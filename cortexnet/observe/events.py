@@ -1,5 +1,5 @@
 """What happens to a node, as typed events; see `Node.events`. Those of the connection manager are in `swarm.manager_events`,
-those of gossip in `gossip.events`.
+those of gossip in `gossip.events`, those of reputation in `reputation.events`.
 
 Events hold facts, not live objects: they can be kept, compared, and sent elsewhere. Texts that came from peers are theirs: escape
 them before they are shown.
@@ -11,6 +11,7 @@ from typing import Literal, final
 from cortexnet.gossip.events import GossipEvent
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.reputation.events import ReputationEvent
 from cortexnet.swarm.manager_events import ManagerEvent
 
 
@@ -96,4 +97,5 @@ Event = (
     | EventsLost
     | ManagerEvent
     | GossipEvent
+    | ReputationEvent
 )

@@ -42,6 +42,9 @@ class ReputationConfig:
     """With a lower score a peer is denied, until it has risen again."""
     deny_limit: float = 86_400.0
     """For so long at a time at most; with a score that is still too low it is denied again."""
+    denied_peers: int = 1000
+    """Rules of access control that are made for that, of the 10,000 there may be (`limits.access_rules`). A peer beyond them is
+    denied as well, but only after it has proven its key."""
     newcomer_rate: float = 0.2
     """Identities of which nothing good is known that may come from one IPv4 /24 or IPv6 /48 per second in the long run, where
     misbehaviour came from there: divided by one more than the offences that are not forgotten yet."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
+    from cortexnet.reputation.ledger import Ledger
+    from cortexnet.reputation.standings import Standing
 
 
 @final
@@ -34,14 +36,14 @@ class Explanation:
     """Bytes that it asked for."""
     last_seen: float | None
     """Seconds since it last did something; None where nothing is known of it."""
-    consequence: str
-    """What follows from the score by itself; nothing where that is nothing."""
+    standing: "Standing"
+    """What follows from the score by itself: "refused", its streams, or "denied"; "good" where that is nothing."""
 
     def __str__(self) -> str:
         if self.last_seen is None:
             return f"{self.peer_id}: score 0, nothing is known of it"
         own, usual = _milliseconds(self.response_time), _milliseconds(self.usual_response_time)
-        head = f"{self.peer_id}: score {self.score:+.1f}{f', {self.consequence}' if self.consequence else ''}"
+        head = f"{self.peer_id}: score {self.score:+.1f}{_CONSEQUENCES[self.standing]}"
         lines = [
             f"reliability {self.reliability:+.1f}: {self.successes:.1f} successes, {self.failures:.1f} failures",
             f"latency {self.latency:+.1f}: median {own}, in the network {usual}",
@@ -50,6 +52,31 @@ class Explanation:
             f"last seen {self.last_seen:.0f} s ago",
         ]
         return "\n  ".join([head, *lines])
+
+
+_CONSEQUENCES: "dict[Standing, str]" = {"good": "", "refused": ", its streams are refused", "denied": ", it is denied"}
+
+
+def explain(peer: "PeerId", ledger: "Ledger", now: float, standing: "Standing") -> Explanation:
+    """What a ledger knows of a peer at `now`."""
+    terms, entry = ledger.terms(peer, now), ledger.faded(peer, now)
+    return Explanation(
+        peer_id=peer,
+        score=terms.score,
+        reliability=terms.reliability,
+        latency=terms.latency,
+        validity=terms.validity,
+        sharing=terms.sharing,
+        successes=entry.successes,
+        failures=entry.failures,
+        response_time=entry.times.quantile(0.5),
+        usual_response_time=ledger.median,
+        violations=entry.violations,
+        given=entry.given,
+        taken=entry.taken,
+        last_seen=max(0.0, now - entry.last_seen) if peer in ledger else None,
+        standing=standing,
+    )
 
 
 def _milliseconds(seconds: float | None) -> str:

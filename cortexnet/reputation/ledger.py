@@ -6,6 +6,7 @@ anybody who has misbehaved. Nobody is blamed here for what others say: who calls
 
 from array import array
 from bisect import bisect_left, insort
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, final
 
@@ -43,9 +44,22 @@ class Ledger:
     def __contains__(self, peer: "PeerId") -> bool:
         return peer in self._good or peer in self._bad
 
+    def is_bad(self, peer: "PeerId") -> bool:
+        """Whether a peer had a score below 0 when something about it changed last."""
+        return peer in self._bad
+
     def entry(self, peer: "PeerId") -> Entry | None:
         """What is remembered of a peer, not to be changed."""
         return self._good.get(peer) or self._bad.get(peer)
+
+    def faded(self, peer: "PeerId", now: float) -> Entry:
+        """What is remembered of a peer, as it has faded by now; a copy. Nothing is remembered of who is not known."""
+        entry = self.entry(peer)
+        if entry is None:
+            return Entry(now, now)
+        copied = replace(entry)
+        copied.fade(now, self._config.half_life)
+        return copied
 
     @property
     def median(self) -> float | None:
@@ -117,6 +131,7 @@ class Ledger:
         """Take back what an earlier run knew. False, and nothing changed, where it is known already or there is no room."""
         if peer in self:
             return False
+        entry.since, entry.last_seen = min(entry.since, now), min(entry.last_seen, now)  # the time of the last run was lost
         self._moved(None, entry.times.quantile(0.5))
         self._settle(peer, entry, now)
         return peer in self

@@ -5,82 +5,205 @@ import logging
 from math import isfinite
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import LocalError
-from cortexnet.reputation.explanation import Explanation
+from cortexnet.errors import (
+    CortexError,
+    DialFailed,
+    LimitExceeded,
+    LocalError,
+    NegotiationFailed,
+    PeerIdMismatch,
+    PeerTimeout,
+    RemoteError,
+    describe,
+)
+from cortexnet.identity.peer_id import PeerId
+from cortexnet.reputation.consequences import Consequences
+from cortexnet.reputation.explanation import Explanation, explain
 from cortexnet.reputation.ledger import Ledger
+from cortexnet.reputation.subnets import Networks
+from cortexnet.transport.log_limit import LogLimit
 
 if TYPE_CHECKING:
-    from cortexnet.identity.peer_id import PeerId
+    from cortexnet.host.context import Context
+    from cortexnet.host.peer_info import PeerInfo
     from cortexnet.reputation.config import ReputationConfig
+    from cortexnet.storage.storage import Storage
+    from cortexnet.swarm.gater import Gater
+    from cortexnet.transport.connection import Connection
 
 log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
 
 
 @final
 class Reputation:
-    """How peers have behaved towards this node. It is this node's own opinion: nobody else is told, and nobody else is asked."""
+    """How peers have behaved towards this node: `node.reputation`.
 
-    def __init__(self, config: "ReputationConfig") -> None:
+    It is this node's own opinion: nobody else is told, and nobody else is asked. A peer is named by its id, or the text of it.
+    """
+
+    def __init__(self, config: "ReputationConfig", gater: "Gater", storage: "Storage | None") -> None:
         self.config = config
-        self._ledger = Ledger(config)
         self._loop = asyncio.get_running_loop()
+        self._store = None if storage is None else storage.reputation()
+        begin = 0.0 if self._store is None else self._store.time(config.downtime_limit)
+        self._offset = begin - self._loop.time()
+        self._ledger = Ledger(config)
+        self._networks = Networks(config)
+        self._consequences = Consequences(config, self._ledger, self._networks, gater, self._now)
+        self._context: Context | None = None
+        self._identified: set[Connection] = set()
+
+    def attach(self, context: "Context") -> None:
+        """The other parts of the node."""
+        self._context = context
 
     async def start(self) -> None:
-        """Begin. Waits for nobody."""
+        """Take back what an earlier run knew, and look on from now on."""
+        context = self._context
+        assert context is not None  # attached
+        if self._store is not None:
+            await self._store.load(self._ledger, self._networks, self._now)
+        self._consequences.start(context)
+        context.on_connected.append(self._connected)
+        context.on_disconnected.append(self._disconnected)
+        context.on_identified.append(self._has_identified)
 
     async def close(self) -> None:
-        """End."""
+        """Look on no more; what is known stays readable."""
+        self._consequences.stop()
+        context, self._context = self._context, None
+        if context is not None:
+            context.on_connected.remove(self._connected)
+            context.on_disconnected.remove(self._disconnected)
+            context.on_identified.remove(self._has_identified)
 
-    def score(self, peer: "PeerId") -> float:
+    # --- what is known -----------------------------------------------------------------------------------------------------
+
+    def score(self, peer: PeerId | str) -> float:
         """From -100 to 100, 0 for who is not known. Takes about a microsecond."""
-        return self._ledger.score(peer, self._loop.time())
+        return self._ledger.score(_peer(peer), self._now())
 
-    def explain(self, peer: "PeerId") -> Explanation:
-        """Why a peer has the score it has; `str` of it is for people."""
-        now = self._loop.time()
-        terms, entry = self._ledger.terms(peer, now), self._ledger.entry(peer)
-        left = 0.0 if entry is None else 0.5 ** (max(0.0, now - entry.since) / self.config.half_life)
-        return Explanation(
-            peer_id=peer,
-            score=terms.score,
-            reliability=terms.reliability,
-            latency=terms.latency,
-            validity=terms.validity,
-            sharing=terms.sharing,
-            successes=0.0 if entry is None else entry.successes * left,
-            failures=0.0 if entry is None else entry.failures * left,
-            response_time=self._ledger.quantile(peer, 0.5),
-            usual_response_time=self._ledger.median,
-            violations=0.0 if entry is None else entry.violations * left,
-            given=0.0 if entry is None else entry.given * left,
-            taken=0.0 if entry is None else entry.taken * left,
-            last_seen=None if entry is None else max(0.0, now - entry.last_seen),
-            consequence="",
-        )
+    def explain(self, peer: PeerId | str) -> Explanation:
+        """Why a peer has the score it has, and what follows from that; `str` of it is for people."""
+        found = _peer(peer)
+        return explain(found, self._ledger, self._now(), self._consequences.standing(found))
 
-    def quantile(self, peer: "PeerId", q: float) -> float | None:
+    def peers(self) -> list[PeerId]:
+        """Whom something is known of: first those with a bad score, of each kind the one that was heard of last comes last."""
+        return list(self._ledger)
+
+    def quantile(self, peer: PeerId | str, q: float) -> float | None:
         """Of the last 100 response times of a peer, in seconds: 0.5 is the median, 0.95 what hedging waits for; None: unknown."""
-        return self._ledger.quantile(peer, q)
+        return self._ledger.quantile(_peer(peer), q)
 
     @property
     def median(self) -> float | None:
         """The usual response time in seconds, the median of peers' medians; None where fewer than three are known."""
         return self._ledger.median
 
-    def report(self, peer: "PeerId", success: bool, response_time: float | None = None) -> None:
-        """Something asked of the peer went well or not, in so many seconds. For what the application sees itself.
+    def strangers_slowed(self, network: str) -> float:
+        """How many offences of peers from an IPv4 /24 or IPv6 /48 are not forgotten yet; strangers come so much more slowly."""
+        return self._networks.offences(network, self._now())
+
+    # --- what has happened -------------------------------------------------------------------------------------------------
+
+    def report(self, peer: PeerId | str, success: bool, response_time: float | None = None) -> None:
+        """Something asked of the peer went well or not, in so many seconds. The node reports what it does itself.
 
         Raises LocalError for a time that is none.
         """
         if response_time is not None and not (isfinite(response_time) and response_time >= 0):
             raise LocalError(f"a response time is some seconds, not {response_time!r}")
-        self._ledger.report(peer, self._loop.time(), success=success, response_time=response_time)
+        found = _peer(peer)
+        self._ledger.report(found, self._now(), success=success, response_time=response_time)
+        if not success and self._ledger.is_bad(found):
+            self._consequences.suspect(found, "what it did earlier, and failures")
+        self._hurry(found)
 
-    def violation(self, peer: "PeerId", what: str) -> None:
+    def violation(self, peer: PeerId | str, what: str) -> None:
         """The peer itself sent what no correct peer sends: `what`, in a few words. Never for what another one says of it."""
-        log.debug("%s: %s", peer, what, extra={"peer": peer})
-        self._ledger.violation(peer, self._loop.time())
+        found = _peer(peer)
+        log.debug("%s: %s", found, what, extra={"peer": found})
+        self._ledger.violation(found, self._now())
+        self._consequences.offended(found, what)
+        self._hurry(found)
 
-    def shared(self, peer: "PeerId", given: int = 0, taken: int = 0) -> None:
+    def shared(self, peer: PeerId, given: int = 0, taken: int = 0) -> None:
         """The peer gave so many bytes that were asked for, or asked for and got so many."""
-        self._ledger.shared(peer, self._loop.time(), given=given, taken=taken)
+        self._ledger.shared(peer, self._now(), given=given, taken=taken)
+
+    def forgive(self, peer: PeerId | str) -> None:
+        """Forget all that is known of a peer, good and bad; where it was denied for that, it is so no more."""
+        found = _peer(peer)
+        self._ledger.forget(found)
+        self._consequences.forgive(found)
+
+    def failed(self, peer: PeerId, error: Exception) -> None:
+        """Something asked of a peer that is connected has ended in an error: a failure, or worse, where that is its doing.
+
+        Our own limits, a network that is gone, and what we have given up ourselves say nothing about it. What else it has not
+        spoken is no failure either.
+        """
+        if isinstance(error, NegotiationFailed | LocalError | LimitExceeded | DialFailed):
+            return
+        if is_violation(error):
+            self.violation(peer, describe(error))
+        if isinstance(error, RemoteError | TimeoutError):
+            self.report(peer, False)
+
+    def offended(self, connection: "Connection", error: RemoteError) -> None:
+        """The bytes of a connection, which its peer has authenticated, break a protocol."""
+        if is_violation(error):
+            self.violation(connection.peer_id, describe(error))
+
+    def dial_failed(self, peer: PeerId | None, error: CortexError) -> None:
+        """A dial has led to nobody.
+
+        It counts where the peer was a good one, or anybody could harm it by telling wrong addresses of it; where an address of it
+        did not answer, which limits of ours and dials that were given up say nothing about; and where this node is connected to
+        anybody, or it may be our own network that is down.
+        """
+        context = self._context
+        if peer is None or context is None or not isinstance(error, DialFailed) or not context.swarm.peers:
+            return
+        entry = self._ledger.entry(peer)
+        if entry is not None and entry.successes > 0 and any(_is_its_own(cause) for _, cause in error.attempts):
+            self.report(peer, False)
+
+    def _connected(self, connection: "Connection") -> None:
+        if connection.direction == "outbound":
+            self._ledger.report(connection.peer_id, self._now(), success=True)
+        self._consequences.connected(connection.peer_id)
+
+    def _disconnected(self, connection: "Connection") -> None:
+        self._identified.discard(connection)
+
+    def _has_identified(self, connection: "Connection", info: "PeerInfo") -> None:
+        """Once for each connection: so who only ever calls us becomes known as well."""
+        if connection.is_open and connection not in self._identified:
+            self._identified.add(connection)
+            self._ledger.report(connection.peer_id, self._now(), success=True)
+
+    def _hurry(self, peer: PeerId) -> None:
+        """A bad score is written down soon: who is ended by it shall not be forgotten by an end of ours."""
+        if self._store is not None and self._ledger.is_bad(peer):
+            self._store.hurry()
+
+    def _now(self) -> float:
+        """By the ledger's own clock: it goes on where the last run has left it."""
+        return self._loop.time() + self._offset
+
+
+def is_violation(error: BaseException) -> bool:
+    """Whether no correct peer sends what led to it."""
+    return isinstance(error, RemoteError) and not isinstance(error, NegotiationFailed | PeerIdMismatch | PeerTimeout)
+
+
+def _is_its_own(cause: BaseException) -> bool:
+    """Whether a failed attempt says something about the peer. That somebody else is at its address does not."""
+    return not isinstance(cause, LocalError | LimitExceeded | PeerIdMismatch)
+
+
+def _peer(peer: PeerId | str) -> PeerId:
+    return PeerId.parse(peer) if isinstance(peer, str) else peer

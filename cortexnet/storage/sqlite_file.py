@@ -27,11 +27,13 @@ Changes = Mapping[tuple[str, bytes], bytes | None]
 
 _FIRST_TABLES = ("peers", "rules")
 _KAD_TABLES = ("kad_values", "kad_providers", "kad_hints", "kad_reprovide")
-TABLES = (*_FIRST_TABLES, *_KAD_TABLES)
+REPUTATION_TABLES = ("reputation", "reputation_networks")
+TABLES = (*_FIRST_TABLES, *_KAD_TABLES, *REPUTATION_TABLES)
 _TABLE = "CREATE TABLE {} (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, checksum INTEGER NOT NULL)"
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_TABLE.format(table) for table in _FIRST_TABLES),
     tuple(_TABLE.format(table) for table in _KAD_TABLES),
+    tuple(_TABLE.format(table) for table in REPUTATION_TABLES),
 )
 """What makes of each version the next one, beginning with an empty file."""
 _APPLICATION = 0x43580000  # "CX" in the upper half of the file's application id; the version stands in the lower one too

@@ -14,9 +14,11 @@ from cortexnet.storage.access_store import AccessStore
 from cortexnet.storage.database import Database
 from cortexnet.storage.peerstore_store import TABLE as PEERS
 from cortexnet.storage.peerstore_store import PeerstoreStore
+from cortexnet.storage.sqlite_file import REPUTATION_TABLES
 
 if TYPE_CHECKING:
     from cortexnet.storage.kad_store import KadStore
+    from cortexnet.storage.reputation_store import ReputationStore
     from cortexnet.storage.sqlite_file import Rows
     from cortexnet.swarm.access_rules import AccessRules
     from cortexnet.swarm.peerstore import Peerstore
@@ -43,6 +45,8 @@ class Storage:
         self._rows = rows  # those that nobody has taken yet
         self._unix = unix
         self._kad: dict[str, KadStore] = {}
+        self._reputation: ReputationStore | None = None
+        self._behaviour = {table: rows.pop(table) for table in REPUTATION_TABLES}  # left as they are where nobody asks
 
     @classmethod
     async def open(
@@ -93,6 +97,14 @@ class Storage:
             store = self._kad[protocol] = KadStore(protocol, self._database, self._rows, self._unix)
         return store
 
+    def reputation(self) -> "ReputationStore":
+        """How peers have behaved, the same object each time."""
+        if self._reputation is None:
+            from cortexnet.storage.reputation_store import ReputationStore  # as above
+
+            self._reputation = ReputationStore(self._database, self._behaviour, self._unix)
+        return self._reputation
+
     def release(self) -> None:
         """All services have begun: forget, here and on disk, what was kept for DHTs that none of them has taken up again.
 
@@ -124,6 +136,8 @@ class Storage:
         self._peerstore.detach()
         for store in self._kad.values():
             store.detach()
+        if self._reputation is not None:
+            self._reputation.detach()
         try:
             await self._settle()
         finally:
@@ -133,6 +147,8 @@ class Storage:
         await self._peerstore.settle()
         for store in self._kad.values():
             await store.settle()
+        if self._reputation is not None:
+            await self._reputation.settle()
 
 
 def make_private(directory: str) -> None:

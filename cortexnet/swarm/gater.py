@@ -12,6 +12,7 @@ in from there, allow a network around its address.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, Protocol, TypeAlias, final
 
 from cortexnet.errors import Denied, LocalError, ProtocolViolation
@@ -90,6 +91,8 @@ class Gater:
         self.on_narrowed: Callable[[PeerId | None], None] | None = None
         """Called where who was allowed may be so no more, with the peer where it is one alone: open connections are to be looked
         at again."""
+        self.admission: Callable[[PeerId, Multiaddr], None] | None = None
+        """Asked about each peer that has connected and was not refused, once it is verified. Raises LimitExceeded or Denied."""
         self.on_fault: Callable[[Exception], None] | None = None
         """Called with what a gate has raised."""
         self._unix_time = unix_time
@@ -152,6 +155,16 @@ class Gater:
         peer, ip = _peer_and_ip(subject)
         return self._decide(peer, ip)
 
+    def denial(self, peer: PeerId) -> tuple[str, float] | None:
+        """The reason of the rule that denies exactly this peer, and the seconds until it ends; None where there is none."""
+        now = self._unix_time()
+        rule = self.access.of_peer("deny", peer, now)
+        return None if rule is None else (rule.reason, inf if rule.expires is None else rule.expires - now)
+
+    def is_allowed(self, peer: PeerId) -> bool:
+        """Whether a rule allows exactly this peer."""
+        return self.access.names_peers("allow") and self.access.of_peer("allow", peer, self._unix_time()) is not None
+
     # --- the four points; what each needs is handed in by the shells -------------------------------------------------------
 
     @property
@@ -176,12 +189,13 @@ class Gater:
         self._check("accept", None, address, ask, f"connection from {address}")
 
     def check_secured(self, peer: PeerId, address: Multiaddr, direction: Literal["inbound", "outbound"]) -> None:
-        """The peer is verified, and nothing was said on top yet. Raises Denied."""
-        if not self.is_active:
-            return
-        gate = self.gate
-        ask = None if gate is None else lambda: gate.secured(peer, address, direction)
-        self._check("secured", peer, address, ask, f"connection of {peer}")
+        """The peer is verified, and nothing was said on top yet. Raises Denied, or what `admission` raises."""
+        if self.is_active:
+            gate = self.gate
+            ask = None if gate is None else lambda: gate.secured(peer, address, direction)
+            self._check("secured", peer, address, ask, f"connection of {peer}")
+        if self.admission is not None and direction == "inbound":
+            self.admission(peer, address)
 
     def check_upgraded(self, connection: GatedConnection) -> None:
         """The connection is complete, and nothing of it was used yet. Raises Denied."""

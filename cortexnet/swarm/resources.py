@@ -20,7 +20,7 @@ from cortexnet.swarm.counters import Bound, Counters
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
 from cortexnet.swarm.rate_limit import StreamRateLimit
-from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams
+from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams, StreamReservation
 from cortexnet.swarm.subnet import Subnets, subnets_of
 from cortexnet.swarm.tally import Tally
 
@@ -42,6 +42,8 @@ class Resources:
         self.tally = Tally()
         self.on_refused: Callable[[LimitExceeded], None] | None = None
         """Called with each refusal. Must not raise."""
+        self.objection: Callable[[PeerId], LimitExceeded | None] | None = None
+        """Asked about each stream that a peer opens: why it is not to be taken, None where it is. Must not raise."""
         self.stream_rates = StreamRateLimit(limits)
         self.bandwidth = Bandwidth(limits)
         self._moved = Traffic()  # by connections that are gone
@@ -297,6 +299,13 @@ class Reservation:
     def tally(self) -> Tally:
         """The totals of the node."""
         return self._resources.tally
+
+    def admit_stream(self) -> StreamReservation:
+        """The peer opens a stream; its place. Raises LimitExceeded, also Denied."""
+        objection = self._resources.objection
+        if objection is not None and self.peer is not None and (error := objection(self.peer)) is not None:
+            raise error
+        return self.streams.open_inbound()
 
     def admit_protocol(self, protocol: str, now: float) -> None:
         """The peer opens a stream of a protocol: it may come too often. Raises LimitExceeded."""

@@ -14,6 +14,7 @@ from cortexnet.errors import (
     ListenFailed,
     LocalError,
     NotRunning,
+    RemoteError,
 )
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm import duplicates
@@ -86,6 +87,8 @@ class Swarm:
         """Called with each new connection, before its first stream."""
         self.on_disconnected: list[Observer] = []
         """Called with each connection that is gone."""
+        self.on_offence: Callable[[Connection, RemoteError], None] | None = None
+        """Called where the peer of a connection has broken a protocol; see `Connection.on_offence`. Must not raise."""
         self.on_dial_failed: Callable[[PeerId | None, CortexError], None] | None = None
         """Called with each dial that led to nobody. Must not raise."""
 
@@ -136,6 +139,7 @@ class Swarm:
             self._resources.tally.connections_outbound += 1
         connection.on_lost = self._lost
         connection.on_overload = self._relieve
+        connection.on_offence = self.on_offence
         self._connections.setdefault(peer, []).append(connection)
         self._peerstore.mark_connected(peer)
         self._dialer.backoff.on_success(peer)

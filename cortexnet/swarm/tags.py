@@ -17,6 +17,8 @@ FORGET_AFTER = 15 * 60.0
 """Seconds the tags of a peer are kept without a connection: as long as its addresses in the address book."""
 LARGEST = 1e9
 """A value is cut here, so that no sum of them is ever infinite."""
+STANDING = "reputation"
+"""The tag of what a peer has done so far. It says who goes first, not that anybody is needed: see `Tags.need`."""
 _NOTHING = 0.01  # what has faded below is gone
 _SMALLEST = 0.001
 
@@ -139,6 +141,10 @@ class Tags:
     def value(self, peer: PeerId, now: float) -> float:
         """The sum of a peer's tags; 0 for one without."""
         return sum(self.of(peer, now).values())
+
+    def need(self, peer: PeerId, now: float) -> float:
+        """The same without `STANDING`: by how much somebody wants the connection."""
+        return sum(value for name, value in self.of(peer, now).items() if name != STANDING)
 
     def of(self, peer: PeerId, now: float) -> dict[str, float]:
         """A peer's tags; those that have faded away are gone."""

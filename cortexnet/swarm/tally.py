@@ -19,6 +19,8 @@ class Tally:
         "dials_failed",
         "handlers_failed",
         "handshakes_failed",
+        "peers_denied",
+        "peers_refused",
         "refusals",
         "streams_inbound",
         "streams_outbound",
@@ -37,6 +39,10 @@ class Tally:
         """Accepted sockets that did not become connections."""
         self.handlers_failed = 0
         """Stream handlers that raised what is neither the peer's doing nor the network's."""
+        self.peers_refused = 0
+        """Times that a peer's score became so bad that its streams are refused."""
+        self.peers_denied = 0
+        """Times that one became so bad that the peer is denied."""
         self.streams_inbound = 0
         self.streams_outbound = 0
         self.refusals: dict[str, int] = {}
@@ -46,7 +52,7 @@ class Tally:
         """Count a refusal."""
         if not isinstance(error, LimitExceeded):
             return
-        setting = "denied" if isinstance(error, Denied) else error.setting
+        setting = "denied" if isinstance(error, Denied) and error.setting == error.rule else error.setting
         if setting in self.refusals or len(self.refusals) < _MAX_REFUSALS:
             self.refusals[setting] = self.refusals.get(setting, 0) + 1
 
@@ -60,6 +66,8 @@ class Tally:
             "dials_failed": self.dials_failed,
             "handshakes_failed": self.handshakes_failed,
             "handlers_failed": self.handlers_failed,
+            "peers_refused": self.peers_refused,
+            "peers_denied": self.peers_denied,
             "streams_opened_inbound": self.streams_inbound,
             "streams_opened_outbound": self.streams_outbound,
         }

@@ -23,6 +23,8 @@ class Held:
     """When its last stream ended, or else when it was opened."""
     streams: int = 0
     """Open ones."""
+    is_needed: bool = False
+    """Whether somebody wants it: the sum of the tags is above 0 also without that of reputation."""
     is_inbound: bool = False
     is_relayed: bool = False
     is_protected: bool = False
@@ -71,4 +73,4 @@ def next_idle(held: Sequence[Held], timeout: float) -> float | None:
 
 
 def _may_idle_out(one: Held) -> bool:
-    return not (one.streams or one.is_protected or one.value > 0)
+    return not (one.streams or one.is_protected or one.is_needed)

@@ -215,13 +215,15 @@ class Upkeep:
     def _look(self, now: float) -> tuple[list[Connection], list[Held]]:
         """The open connections but those that are about to go, and what there is to say about each."""
         connections = [connection for connection in self._opened if connection.is_open and connection not in self._closing]
-        values = {peer: self._rules.tags.value(peer, now) for peer in self._counts}
-        return connections, [self._held(connection, values[connection.peer_id]) for connection in connections]
+        tags = self._rules.tags
+        values = {peer: (tags.value(peer, now), tags.need(peer, now)) for peer in self._counts}
+        return connections, [self._held(connection, *values[connection.peer_id]) for connection in connections]
 
-    def _held(self, connection: Connection, value: float) -> Held:
+    def _held(self, connection: Connection, value: float, need: float) -> Held:
         opened, peer = self._opened[connection], connection.peer_id
         return Held(
             value=value,
+            is_needed=need > 0,
             opened=opened,
             used=max(opened, connection.last_used),
             streams=sum(stream.protocol not in CONTROL_PROTOCOLS for stream in connection.streams),

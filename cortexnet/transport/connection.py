@@ -11,7 +11,9 @@ from cortexnet.errors import (
     ConnectionClosed,
     ConnectionCode,
     CortexError,
+    Denied,
     LimitExceeded,
+    RemoteError,
     StreamCode,
 )
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -81,6 +83,9 @@ class Connection:
         """Why it ended."""
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.on_lost: Callable[[Connection], None] | None = None
+        self.on_offence: Callable[[Connection, RemoteError], None] | None = None
+        """Called with what the peer itself has sent and no correct peer sends. What does not decrypt is not among it: anybody on
+        the way can have changed that."""
         self.on_overload: Callable[[], None] | None = None
         """Called where all connections together hold more memory than the node may."""
         self.last_used = float("-inf")
@@ -184,6 +189,8 @@ class Connection:
             elif isinstance(event, RoundTripMeasured):
                 self.rtt = event.seconds
             elif isinstance(event, ConnectionFailed):
+                if isinstance(event.error, RemoteError):
+                    self.offended(event.error)
                 self.fail(event.error)
             else:
                 assert_never(event)
@@ -214,6 +221,11 @@ class Connection:
             self._arm_timer()
         if self._openers.waiting:
             self._openers.wake()
+
+    def offended(self, error: RemoteError) -> None:
+        """The peer has broken a protocol, on one of its streams or in the muxer's frames."""
+        if self.on_offence is not None:
+            self.on_offence(self, error)
 
     # --- time --------------------------------------------------------------------------------------------------------------
 
@@ -313,11 +325,11 @@ class Connection:
         if not self.mux.knows(stream_id) or self._handlers is None:
             return
         try:
-            slot = self.reservation.streams.open_inbound()
+            slot = self.reservation.admit_stream()
         except LimitExceeded as error:
             log.debug("stream of %s refused: %s", self.peer_id, error, extra={"peer": self.peer_id})
             self.reservation.refused(error)
-            self.mux.reset(stream_id, StreamCode.LIMIT_EXCEEDED)
+            self.mux.reset(stream_id, StreamCode.GATED if isinstance(error, Denied) else StreamCode.LIMIT_EXCEEDED)
             return
         self.reservation.tally.streams_inbound += 1
         stream = Stream(self, stream_id, slot, "inbound")

@@ -18,6 +18,7 @@ YOUNG = Held(value=0.0, opened=NOW - 1, used=NOW - 1)
 held = st.builds(
     Held,
     value=st.sampled_from([-1.0, 0.0, 0.5, 7.0]),
+    is_needed=st.booleans(),
     opened=st.floats(0, NOW),
     used=st.floats(0, NOW),
     streams=st.integers(0, 3),
@@ -130,15 +131,15 @@ def test_a_connection_without_streams_is_idle_at_its_time_and_not_before() -> No
 
 
 @pytest.mark.parametrize(
-    "one", [replace(OLD, streams=1), PROTECTED, replace(OLD, value=0.5)], ids=["busy", "protected", "tagged"]
+    "one", [replace(OLD, streams=1), PROTECTED, replace(OLD, value=0.5, is_needed=True)], ids=["busy", "protected", "tagged"]
 )
 def test_what_is_in_use_or_worth_something_is_not_idle(one: Held) -> None:
     assert idle([one], NOW, 30.0) == []
     assert next_idle([one], 30.0) is None
 
 
-def test_a_bad_name_keeps_no_connection() -> None:
-    assert idle([replace(OLD, value=-1.0)], NOW, 30.0) == [0]
+def test_a_name_keeps_no_connection_be_it_good_or_bad() -> None:
+    assert idle([replace(OLD, value=-1.0), replace(OLD, value=6.0)], NOW, 30.0) == [0, 1]
 
 
 @given(st.lists(held, max_size=10), st.floats(0.1, 2000))
