@@ -256,8 +256,8 @@ class Engine:
         self._arm()
 
     def heard(self, peer: "PeerId", rpc: Rpc, size: int) -> None:
-        """An RPC has come."""
-        if self._audience.is_traced:
+        """An RPC has come, or a further portion of one, of size 0."""
+        if size and self._audience.is_traced:
             self._audience.rpc_moved(peer, size, "received")
         self.router.receive(peer, rpc, self._loop.time())
 

@@ -1,13 +1,19 @@
-"""The streams that peers talk to us on: one of each peer, read in whole chunks by one task while there is room. A shell."""
+"""The streams that peers talk to us on: one of each peer, read in whole chunks by one task while there is room. A shell.
+
+What has come is taken in by steps of a ms or two. All peers together have a share of each turn of the loop, in time and in what
+is looked at: a single RPC may hold thousands of messages, and nobody else shall wait for them.
+"""
 
 import asyncio
 from typing import TYPE_CHECKING, Protocol, final
 
 from cortexnet.errors import StreamCode
 from cortexnet.gossip.frames import Frames
-from cortexnet.gossip.messages import decode
+from cortexnet.gossip.messages import decode, decoding, portions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from cortexnet.gossip.config import GossipConfig
     from cortexnet.gossip.messages import Rpc
     from cortexnet.identity.peer_id import PeerId
@@ -16,6 +22,9 @@ if TYPE_CHECKING:
 _CHUNK = 65_536  # bytes of a read
 _WHOLE = 65_536  # bytes of a frame that are missing: from here on they wait in the stream's inbox, where they are counted
 _SHARE = 0.005  # seconds of RPCs in one turn of the loop, of all peers together
+ELEMENTS = 500
+"""Messages and other elements of RPCs in one turn, of all peers together: no step is begun where so many were looked at."""
+_SHORT = 1_024  # bytes of an RPC that is read at once: it can't have more elements than a turn may bring
 _LEAST = 1e-9  # so that a turn counts as begun where time stands still
 
 
@@ -26,7 +35,7 @@ class Hearer(Protocol):
         """A peer has opened its stream to us."""
 
     def heard(self, peer: "PeerId", rpc: "Rpc", size: int) -> None:
-        """An RPC of `size` bytes has come."""
+        """An RPC has come, or of one with many messages the next portion. `size` is bytes, 0 for a further portion."""
 
     def settle(self) -> None:
         """These were all for now."""
@@ -47,6 +56,7 @@ class Inbound:
         self._config = config
         self._streams: dict[PeerId, Stream] = {}
         self._spent = 0.0  # seconds of this turn of the loop
+        self._elements = 0  # and what was looked at in it
         self._resumed: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -75,42 +85,56 @@ class Inbound:
         frames = Frames(self._config.rpc_limit)
         data = await stream.read(_CHUNK)
         while data:
-            found = frames.take(data)
-            position = 0
-            while position < len(found):
+            steps = self._steps(stream.peer_id, frames.take(data))
+            is_over = False
+            while not is_over:
                 # Others may have brought enough meanwhile. To be woken for a turn would cost as much as what is waited for.
-                while (is_full := not self._hearer.may_read()) or self._spent >= _SHARE:
+                while (is_full := not self._hearer.may_read()) or self._has_enough:
                     await (self._wait() if is_full else asyncio.sleep(0))
-                position = self._hear(stream, found, position)
+                is_over = self._hear(stream, steps)
             if frames.fault is not None:
                 raise frames.fault
             while not self._hearer.may_read():
                 await self._wait()
             data = await (stream.read_exactly(frames.missing) if frames.missing > _WHOLE else stream.read(_CHUNK))
 
-    def _hear(self, stream: "Stream", frames: list[bytes], position: int) -> int:
-        """Take in the frames from `position` on, for a little while; where to go on."""
-        peer, loop = stream.peer_id, stream.connection.loop
-        if self._streams.get(peer) is not stream:  # there is another one, whose word counts
-            return len(frames)
+    def _steps(self, peer: "PeerId", frames: "Iterable[bytes]") -> "Iterator[int]":
+        """Take in frames, in steps that each give how many elements were looked at."""
+        config, heard = self._config, self._hearer.heard
+        for frame in frames:
+            size = len(frame)
+            rpc = decode(frame, config) if size <= _SHORT else (yield from decoding(frame, config))
+            for portion in portions(rpc):
+                heard(peer, portion, size)
+                yield 1 + len(portion.messages)
+                size = 0
+
+    def _hear(self, stream: "Stream", steps: "Iterator[int]") -> bool:
+        """Go on taking in, for a little while; whether that was all."""
+        if self._streams.get(stream.peer_id) is not stream:  # there is another one, whose word counts
+            return True
+        loop = stream.connection.loop
         began = loop.time()
         until = began + _SHARE - self._spent
         try:
-            while position < len(frames):
-                frame = frames[position]
-                self._hearer.heard(peer, decode(frame, self._config), len(frame))
-                position += 1
-                if loop.time() > until:
-                    break
+            for elements in steps:
+                self._elements += elements
+                if self._elements >= ELEMENTS or loop.time() > until:
+                    return False
         finally:
             self._hearer.settle()
             if not self._spent:
                 loop.call_soon(self._begin_turn)
             self._spent += max(loop.time() - began, _LEAST)
-        return position
+        return True
+
+    @property
+    def _has_enough(self) -> bool:
+        """Whether what this turn brought is enough for it."""
+        return self._spent >= _SHARE or self._elements >= ELEMENTS
 
     def _begin_turn(self) -> None:
-        self._spent = 0.0
+        self._spent, self._elements = 0.0, 0
 
     async def _wait(self) -> None:
         if self._resumed is None or self._resumed.done():

@@ -6,7 +6,8 @@ entries and ids. Fields of extensions that are not spoken here are skipped.
 Spec: libp2p/specs pubsub, "The RPC"; libp2p/specs gossipsub 1.0 to 1.3, "Protobuf".
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, final
 
@@ -27,6 +28,10 @@ _IDONTWANT: Final = 5
 _ID: Final = 1 << 3 | BYTES
 _IHAVE_ID: Final = 2 << 3 | BYTES
 
+
+PORTION: Final = 250
+"""Elements of an RPC that are taken in at a time, before others have their turn: at most some 2 ms of work."""
+_IDS: Final = 8  # ids cost as much as one element of any other kind
 
 _COUNTLESS: Final = 1 << 30  # they are counted where they are read
 _FIELDS_OF_ELEMENT: Final = 5  # go writes four; so many of each element are read in all, whosever they are
@@ -116,12 +121,24 @@ class Rpc:
 def decode(data: bytes, config: GossipConfig) -> Rpc:
     """The RPC that is the whole of `data`, within the limits of `config`; names and ids that are too long are left out.
 
-    Raises ProtocolViolation, or MessageTooLarge above `rpc_limit` or `control_limit`.
+    Raises ProtocolViolation, or MessageTooLarge above `rpc_limit` or `control_limit`. What may take long is for `decoding`.
     """
+    steps = decoding(data, config)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            rpc: Rpc = end.value
+            return rpc
+
+
+def decoding(data: bytes, config: GossipConfig) -> Generator[int, None, Rpc]:
+    """As `decode`, in steps: after each it gives how many elements it has read, about `PORTION`; in the end the RPC."""
     if len(data) > config.rpc_limit:
         raise MessageTooLarge("gossip RPC", len(data), config.rpc_limit)
     rpc, control_size, rest = Rpc(), len(data), list[tuple[int, int, int]]()
     budget = Budget(_FIELDS_OF_ELEMENT * config.element_limit)
+    count = 0
     for number, start, end in _schemas(config.element_limit)[0].scan(data):
         if number == 2:
             header = field_header(2, end - start)
@@ -133,11 +150,36 @@ def decode(data: bytes, config: GossipConfig) -> Rpc:
             control_size -= 1 + varint_size(end - start) + end - start
         else:
             rest.append((number, start, end))
+        count += 1
+        if count == PORTION:
+            yield count
+            count = 0
     if control_size > config.control_limit:
         raise MessageTooLarge("gossip RPC without the data of its messages", control_size, config.control_limit)
-    if rest:
-        _Reader(data, config, rpc, budget).read(rest)
+    for work in _Reader(data, config, rpc, budget).read(rest):
+        count += work
+        if count >= PORTION:
+            yield count
+            count = 0
     return rpc
+
+
+def portions(rpc: Rpc) -> Iterator[Rpc]:
+    """RPCs of up to `PORTION` messages that together say the same, in the order in which a single one is taken in.
+
+    Extensions are in the first, for they count only there.
+    """
+    messages, control = rpc.messages, rpc.control
+    if len(messages) <= PORTION:
+        yield rpc
+        return
+    first = Rpc(rpc.subscriptions, messages[:PORTION])
+    if control is not None and control.extensions is not None:
+        first.control, control = ControlMessages(extensions=control.extensions), replace(control, extensions=None)
+    yield first
+    for start in range(PORTION, len(messages), PORTION):
+        is_last = start + PORTION >= len(messages)
+        yield Rpc([], messages[start : start + PORTION], control if is_last else None, is_last and rpc.test_extension)
 
 
 @lru_cache(maxsize=16)
@@ -159,7 +201,10 @@ def _schemas(elements: int) -> tuple[Schema, Schema, Schema]:
 
 @final
 class _Reader:
-    """Reads what is no message into an RPC, and counts for all of it what may still be built."""
+    """Reads what is no message into an RPC, and counts for all of it what may still be built.
+
+    What may be long is read in steps that give how many elements they have read.
+    """
 
     def __init__(self, data: bytes, config: GossipConfig, rpc: Rpc, budget: Budget) -> None:
         self._data, self._config, self._rpc, self._budget = data, config, rpc, budget
@@ -167,15 +212,16 @@ class _Reader:
         self._room = {_IHAVE: 4 * config.element_limit, _IWANT: config.element_limit, _IDONTWANT: config.idontwant_ids}
         self._peer_room = config.element_limit
 
-    def read(self, parts: list[tuple[int, int, int]]) -> None:
+    def read(self, parts: list[tuple[int, int, int]]) -> Iterator[int]:
         for number, start, end in parts:
             if number == 1:
                 self._read_subscription(start, end)
             elif number == 3:
                 self._rpc.control = self._rpc.control or ControlMessages()
-                self._read_control(self._rpc.control, start, end)
+                yield from self._read_control(self._rpc.control, start, end)
             else:
                 self._rpc.test_extension = True
+            yield 1
 
     def _read_subscription(self, start: int, end: int) -> None:
         subscribe, topic = False, b""
@@ -187,25 +233,26 @@ class _Reader:
         if len(topic) <= self._config.topic_size:
             self._rpc.subscriptions.append(Subscription(text(topic), subscribe))
 
-    def _read_control(self, control: ControlMessages, start: int, end: int) -> None:
+    def _read_control(self, control: ControlMessages, start: int, end: int) -> Iterator[int]:
         control_schema = _schemas(self._config.element_limit)[1]
         for number, first, stop in control_schema.scan(self._data, start, end, budget=self._budget):
             if number == _IHAVE:
-                topic, ids = self._read_ids(_IHAVE, first, stop)
+                topic, ids = yield from self._read_ids(_IHAVE, first, stop)
                 if len(topic) <= self._config.topic_size:
                     control.ihave.append(IHave(text(topic), ids))
             elif number == _IWANT:
-                control.iwant += self._read_ids(_IWANT, first, stop)[1]
+                control.iwant += (yield from self._read_ids(_IWANT, first, stop))[1]
             elif number == _GRAFT:
                 self._read_graft(control, first, stop)
             elif number == _PRUNE:
-                self._read_prune(control, first, stop)
+                yield from self._read_prune(control, first, stop)
             elif number == _IDONTWANT:
-                control.idontwant += self._read_ids(_IDONTWANT, first, stop)[1]
+                control.idontwant += (yield from self._read_ids(_IDONTWANT, first, stop))[1]
             else:
                 control.extensions = self._read_extensions(first, stop)
+            yield 1
 
-    def _read_ids(self, kind: int, position: int, end: int) -> tuple[bytes, list[bytes]]:
+    def _read_ids(self, kind: int, position: int, end: int) -> Generator[int, None, tuple[bytes, list[bytes]]]:
         """The topic (of an IHAVE) and the ids of an entry, read no further than there is room for.
 
         Ids are the cheapest thing to send us many of, so the usual form of them has a loop of its own.
@@ -229,6 +276,7 @@ class _Reader:
             else:
                 break
             position = stop
+        yield (self._room[kind] - room) // _IDS
         if room > 0 and position < end:
             entry = _IHAVE_ENTRY if kind == _IHAVE else _ID_ENTRY
             for number, first, stop in entry.scan(data, position, end, budget=self._budget):
@@ -239,6 +287,7 @@ class _Reader:
                     room -= 1
                     if 0 < stop - first <= size_limit:
                         ids.append(data[first:stop])
+                yield 1
                 if room == 0:
                     break
         self._room[kind] = room
@@ -251,7 +300,7 @@ class _Reader:
         if len(topic) <= self._config.topic_size:
             control.graft.append(text(topic))
 
-    def _read_prune(self, control: ControlMessages, start: int, end: int) -> None:
+    def _read_prune(self, control: ControlMessages, start: int, end: int) -> Iterator[int]:
         prune, topic = Prune(""), b""
         prune_schema = _schemas(self._config.element_limit)[2]
         for number, value, stop in prune_schema.scan(self._data, start, end, budget=self._budget):
@@ -264,6 +313,7 @@ class _Reader:
             else:
                 self._peer_room = room - 1
                 prune.peers.append(self._read_peer(value, stop))
+                yield 1
         if len(topic) <= self._config.topic_size:
             prune.topic = text(topic)
             control.prune.append(prune)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cortexnet.errors import MessageTooLarge, ProtocolViolation, RemoteError
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.gossip.messages import (
+    PORTION,
     ControlMessages,
     Extensions,
     IHave,
@@ -21,9 +22,16 @@ from cortexnet.gossip.messages import (
     Rpc,
     Subscription,
     decode,
+    decoding,
     encode,
     encode_control,
     frame,
+    graft_field,
+    ids_field,
+    ihave_field,
+    portions,
+    prune_field,
+    subscription_field,
 )
 from cortexnet.protobuf import field_bytes, field_varint
 from tests.support import gossip_rpcs
@@ -298,3 +306,62 @@ def test_a_flood_of_ids_leaves_little_behind() -> None:
     assert rpc.control is not None
     assert (len(rpc.control.iwant), len(rpc.control.ihave[0].ids)) == (0, 20_000)
     assert peak < 2 * 1024 * 1024
+
+
+def _control(*entries: bytes) -> bytes:
+    return field_bytes(3, b"".join(entries))
+
+
+PADDED = b"\x0a\x81\x00x"  # an id whose length is written in two bytes
+
+LONG: dict[str, tuple[bytes, int]] = {  # and how many elements there are to be counted
+    "messages": (field_bytes(2, b"\x22\x01t") * 5_000, 5_000),
+    "subscriptions": (subscription_field(Subscription("t")) * 5_000, 10_000),  # found, then read
+    "GRAFT": (_control(graft_field("t") * 5_000), 5_000),
+    "PRUNE": (_control(prune_field(Prune("t")) * 5_000), 5_000),
+    "named peers": (_control(prune_field(Prune("t", [PrunePeer(b"p")] * 5_000))), 5_000),
+    "IHAVE": (_control(ihave_field("t", [b"1234"] * 1_000) * 20), 20_000 // 8),
+    "IWANT": (_control(ids_field(2, [b"1234"] * 1_000) * 5), 5_000 // 8),
+    "IWANT in another form": (_control(field_bytes(2, PADDED * 5_000)), 5_000),
+    "IDONTWANT": (_control(ids_field(5, [b"1"] * 5) * 2_000), 2_000),
+}
+
+
+@pytest.mark.parametrize(("data", "elements"), LONG.values(), ids=LONG)
+def test_what_takes_long_is_read_in_steps(data: bytes, elements: int) -> None:
+    steps, counts = decoding(data, CONFIG), list[int]()
+    try:
+        while True:
+            counts.append(next(steps))
+    except StopIteration as end:
+        rpc = end.value
+    assert max(counts) < PORTION + 1_000 // 8 + 2
+    assert elements - PORTION <= sum(counts) <= elements + 20
+    read = decode(data, CONFIG)
+    assert [message.raw for message in rpc.messages] == [message.raw for message in read.messages]
+    assert (rpc.subscriptions, rpc.control) == (read.subscriptions, read.control)
+
+
+def test_a_single_long_list_of_ids_is_one_step() -> None:
+    assert list(decoding(_control(ids_field(2, [b"1234"] * 5_000)), CONFIG)) == [5_000 // 8 + 1]
+
+
+@given(gossip_rpcs.RPCS, st.integers(0, 3), st.integers(0, 2))
+def test_portions_say_the_same_in_the_order_in_which_an_rpc_is_taken_in(rpc: Rpc, times: int, extra: int) -> None:
+    message = Message.build("t", b"data")
+    rpc.messages += [message] * (times * PORTION + extra - len(rpc.messages))
+    parts = list(portions(rpc))
+    assert [each for part in parts for each in part.messages] == rpc.messages
+    assert all(len(part.messages) <= PORTION for part in parts)
+    assert [part.subscriptions for part in parts] == [rpc.subscriptions] + [[]] * (len(parts) - 1)
+    assert [part.test_extension for part in parts] == [False] * (len(parts) - 1) + [rpc.test_extension]
+    if len(parts) == 1:
+        assert parts == [rpc]
+        return
+    extensions = rpc.control.extensions if rpc.control is not None else None
+    assert parts[0].control == (ControlMessages(extensions=extensions) if extensions is not None else None)
+    assert all(part.control is None for part in parts[1:-1])
+    assert (parts[-1].control is None) == (rpc.control is None)
+    if rpc.control is not None and parts[-1].control is not None:
+        parts[-1].control.extensions = extensions
+        assert parts[-1].control == rpc.control

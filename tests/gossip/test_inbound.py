@@ -1,0 +1,159 @@
+"""What peers say is taken in by small steps: how much is looked at in one turn of the loop, not how long that takes."""
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from cortexnet import GossipConfig, Identity, StreamReset
+from cortexnet.gossip import inbound, messages
+from cortexnet.gossip.inbound import ELEMENTS, Inbound
+from cortexnet.gossip.messages import PORTION, ControlMessages, Message, Prune, Rpc, Subscription, frame
+from cortexnet.identity.peer_id import PeerId
+
+PEERS = [Identity.generate().peer_id for _ in range(3)]
+
+
+class Stream:
+    """What a peer has said, all of it at once."""
+
+    def __init__(self, peer: PeerId, data: bytes) -> None:
+        self.peer_id = peer
+        self.connection = SimpleNamespace(is_open=True, loop=asyncio.get_running_loop())
+        self.data = data
+        self.code: int | None = None
+
+    async def read(self, size: int) -> bytes:
+        if self.code is not None:
+            raise StreamReset("it was reset", code=self.code)
+        data, self.data = self.data[:size], self.data[size:]
+        return data
+
+    async def read_exactly(self, size: int) -> bytes:
+        return await self.read(size)
+
+    def reset(self, code: int = 0) -> None:
+        self.code = code
+
+
+class Hearer:
+    """Counts by the turn of the loop what it is told."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.messages: Counter[int] = Counter()
+        self.settled: Counter[int] = Counter()
+        self.heard_of: list[tuple[PeerId, Rpc, int]] = []
+        self.silent: list[PeerId] = []
+        self.room = 1 << 30
+
+    def begun(self, stream: object) -> None:
+        asyncio.get_running_loop().call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self.turn += 1
+        if len(self.silent) < 100:
+            asyncio.get_running_loop().call_soon(self._tick)
+
+    def heard(self, peer: PeerId, rpc: Rpc, size: int) -> None:
+        self.messages[self.turn] += len(rpc.messages)
+        self.heard_of.append((peer, rpc, size))
+        self.room -= len(rpc.messages)
+
+    def settle(self) -> None:
+        self.settled[self.turn] += 1
+
+    def fell_silent(self, peer: PeerId) -> None:
+        self.silent.append(peer)
+
+    def may_read(self) -> bool:
+        return self.room > 0
+
+
+@pytest.fixture
+def hearer() -> Hearer:
+    return Hearer()
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch, hearer: Hearer) -> Counter[int]:
+    """Messages that were made of bytes, by the turn of the loop."""
+    counts: Counter[int] = Counter()
+
+    def build(*arguments: object) -> Message:
+        counts[hearer.turn] += 1
+        return Message(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(messages, "Message", build)
+    return counts
+
+
+async def listen(hearer: Hearer, *streams: Stream) -> Inbound:
+    """Take in all of it."""
+    served = Inbound(hearer, GossipConfig())
+    await asyncio.gather(*[served.serve(stream) for stream in streams])  # type: ignore[arg-type]
+    hearer.silent += PEERS * 100  # nobody counts turns any more
+    return served
+
+
+def many(count: int) -> list[Message]:
+    return [Message.build("t", b"%d" % number) for number in range(count)]
+
+
+@pytest.mark.parametrize("peers", [1, 3])
+async def test_an_rpc_of_thousands_of_messages_is_taken_in_over_many_turns(
+    peers: int, hearer: Hearer, built: Counter[int]
+) -> None:
+    said = many(2_500)
+    data = frame(Rpc([Subscription("t")], said, ControlMessages(prune=[Prune("t")])))
+    await listen(hearer, *[Stream(peer, data) for peer in PEERS[:peers]])
+    most = ELEMENTS + PORTION
+    assert max(built.values()) <= most
+    assert max(hearer.messages.values()) <= most
+    assert max((built + hearer.messages).values()) <= most
+    assert set(hearer.messages) <= set(hearer.settled)
+    for peer in PEERS[:peers]:
+        heard = [(rpc, size) for other, rpc, size in hearer.heard_of if other == peer]
+        assert [message.data for rpc, _ in heard for message in rpc.messages] == [message.data for message in said]
+        assert [bool(rpc.subscriptions) for rpc, _ in heard] == [True] + [False] * 9
+        assert [rpc.control is not None for rpc, _ in heard] == [False] * 9 + [True]
+        assert sum(size for _, size in heard) == len(data) - 3
+
+
+async def test_many_short_rpcs_are_taken_in_over_many_turns(hearer: Hearer) -> None:
+    await listen(hearer, Stream(PEERS[0], b"".join([frame(Rpc(messages=[message])) for message in many(3_000)])))
+    assert sum(hearer.messages.values()) == 3_000
+    assert max(hearer.messages.values()) <= ELEMENTS
+
+
+async def test_reading_ends_within_an_rpc_where_there_is_no_more_room(hearer: Hearer) -> None:
+    hearer.room = 300
+    served = Inbound(hearer, GossipConfig())
+    task = asyncio.ensure_future(served.serve(Stream(PEERS[0], frame(Rpc(messages=many(2_500))))))  # type: ignore[arg-type]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert 300 <= sum(hearer.messages.values()) <= ELEMENTS + PORTION
+    hearer.room = 1 << 30
+    served.resume()
+    await task
+    hearer.silent += PEERS * 100
+    assert sum(hearer.messages.values()) == 2_500
+
+
+async def test_a_second_stream_ends_the_first_within_an_rpc(hearer: Hearer) -> None:
+    served = Inbound(hearer, GossipConfig())
+    first, second = Stream(PEERS[0], frame(Rpc(messages=many(2_500)))), Stream(PEERS[0], frame(Rpc([Subscription("t")])))
+    task = asyncio.ensure_future(served.serve(first))  # type: ignore[arg-type]
+    for _ in range(8):
+        await asyncio.sleep(0)
+    await served.serve(second)  # type: ignore[arg-type]
+    with pytest.raises(StreamReset):
+        await task
+    hearer.silent += PEERS * 100
+    assert 0 < sum(hearer.messages.values()) < 2_500
+    assert hearer.heard_of[-1][1].subscriptions
+
+
+async def test_what_is_read_at_once_has_no_more_elements_than_a_turn_may_bring() -> None:
+    assert inbound._SHORT // 2 - 12 <= ELEMENTS  # each has two bytes at least
