@@ -33,7 +33,7 @@ log.addFilter(LogLimit())
 LOOK_INTERVAL = 10.0
 """Seconds between looks at whose time has come; who has waited for hours can wait as long."""
 _TAG_LOOKS = 6  # looks from one update of all connections' tags to the next
-_TAG_SCALE = 0.1  # of the score: from -10 to 10, where a peer of a mesh of gossip is worth 20, one of the routing table 5
+_TAG_SCALE = 10  # points of the score for one: from -10 to 10, where a peer of a mesh of gossip is worth 20
 _CLOCK_SLACK = 60.0  # seconds that a rule's end may be off before the clock of the machine is taken to have been set
 _OURS = "reputation: "  # how the reasons of our rules begin
 _WHY_LIMIT = 160
@@ -245,7 +245,7 @@ class Consequences:
         context = self._context
         if context is None:
             return
-        value = round(self._ledger.score(peer, now) * _TAG_SCALE, 1)
+        value = int(self._ledger.score(peer, now) / _TAG_SCALE)
         with contextlib.suppress(LimitExceeded):
             if not value or not context.swarm.connections_to(peer):
                 context.manager.untag(peer, STANDING)
