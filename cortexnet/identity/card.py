@@ -3,8 +3,15 @@
 A card is a signed envelope with a purpose of its own. It says nothing about who is right: the signature proves who says it, and
 nothing makes it true.
 
-    card             sequence = 1, issued = 2, expires = 3, capability = 4 (repeated), region = 5, metadata = 6, limit = 7
-    metadata, limit  name = 1, value = 2 (a text, a number)
+    message Card {  // proto3
+        uint64 sequence = 1;
+        uint64 issued = 2;  // as expires in seconds since 1970
+        uint64 expires = 3;
+        repeated string capabilities = 4;
+        string region = 5;
+        map<string, string> metadata = 6;
+        map<string, uint64> limits = 7;
+    }
 """
 
 import re
@@ -210,7 +217,8 @@ def _is_text(value: object) -> bool:
 
 
 def _encode(details: CardDetails, sequence: int, issued: int, expires: int) -> bytes:
-    parts = [field_varint(1, sequence), field_varint(2, issued), field_varint(3, expires)]
+    times = [(1, sequence), (2, issued), (3, expires)]
+    parts = [field_varint(number, value) for number, value in times if value]
     parts += [field_bytes(4, name.encode()) for name in details.capabilities]
     if details.region:
         parts.append(field_bytes(5, details.region.encode()))
