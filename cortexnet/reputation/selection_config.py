@@ -1,6 +1,6 @@
 """How peers are chosen, and when a request is tried a second time elsewhere."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import final
 
 from cortexnet.documented import documented
@@ -29,11 +29,14 @@ class SelectionConfig:
     """Peers and purposes whose response times are remembered, some 1 KiB each; the least recently used goes."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value: object = getattr(self, each.name)
-            objection = _objection(value, whole=each.type is int, share=each.name in ("exploration", "hedges"))
+        for name, value in asdict(self).items():
+            objection = _objection(value, whole=name in _WHOLE, share=name in _SHARES)
             if objection:
-                raise ConfigInvalid(f"must be {objection}, but is {value!r}", key=f"selection.{each.name}")
+                raise ConfigInvalid(f"must be {objection}, but is {value!r}", key=f"selection.{name}")
+
+
+_WHOLE = ("hedge_burst", "tries", "remembered")
+_SHARES = ("exploration", "hedges")
 
 
 def _objection(value: object, *, whole: bool, share: bool) -> str:
