@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cortexnet.gossip import px
 from cortexnet.gossip.actions import ASKED, CONTROL, Change
+from cortexnet.gossip.mesh import is_proven
 from cortexnet.gossip.messages import ControlMessages, Prune, Rpc
 from cortexnet.gossip.peer_state import unwanted_key
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from cortexnet.gossip.peer_state import Peer, Topic
     from cortexnet.gossip.router_state import RouterState
 
-BEST_SHARE = 0.25
-"""Of the best score in a mesh, what a peer must have to be no stranger to it."""
 UNWANTED_LIMIT = 100_000
 """Unwanted ids that are remembered for all peers together, some 15 MiB; they share it."""
 UNWANTED_SHARE = 1_000
@@ -150,8 +149,8 @@ def _has_place(state: "RouterState", topic: "Topic", peer: "Peer", score: float,
 
 
 def _measures_up(state: "RouterState", topic: "Topic", score: float, now: float) -> bool:
-    best = max([state.score_of(peer, now) for peer in topic.mesh])
-    return score >= best * BEST_SHARE if best > 0 else score > 0 or topic.name not in state.meritorious
+    best = state.best_of(topic, now)
+    return is_proven(score, best) or (best <= 0 and topic.name not in state.meritorious)
 
 
 def _take_prune(state: "RouterState", peer: "Peer", entries: "Sequence[Prune]", score: float, now: float) -> None:

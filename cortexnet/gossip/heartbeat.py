@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.gossip import control, px
 from cortexnet.gossip.actions import CONTROL, GOSSIP, Change, Connect
-from cortexnet.gossip.mesh import gossip_count, median, pick, surplus
+from cortexnet.gossip.mesh import gossip_count, is_proven, median, pick, surplus
 from cortexnet.gossip.messages import ControlMessages, IHave, Rpc, Subscription
+from cortexnet.gossip.peer_state import Peer
 from cortexnet.gossip.publish import fill_fanout
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from cortexnet.gossip.peer_state import Peer, Topic
+    from cortexnet.gossip.peer_state import Topic
     from cortexnet.gossip.router_state import RouterState
 
 
@@ -115,33 +116,31 @@ class Heartbeat:
         return self._state.candidates(topic, self._now)
 
     def _graft(self, topic: "Topic", candidates: "list[Peer]", count: int) -> None:
-        for peer in self._choose(topic, candidates, count):
+        self._take(topic, self._choose(topic, candidates, count))
+
+    def _take(self, topic: "Topic", peers: "list[Peer]") -> None:
+        for peer in peers:
             self._state.graft(topic, peer, Change.GRAFTED, self._now)
             self._word(peer).graft.append(topic.name)
 
     def _choose(self, topic: "Topic", candidates: "list[Peer]", count: int) -> "list[Peer]":
-        """By lot. But where peers are scored, first among those that have brought messages, then among those that we dialed; and
+        """By lot. But where peers are scored, first among those that have shown something, then among those that we dialed; and
         of the others, of whom there may be any number, no more than have to be.
         """
         state = self._state
         if state.score is None or count <= 0:
             return pick(candidates, count, state.random)
-        proven = [peer for peer in candidates if self._score(peer) > 0]
+        best = state.best_of(topic, self._now)
+        proven, dialed, strangers = list[Peer](), list[Peer](), list[Peer]()
+        for peer in candidates:
+            kind = proven if is_proven(self._score(peer), best) else dialed if peer.is_outbound else strangers
+            kind.append(peer)
         chosen = pick(proven, count, state.random)
-        dialed = [peer for peer in candidates if peer.is_outbound and self._score(peer) <= 0]
         chosen += pick(dialed, count - len(chosen), state.random)
         missing = count - len(chosen)
-        strangers = [peer for peer in candidates if not peer.is_outbound and self._score(peer) <= 0]
         if missing > 0 and strangers:
-            chosen += pick(strangers, min(missing, self._room_for_strangers(topic, missing)), state.random)
+            chosen += pick(strangers, state.room_for_strangers(topic, missing, self._now), state.random)
         return chosen
-
-    def _room_for_strangers(self, topic: "Topic", missing: int) -> int:
-        """A mesh in which half are worth something leaves a place empty rather than give it to anybody, but now and then."""
-        state, mesh = self._state, topic.mesh
-        if len(mesh) <= state.config.degree_out or median(map(self._score, mesh)) <= 0:
-            return missing
-        return int(topic.takes_newcomer(self._now, state.config.newcomer_interval, state.random))
 
     def _prune(self, topic: "Topic", peer: "Peer") -> None:
         """Out, and not back for a while: the backoff holds for both sides."""
@@ -178,7 +177,7 @@ class Heartbeat:
         middle = median(map(self._score, topic.mesh))
         if middle < state.thresholds.opportunistic_graft:
             better = [peer for peer in state.candidates(topic, self._now, least=middle) if self._score(peer) > middle]
-            self._graft(topic, better, state.config.opportunistic_peers)
+            self._take(topic, pick(better, state.config.opportunistic_peers, state.random))
 
     # --- gossip ------------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 P = TypeVar("P")
 
+BEST_SHARE = 0.25
+"""Of the best score in a mesh, what a peer must have to be no stranger to it."""
+
 
 def pick(candidates: Sequence[P], count: int, random: "Random") -> list[P]:
     """Up to `count` of them, any with the same chance."""
@@ -60,6 +63,13 @@ def _last_inbound(kept: Sequence[P], is_outbound: Callable[[P], bool]) -> int | 
         if not is_outbound(kept[place]):
             return place
     return None
+
+
+def is_proven(score: float, best: float) -> bool:
+    """Whether a peer has shown something, compared with the best of the mesh. A remainder of what it once did is not enough: of
+    those who did well until a moment ago any number may have stopped, and nobody outside of the mesh is expected to bring any.
+    """
+    return score >= best * BEST_SHARE if best > 0 else score > 0
 
 
 def median(scores: Iterable[float]) -> float:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from cortexnet.gossip import px
 from cortexnet.gossip.actions import CONTROL, HELLO, Change, Connect, MeshChanged, SubscriptionChanged
+from cortexnet.gossip.mesh import is_proven
 from cortexnet.gossip.messages import ControlMessages, Extensions, Rpc, Subscription
 from cortexnet.gossip.peer_state import Peer
 from cortexnet.gossip.router_state import graft_rpc
@@ -11,6 +12,7 @@ from cortexnet.gossip.router_state import graft_rpc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cortexnet.gossip.peer_state import Topic
     from cortexnet.gossip.router_state import RouterState
     from cortexnet.identity.peer_id import PeerId
 
@@ -132,11 +134,18 @@ def _graft_where_wanted(state: "RouterState", peer: Peer, names: "Sequence[str]"
         topic = state.joined.get(name)
         if topic is None or len(topic.mesh) >= state.config.degree_low or peer in topic.mesh:
             continue
-        if not state.backoff.holds(name, peer.id):
+        if not state.backoff.holds(name, peer.id) and _may_come(state, topic, peer, now):
             state.graft(topic, peer, Change.GRAFTED, now)
             grafted.append(name)
     if grafted:
         state.send(peer, graft_rpc(*grafted), CONTROL)
+
+
+def _may_come(state: "RouterState", topic: "Topic", peer: Peer, now: float) -> bool:
+    """Whether a newcomer is let into a mesh that lacks peers: coming anew shall not be a way to be let in first."""
+    if peer.is_outbound or is_proven(state.score_of(peer, now), state.best_of(topic, now)):
+        return True
+    return state.room_for_strangers(topic, 1, now) > 0
 
 
 def make_direct(state: "RouterState", peer_id: "PeerId", is_direct: bool, now: float) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, final
 from cortexnet.gossip.actions import CONTROL, Change, MeshChanged, SendRpc
 from cortexnet.gossip.backoff import Backoff
 from cortexnet.gossip.config import FLOODSUB
+from cortexnet.gossip.mesh import median
 from cortexnet.gossip.message_cache import MessageCache
 from cortexnet.gossip.message_id import MessageIds
 from cortexnet.gossip.messages import ControlMessages, Rpc
@@ -15,6 +16,7 @@ from cortexnet.gossip.promises import Promises
 from cortexnet.gossip.score import PeerScore
 from cortexnet.gossip.score_params import Thresholds
 from cortexnet.gossip.seen import SeenCache
+from cortexnet.gossip.signing import RejectReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from cortexnet.gossip.actions import Action, Validate
     from cortexnet.gossip.config import GossipConfig
     from cortexnet.gossip.message import Message
-    from cortexnet.gossip.signing import RejectReason
     from cortexnet.identity.peer_id import PeerId
 
 _UNSCORED = Thresholds(gossip=0.0, publish=0.0, graylist=0.0, accept_px=0.0, opportunistic_graft=0.0)
@@ -49,6 +50,7 @@ class RouterState:
         "joined",
         "kept",
         "meritorious",
+        "on_charged",
         "overflowed",
         "own",
         "own_raw",
@@ -82,6 +84,8 @@ class RouterState:
         self.config = config
         self.random = random
         self.records = records
+        self.on_charged: Callable[[PeerId, RejectReason], None] | None = None
+        """Called with who has brought a message that no correct peer passes on. Must not raise."""
         self.actions: list[Action] = []
         self.peers: dict[PeerId, Peer] = {}
         self.direct: dict[PeerId, None] = dict.fromkeys(config.direct_ids())
@@ -155,6 +159,8 @@ class RouterState:
             self.score.reject(peer_id, message.id, message.topic, reason, now)
         if self.gater is not None:
             self.gater.reject(peer_id, reason, now)
+        if self.on_charged is not None and reason.is_charged and reason is not RejectReason.SELF_ORIGIN:
+            self.on_charged(peer_id, reason)  # what is our own may come back late, from who got it from others
 
     def send(self, peer: Peer, rpc: Rpc, priority: int = CONTROL) -> None:
         """Have it sent, if there is anything to send, and a stream to send it on."""
@@ -207,6 +213,23 @@ class RouterState:
             and peer.id not in backed_off
             and self.score_of(peer, now) >= least
         ]
+
+    def best_of(self, topic: Topic, now: float) -> float:
+        """The best score in the mesh; 0 where that is empty, or all in it are worth less."""
+        return max([0.0, *(self.score_of(peer, now) for peer in topic.mesh)])
+
+    def room_for_strangers(self, topic: Topic, missing: int, now: float) -> int:
+        """How many of `missing` peers may be any that have shown nothing and that we did not dial.
+
+        All of them where nobody is scored, or nobody has shown anything yet. Else a mesh leaves a place empty rather than give it
+        to somebody: they may all be of one mind. It takes one now and then, and those without whom it would be all but empty.
+        """
+        if self.score is None or not topic.mesh or median([self.score_of(peer, now) for peer in topic.mesh]) <= 0:
+            return missing
+        lacking = self.config.degree_out + 1 - len(topic.mesh)
+        if lacking > 0:
+            return min(missing, lacking)
+        return int(topic.takes_newcomer(now, self.config.newcomer_interval, self.random))
 
 
 def graft_rpc(*topics: str) -> Rpc:

@@ -243,7 +243,7 @@ class PeerScore:
     def score(self, peer: "PeerId", now: float) -> float:
         """What the peer is worth; 0 where nothing is known, or no more."""
         stats = self._peers.get(peer)
-        if stats is None or now > self._gone.get(peer, now):
+        if stats is None or (self._gone and now > self._gone.get(peer, now)):
             return 0.0
         params = self._params
         result = stats.topic_sum
@@ -251,7 +251,7 @@ class PeerScore:
             result = stats.topic_sum = self._topic_sum(stats)
         if params.app_score is not None:
             result += params.app_score(peer) * params.app_weight
-        if params.colocation_weight:
+        if params.colocation_weight and len(self._colocation):
             result += self._colocation.factor(peer) * params.colocation_weight
         excess = stats.behaviour - params.behaviour_threshold
         if excess > 0:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.gossip.mesh import gossip_count, median, pick, surplus
+from cortexnet.gossip.mesh import gossip_count, is_proven, median, pick, surplus
 
 
 def test_of_a_pick_nobody_is_in_twice() -> None:
@@ -70,6 +70,14 @@ def test_as_many_stay_as_are_wanted_and_enough_of_them_were_dialed(
 @pytest.mark.parametrize(("scores", "middle"), [([1.0], 1.0), ([3.0, 1.0], 3.0), ([5.0, 1.0, 3.0], 3.0)])
 def test_the_median_is_the_upper_one_of_two(scores: list[float], middle: float) -> None:
     assert median(scores) == middle
+
+
+@pytest.mark.parametrize(
+    ("score", "best", "proven"),
+    [(3.0, 12.0, True), (2.9, 12.0, False), (12.0, 3.0, True), (0.0, 12.0, False), (0.0, 0.0, False), (0.1, 0.0, True)],
+)
+def test_who_has_a_quarter_of_the_best_score_is_proven(score: float, best: float, proven: bool) -> None:
+    assert is_proven(score, best) is proven
 
 
 @pytest.mark.parametrize(("candidates", "count"), [(0, 0), (3, 3), (6, 6), (20, 6), (27, 6), (28, 7), (100, 25)])

@@ -368,10 +368,45 @@ def test_places_of_bad_peers_are_filled_at_once_with_those_that_have_brought_som
     desk.meshed(range(1, 7))
     desk.peers(range(100, 140), TOPIC)
     proven, dialed = desk.peer(20, TOPIC), desk.peer(21, TOPIC, outbound=True)
-    app[proven] = 1.0
+    app[proven] = 1.25
     app[peer_id(1)] = app[peer_id(2)] = -1.0
     desk.beat()
     assert desk.router.mesh(TOPIC) == [peer_id(3), peer_id(4), peer_id(5), peer_id(6), proven, dialed]
+
+
+def test_a_remainder_of_what_was_earned_long_ago_makes_nobody_better_than_a_stranger() -> None:
+    """Sybils that had behaved for a while and then stopped took all places, one after the other, with what was left of that."""
+    app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
+    desk = scored(app)
+    desk.meshed(range(1, 7))
+    app |= dict.fromkeys(desk.peers(range(100, 140), TOPIC), 1.2)
+    dialed = desk.peer(21, TOPIC, outbound=True)
+    app[peer_id(1)] = app[peer_id(2)] = -1.0
+    desk.beat()
+    assert desk.router.mesh(TOPIC) == [peer_id(3), peer_id(4), peer_id(5), peer_id(6), dialed]
+
+
+@pytest.mark.parametrize(("left", "after"), [(0, 6), (1, 3), (2, 3), (3, 3)])
+def test_strangers_fill_a_mesh_that_is_all_but_empty_up_to_one_more_than_those_that_we_dial(left: int, after: int) -> None:
+    app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
+    desk = scored(app)
+    desk.meshed(range(1, 7))
+    desk.peers(range(100, 140), TOPIC)
+    app |= dict.fromkeys([peer_id(number) for number in range(1, 7 - left)], -1.0)
+    desk.beat()
+    assert len(desk.router.mesh(TOPIC)) == after
+
+
+def test_who_comes_anew_is_not_let_in_before_others_where_a_mesh_lacks_peers() -> None:
+    app: dict[object, float] = {peer_id(number): 5.0 for number in [*range(1, 5), 8]}
+    desk = scored(app)
+    desk.meshed(range(1, 5))
+    stranger, good = desk.peer(7, TOPIC), desk.peer(8, TOPIC)
+    assert desk.router.mesh(TOPIC) == [*map(peer_id, range(1, 5)), good]
+    desk.router.remove_peer(good, desk.now)
+    dialed = desk.peer(9, TOPIC, outbound=True)
+    assert desk.router.mesh(TOPIC)[4:] == [dialed]
+    assert stranger not in desk.router.mesh(TOPIC)
 
 
 def test_a_place_is_left_empty_rather_than_given_to_a_stranger_but_for_one_now_and_then() -> None:
