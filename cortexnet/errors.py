@@ -26,6 +26,7 @@ CortexError
 │   └── Denied            our gater refused (.rule)
 ├── NoPeers               there is nobody to ask, or nobody took it             → connect to somebody of that network
 ├── NotFound              nobody who was asked has it (.asked)
+├── ResolveFailed         a name in an address led to none (.name)
 └── DialFailed            every address failed (.attempts)
 """
 
@@ -34,6 +35,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 By = Literal["local", "remote", "network"]
+
+NAME_LIMIT = 253
+"""Characters of a name in the DNS."""
 
 
 class StreamCode:
@@ -266,6 +270,15 @@ class NotFound(CortexError):
     def __init__(self, message: str, *, asked: int = 0) -> None:
         super().__init__(message)
         self.asked = asked
+
+
+class ResolveFailed(CortexError):
+    """A name led to no address. `name` is what was looked up."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        shown = name if name.isprintable() and len(name) <= NAME_LIMIT else ascii(name[:NAME_LIMIT])
+        super().__init__(f"{shown}: {reason}")
+        self.name = name
 
 
 class DialFailed(CortexError):

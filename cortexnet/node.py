@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cortexnet.discovery.card_search import CardSearch
     from cortexnet.discovery.cards import CardChanges
     from cortexnet.discovery.discovered import FoundStream
+    from cortexnet.discovery.events import BootstrapResult
     from cortexnet.discovery.routing_discovery import PeerSearch, RoutingDiscovery
     from cortexnet.gossip.service import Gossip
     from cortexnet.host.perf import PerfResult, Progress
@@ -304,6 +305,12 @@ class Node:
         `node.dial(found.peer_id)` knows where it is. The first step raises NoPeers where nobody can be asked.
         """
         return self._discovery.find_peers(namespace, limit)
+
+    @property
+    def bootstrap_results(self) -> "list[BootstrapResult]":
+        """What has come of each bootstrap peer by now; `events(BootstrapResult)` tells each change. Raises NotRunning."""
+        bootstrap = self._run.bootstrap
+        return [] if bootstrap is None else bootstrap.results
 
     def discovered(self, *, queue: int = 1024) -> "FoundStream":
         """Peers as they are found by any source, each once: `async with node.discovered() as found: async for peer in found: …`

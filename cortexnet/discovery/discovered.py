@@ -15,14 +15,26 @@ if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.multiformats.multiaddr import Multiaddr
     from cortexnet.swarm.peerstore import Peerstore
+    from cortexnet.swarm.tally import Tally
 
 
 @final
 class Discovered:
     """The peers that were found since the start of the node, within the bounds of its configuration."""
 
-    def __init__(self, own: "PeerId", peerstore: "Peerstore", config: "DiscoveryConfig") -> None:
+    def __init__(
+        self,
+        own: "PeerId",
+        peerstore: "Peerstore",
+        config: "DiscoveryConfig",
+        *,
+        tally: "Tally",
+        publish: "Callable[[Found], None]",
+    ) -> None:
+        """What is news is counted in `tally`, and given to `publish`, which must not raise."""
         self._peerstore = peerstore
+        self._tally = tally
+        self._publish = publish
         self._now = asyncio.get_running_loop().time
         self._streams: dict[FoundStream, None] = {}
         self._is_closed = False
@@ -30,8 +42,6 @@ class Discovered:
         """All of them."""
         self.on_found: Callable[[Known], None] | None = None
         """Called with each peer that was found, again or not. Must not raise."""
-        self.on_news: Callable[[Found], None] | None = None
-        """Called with each that nobody had found before. Must not raise."""
 
     def found(self, peer: "PeerId", addresses: "Iterable[Multiaddr]", source: str, *, is_near: bool = False) -> None:
         """A source has found a peer. It may be any peer, found any number of times: of each source so many a second are taken.
@@ -40,7 +50,9 @@ class Discovered:
         that it could know: none on this machine or in a private network that was told by who is in none of ours
         (`host.peer_info.reachable`). `is_near`: who told them is in one, and its host names may lead there. Never raises.
         """
+        refused = self.table.refused
         is_news = self.table.add(peer, addresses, source, self._now(), is_near=is_near)
+        self._tally.peers_found_refused += self.table.refused - refused
         known = self.table.get(peer)
         if known is None:
             return  # it is we, or was one too many
@@ -56,10 +68,10 @@ class Discovered:
             self._peerstore.add_addresses(known.peer_id, known.addresses, TEMPORARY_TTL, self._now(), is_near=known.is_near)
 
     def _tell(self, found: Found) -> None:
+        self._tally.peers_found += 1
         for stream in self._streams:
             stream.offer(found)
-        if self.on_news is not None:
-            self.on_news(found)
+        self._publish(found)
 
     def subscribe(self, queue: int) -> "FoundStream":
         """See `Node.discovered`."""

@@ -116,12 +116,6 @@ class FoundTable:
         is_new = source not in self._by_source
         return (not is_new or len(self._by_source) < SOURCES_LIMIT) and self._rates.take(source, now)
 
-    def forget(self, peer: PeerId) -> None:
-        """It is of no use any more; found again, it is news."""
-        known = self._peers.get(peer)
-        if known is not None:
-            self._remove(known)
-
     def _remove(self, known: Known) -> None:
         del self._peers[known.peer_id]
         source = known.first.source

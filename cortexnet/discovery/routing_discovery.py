@@ -10,6 +10,7 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
+from cortexnet.discovery.found import NAMESPACE
 from cortexnet.discovery.namespace import key_of
 from cortexnet.errors import CortexError, LocalError, NotFound
 from cortexnet.transport.log_limit import LogLimit
@@ -17,6 +18,7 @@ from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
     from cortexnet.discovery.config import DiscoveryConfig
+    from cortexnet.discovery.found_dialer import FoundDialer
     from cortexnet.host.context import Context
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.contact import Contact
@@ -33,8 +35,6 @@ RETRY = 120.0
 """Seconds until an advertisement is tried again that failed, less up to half of it at random; go-libp2p's value."""
 PEERS = 100
 """Peers that are looked for where nothing else is said; go-libp2p's value."""
-DIALS = 4
-"""Peers of the configured namespace that are dialed at once."""
 FIRST_SEARCH = 10.0
 """Seconds from the first search of the configured namespace to the second; then twice as long each time."""
 
@@ -43,8 +43,10 @@ FIRST_SEARCH = 10.0
 class RoutingDiscovery:
     """Advertises and searches namespaces over a node's DHT."""
 
-    def __init__(self, context: "Context", kad: "KadService", config: "DiscoveryConfig") -> None:
+    def __init__(self, context: "Context", kad: "KadService", config: "DiscoveryConfig", dialer: "FoundDialer") -> None:
+        """`dialer` meets those who are found under the configured namespace."""
         self._context = context
+        self._dialer = dialer
         self._kad = kad
         self._config = config
         self._random = Random()
@@ -99,41 +101,23 @@ class RoutingDiscovery:
                 log.warning("%r is not advertised: %s; tried again in %.0f s", namespace, error, wait)
 
     async def _gather(self, namespace: str) -> None:
-        """Connect to peers of the configured namespace, as long as there are too few of them."""
+        """Find peers of the configured namespace, as long as there are too few of them."""
         wait = FIRST_SEARCH
-        members: dict[PeerId, None] = {}
         while True:
-            members = {peer: None for peer in members if self._context.peerstore.is_connected(peer)}
-            if len(members) < self._config.peers:
+            if self._dialer.missing().members:
                 try:
-                    await self._search_once(namespace, members)
+                    await self._search_once(namespace)
                 except CortexError as error:
                     log.debug("search of %r: %s", namespace, error)
             await asyncio.sleep(wait * (1 - self._random.random() / 4))
             wait = min(2 * wait, self._config.interval)
 
-    async def _search_once(self, namespace: str, members: "dict[PeerId, None]") -> None:
-        """Some dials at once: of those that were announced in two days many are gone, which takes its time to be found out."""
-        found: list[Contact] = []
+    async def _search_once(self, namespace: str) -> None:
         async with self.find_peers(namespace) as search:
             async for contact in search:
-                found.append(contact)
-                if len(found) >= min(DIALS, self._config.peers - len(members)):
-                    await self._dial_all(namespace, found, members)
-                    found.clear()
-                if len(members) >= self._config.peers:
+                self._context.discovered.found(contact.peer_id, contact.addresses, NAMESPACE)
+                if not self._dialer.missing().members:
                     return
-        await self._dial_all(namespace, found, members)
-
-    async def _dial_all(self, namespace: str, contacts: "list[Contact]", members: "dict[PeerId, None]") -> None:
-        async def dial(peer: "PeerId") -> None:
-            try:
-                await self._context.swarm.dial(peer)
-                members[peer] = None
-            except CortexError as error:
-                log.debug("%s of %r: %s", peer, namespace, error)
-
-        await asyncio.gather(*[dial(contact.peer_id) for contact in contacts])
 
 
 @final

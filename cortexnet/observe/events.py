@@ -8,6 +8,7 @@ them before they are shown.
 from dataclasses import dataclass
 from typing import Literal, final
 
+from cortexnet.discovery.events import DiscoveryEvent
 from cortexnet.gossip.events import GossipEvent
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -96,6 +97,7 @@ Event = (
     | AddressesChanged
     | EventsLost
     | ManagerEvent
+    | DiscoveryEvent
     | GossipEvent
     | ReputationEvent
 )

@@ -123,20 +123,21 @@ class ConnectionManager:
             self._tags.unprotect(found, KEPT, self._now())
             raise
 
-    def keep_address(self, address: Multiaddr) -> None:
+    def keep_address(self, address: Multiaddr) -> Key | None:
         """The same for whoever answers at an address, which is how bootstrap nodes are named; see `keep`.
 
-        Where the address names a peer, that one is kept; where it names us, nobody is.
+        Where the address names a peer, that one is kept, and returned; where it names us, nobody is.
         """
         where, named = address.split_peer()
         key: Key = address if named is None else PeerId.from_bytes(named)
         if key == self._own_id:
-            return
+            return None
         if isinstance(key, Multiaddr):
             self._keep(key, ())
         else:
             self.keep(key, [] if where is None else [where])
         self._names.setdefault(key, f"bootstrap peer {address}")
+        return key
 
     def _keep(self, key: Key, addresses: Iterable[Multiaddr]) -> None:
         upkeep = self._upkeep

@@ -5,6 +5,7 @@ from typing import final
 
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.swarm.dial_problem import Problem
 
 
 @final
@@ -29,11 +30,12 @@ class KeptPeerReached:
 @final
 @dataclass(frozen=True, slots=True)
 class KeptPeerUnreachable:
-    """The same could not be connected; it is tried again in `retry_in` seconds."""
+    """The same could not be connected; it is tried again in `retry_in` seconds. `problem` is the reason in a word."""
 
     target: PeerId | Multiaddr
     reason: str
     retry_in: float
+    problem: Problem
 
 
 @final

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import final
 from weakref import WeakKeyDictionary
 
-from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation
+from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation, ResolveFailed
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
 from cortexnet.swarm.limits import Limits
@@ -29,18 +29,8 @@ _Pending = tuple[Multiaddr, Multiaddr]  # the address that was asked for, and on
 _FAMILIES = {"dns": socket.AF_UNSPEC, "dns4": socket.AF_INET, "dns6": socket.AF_INET6}
 _NAMED = frozenset({*_FAMILIES, "dnsaddr"})
 _RECORD_PREFIX = "dnsaddr="
-_NAME_LIMIT = 253
 _THREADS = 8  # look-ups of hosts at a time, of all nodes on a loop
 _threads: WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor] = WeakKeyDictionary()  # they end with their loop
-
-
-class ResolveFailed(CortexError):
-    """A name led to no address. `name` is what was looked up."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        shown = name if name.isprintable() and len(name) <= _NAME_LIMIT else ascii(name[:_NAME_LIMIT])
-        super().__init__(f"{shown}: {reason}")
-        self.name = name
 
 
 async def look_up_hosts(name: str, family: socket.AddressFamily) -> list[str]:

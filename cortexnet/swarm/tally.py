@@ -17,9 +17,17 @@ class Tally:
         "connections_outbound",
         "dials",
         "dials_failed",
+        "exchanges_answered",
+        "exchanges_asked",
+        "exchanges_failed",
+        "exchanges_refused",
+        "found_dials",
+        "found_dials_failed",
         "handlers_failed",
         "handshakes_failed",
         "peers_denied",
+        "peers_found",
+        "peers_found_refused",
         "peers_refused",
         "refusals",
         "streams_inbound",
@@ -45,6 +53,21 @@ class Tally:
         """Times that one became so bad that the peer is denied."""
         self.streams_inbound = 0
         self.streams_outbound = 0
+        self.peers_found = 0
+        """Peers that discovery found, each once an hour at most."""
+        self.peers_found_refused = 0
+        """The same that were not taken: their source names too many."""
+        self.found_dials = 0
+        """Dials that discovery made of its own accord; they are among `dials`."""
+        self.found_dials_failed = 0
+        self.exchanges_asked = 0
+        """Peers that were asked for others."""
+        self.exchanges_failed = 0
+        """Of these, those that gave no answer, or a wrong one."""
+        self.exchanges_answered = 0
+        """Questions of peers for others."""
+        self.exchanges_refused = 0
+        """The same that came too often."""
         self.refusals: dict[str, int] = {}
         """How often something was refused, by the setting that would allow it; "denied" for access control."""
 
@@ -70,4 +93,12 @@ class Tally:
             "peers_denied": self.peers_denied,
             "streams_opened_inbound": self.streams_inbound,
             "streams_opened_outbound": self.streams_outbound,
+            "peers_found": self.peers_found,
+            "peers_found_refused": self.peers_found_refused,
+            "found_dials": self.found_dials,
+            "found_dials_failed": self.found_dials_failed,
+            "exchanges_asked": self.exchanges_asked,
+            "exchanges_failed": self.exchanges_failed,
+            "exchanges_answered": self.exchanges_answered,
+            "exchanges_refused": self.exchanges_refused,
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, final
 from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, NotRunning, describe
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm import trim_plan
+from cortexnet.swarm.dial_problem import ADVICE, problem_of
 from cortexnet.swarm.limits import CONTROL_PROTOCOLS, Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig, Watermarks
 from cortexnet.swarm.manager_events import (
@@ -82,7 +83,7 @@ class Upkeep:
         now = self._loop.time()
         self._rules.tags.begin(now)
         self._rules.warm.begin(now)
-        self._untried = dict.fromkeys(self._rules.warm)
+        self._untried.update(dict.fromkeys(self._rules.warm))
         self._set_tried()
         self._task = self._scope.spawn(self._run(), name="connection manager")
 
@@ -258,8 +259,7 @@ class Upkeep:
             self._failed(key, error)
         finally:
             self._dialing -= 1
-            self._untried.pop(key, None)
-            self._set_tried()
+            self.tried(key)
             self.wake()
 
     async def _reach(self, key: Key) -> None:
@@ -290,10 +290,12 @@ class Upkeep:
         wait = self._rules.warm.failed(key, self._loop.time())
         if wait is None:
             return
+        problem = problem_of(error)
         if key not in self._unreachable:
             self._unreachable[key] = None
-            log.warning("%s can't be used now: %s; it is tried again, next in %.1f s", self._name(key), error, wait)
-        self._rules.tell(KeptPeerUnreachable(key, describe(error), wait))
+            again = "%s can't be used now: %s; %s; it is tried again, next in %.1f s"
+            log.warning(again, self._name(key), error, ADVICE[problem], wait)
+        self._rules.tell(KeptPeerUnreachable(key, describe(error), wait, problem))
 
     def _name(self, key: Key) -> str:
         return self._rules.names.get(key) or f"kept peer {key}"
@@ -301,6 +303,15 @@ class Upkeep:
     def forget(self, key: Key) -> None:
         """It is not kept any more."""
         self._unreachable.pop(key, None)
+        self.tried(key)
+
+    def expect(self, key: Key) -> None:
+        """Let `all_tried` wait for one more, until it is dialed, or `tried`."""
+        self._untried[key] = None
+        self.all_tried.clear()
+
+    def tried(self, key: Key) -> None:
+        """That one need not be waited for any longer."""
         self._untried.pop(key, None)
         self._set_tried()
 

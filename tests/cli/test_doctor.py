@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from cortexnet.cli import diagnosis
-from cortexnet.swarm.resolver import ResolveFailed, Resolver
+from cortexnet.errors import ResolveFailed
+from cortexnet.swarm.resolver import Resolver
 from tests.support.command_line import DEADLINE, OTHER_PEER, events, invoke, serving
 
 HEADER = b"\x13/multistream/1.0.0\n"
