@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from cortexnet.multiformats.cid import Cid as Cid
     from cortexnet.multiformats.multiaddr import Multiaddr as Multiaddr
     from cortexnet.node import Node as Node
+    from cortexnet.settings.files import load_settings as load_settings
+    from cortexnet.settings.settings import Settings as Settings
     from cortexnet.swarm.access_rules import Rule as Rule
     from cortexnet.swarm.gater import Gate as Gate
     from cortexnet.swarm.gater import GatedConnection as GatedConnection
@@ -105,6 +107,8 @@ _PLACES = {
     "cortexnet.multiformats.cid": ("Cid",),
     "cortexnet.multiformats.multiaddr": ("Multiaddr",),
     "cortexnet.node": ("Node",),
+    "cortexnet.settings.files": ("load_settings",),
+    "cortexnet.settings.settings": ("Settings",),
     "cortexnet.swarm.access_rules": ("Rule",),
     "cortexnet.swarm.gater": ("Gate", "GatedConnection"),
     "cortexnet.swarm.limits": ("Limits",),

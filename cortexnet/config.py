@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Protocol, Self, final, runtime_checkable
 
 from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.documented import documented
@@ -13,6 +14,7 @@ from cortexnet.mux import yamux
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
+from cortexnet.texts import is_text
 from cortexnet.transport.websocket_config import WebSocketConfig
 from cortexnet.version import VERSION
 
@@ -131,16 +133,25 @@ class Config:
         if self.state_directory is not None:
             object.__setattr__(self, "state_directory", _path("state_directory", self.state_directory))
         for key, text in (("agent_version", self.agent_version), ("protocol_version", self.protocol_version)):
-            if not _is_text(text):
+            if not is_text(text):
                 raise ConfigInvalid(f"must be a text, but is {text!r}", key=key)
         self.manager.watermarks(self.limits)
         if "memory" in self.transports and self.memory_network is None:
             raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
 
+    @classmethod
+    def profile(cls, name: str) -> Self:
+        """The defaults for a kind of node: "default", "light" or "server"; `cortexnet.profiles` says what each changes.
 
-def _is_text(value: object) -> bool:
-    """Whether it is a text that peers can be sent, which half of a surrogate pair can't."""
-    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
+        `dataclasses.replace` changes single settings of it. Raises ConfigInvalid for a name that is none.
+        """
+        from cortexnet.profiles import PROFILES  # most nodes have no use for it
+
+        if name not in PROFILES:
+            raise ConfigInvalid(f"{name!r} is not one of {', '.join(PROFILES)}", key="profile")
+        config = cls()
+        parts = {part: replace(attrgetter(part)(config), **values) for part, values in PROFILES[name].changes.items()}
+        return replace(config, **parts)
 
 
 @runtime_checkable

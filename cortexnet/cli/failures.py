@@ -9,6 +9,7 @@ import click
 from cortexnet.cli.exits import ExitCode
 from cortexnet.cli.output import Json, Output
 from cortexnet.errors import (
+    ConfigInvalid,
     ConnectionClosed,
     CortexError,
     DialFailed,
@@ -60,6 +61,8 @@ def as_members(error: BaseException) -> dict[str, Json]:
     members: dict[str, Json] = {"kind": type(error).__name__, "message": _headline(error), "advice": advice(error)}
     if isinstance(error, DialFailed):
         members["attempts"] = [{"address": address, **as_members(reason)} for address, reason in error.attempts]
+    if isinstance(error, ConfigInvalid):
+        members |= {"file": error.file, "line": error.line, "key": error.key}
     return members
 
 

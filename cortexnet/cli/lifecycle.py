@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -42,6 +42,21 @@ async def _cancelled_by_signals(main: Callable[[], Coroutine[Any, Any, T]]) -> T
             if received:
                 raise Interrupted(received[0]) from None
             raise
+
+
+@contextlib.contextmanager
+def hangups(reload: Callable[[], None]) -> Iterator[None]:
+    """Call `reload` in the loop at each SIGHUP during the block. Windows has none."""
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.Signals["SIGHUP"], reload)
+    except (KeyError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.Signals["SIGHUP"])
 
 
 @contextlib.asynccontextmanager

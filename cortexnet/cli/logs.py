@@ -12,14 +12,15 @@ from cortexnet.cli.output import Output
 from cortexnet.cli.text import escaped
 
 
-def set_up(output: Output, *, as_json: bool = False) -> None:
-    """Warnings always; -v adds what the node has to say, -vv everything. `as_json` makes each line a JSON object."""
+def set_up(output: Output, *, as_json: bool = False, level: str = "warning") -> None:
+    """Lines from that level on; -v adds what the node has to say, -vv everything. `as_json` makes each line a JSON object."""
     _HANDLER.output = output
     _HANDLER.setFormatter(_JsonFormatter() if as_json else _Formatter())
     root = logging.getLogger()
     if _HANDLER not in root.handlers:
         root.addHandler(_HANDLER)
-    root.setLevel((logging.WARNING, logging.INFO)[output.verbosity] if output.verbosity < 2 else logging.DEBUG)
+    asked = (logging.CRITICAL, logging.INFO, logging.DEBUG)[min(output.verbosity, 2)]
+    root.setLevel(min(logging.getLevelNamesMapping()[level.upper()], asked))
 
 
 @final

@@ -17,6 +17,7 @@ from cortexnet.version import VERSION
 COMMANDS = {
     "id": "Show an identity, or create it.",
     "run": "Run a node until it is told to stop.",
+    "config": "Check a file of settings, or show what is in force.",
     "ping": "Measure round trips to a peer.",
     "perf": "Measure how fast data goes to a peer and back.",
     "connect": "Connect to a peer and show what it says about itself.",

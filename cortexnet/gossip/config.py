@@ -9,6 +9,7 @@ from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.texts import is_text
 
 if TYPE_CHECKING:
     from cortexnet.gossip.messages import Message
@@ -211,6 +212,8 @@ class GossipConfig:
             raise _invalid("message_id", "must be set where messages are not signed: all would have the same id")
         if self.queue_policy not in get_args(QueuePolicy):
             raise _invalid("queue_policy", f"must be one of {', '.join(get_args(QueuePolicy))}, but is {self.queue_policy!r}")
+        if not is_text(self.main_topic):
+            raise _invalid("main_topic", f"must be a text, but is {self.main_topic!r}")
         if len(self.main_topic.encode()) > self.topic_size:
             raise _invalid("main_topic", f"is longer than topic_size, {self.topic_size}")
 

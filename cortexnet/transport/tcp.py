@@ -19,6 +19,12 @@ from cortexnet.transport.upgrade import Upgrade, Upgrader, dial_over
 _IP4, _IP6, _TCP = b"\x04", b"\x29", b"\x06"  # the codes of the components
 
 
+def is_tcp(address: Multiaddr) -> bool:
+    """Whether it is an address of TCP, with no name and nothing on top of it."""
+    names = [component.protocol for component in address.components]
+    return names in (["ip4", "tcp"], ["ip6", "tcp"], ["ip6zone", "ip6", "tcp"])
+
+
 @final
 class TcpTransport:
     """`/ip4|ip6/…/tcp/…`, with an `/ip6zone` before a link-local address. Names are resolved above."""
@@ -31,8 +37,7 @@ class TcpTransport:
         self._ports = ports or TcpPorts(upgrader)
 
     def can_dial(self, address: Multiaddr) -> bool:
-        names = [component.protocol for component in address.components]
-        return names in (["ip4", "tcp"], ["ip6", "tcp"], ["ip6zone", "ip6", "tcp"])
+        return is_tcp(address)
 
     can_listen = can_dial
 

@@ -23,10 +23,7 @@ SHELLS = {
     "cortexnet.host.step_turns",
     "cortexnet.host.stream_opening",
     "cortexnet.identity.identity",
-    "cortexnet.discovery.bootstrap",
     "cortexnet.discovery.discovered",
-    "cortexnet.discovery.exchange_service",
-    "cortexnet.discovery.found_dialer",
     "cortexnet.discovery.card_search",
     "cortexnet.discovery.cards",
     "cortexnet.discovery.routing_discovery",
@@ -49,7 +46,9 @@ SHELLS = {
     "cortexnet.reputation.selector",
     "cortexnet.reputation.consequences",
     "cortexnet.reputation.service",
+    "cortexnet.preflight",
     "cortexnet.running",
+    "cortexnet.settings.files",
     "cortexnet.swarm.connection_manager",
     "cortexnet.storage.access_store",
     "cortexnet.storage.database",
@@ -99,7 +98,7 @@ TESTING = "cortexnet.testing"  # shipped to users; above everything, imported by
 # From below. A module imports what is further down, and of its own layer only modules of its own folder. A name stands for all
 # that is below it, unless a longer one says otherwise.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("cortexnet.documented", "cortexnet.errors", "cortexnet.version"),
+    ("cortexnet.documented", "cortexnet.errors", "cortexnet.texts", "cortexnet.version"),
     ("cortexnet.protobuf", "cortexnet.multiformats"),
     ("cortexnet.identity", "cortexnet.handshake", "cortexnet.mux.outbox"),
     (
@@ -112,7 +111,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.swarm.counters",
         "cortexnet.swarm.dial_backoff",
         "cortexnet.swarm.dial_plan",
-        "cortexnet.swarm.dial_problem",
         "cortexnet.swarm.dial_ranking",
         "cortexnet.swarm.duplicates",
         "cortexnet.swarm.gater",
@@ -148,13 +146,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.kad.server_streams",
         "cortexnet.kad.service",
     ),
-    (
-        "cortexnet.discovery.card_search",
-        "cortexnet.discovery.cards",
-        "cortexnet.discovery.exchange_service",
-        "cortexnet.discovery.found_dialer",
-        "cortexnet.discovery.routing_discovery",
-    ),
+    ("cortexnet.discovery.card_search", "cortexnet.discovery.cards", "cortexnet.discovery.routing_discovery"),
     (
         "cortexnet.gossip.connector",
         "cortexnet.gossip.engine",
@@ -165,7 +157,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "cortexnet.gossip.topic_discovery",
         "cortexnet.gossip.validation",
     ),
-    ("cortexnet.config", "cortexnet.node", "cortexnet.running"),
+    ("cortexnet.config", "cortexnet.node", "cortexnet.preflight", "cortexnet.profiles", "cortexnet.running"),
+    ("cortexnet.settings",),
     ("cortexnet.cli",),
     ("cortexnet.__main__",),
 )

@@ -46,7 +46,7 @@ def test_help_loads_nothing_that_it_does_not_need() -> None:
     assert result.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize(("name", "says"), [("pong", "Did you mean ping?"), ("xyzzy", "There are: id, run, ping,")])
+@pytest.mark.parametrize(("name", "says"), [("pong", "Did you mean ping?"), ("xyzzy", "There are: id, run, config, ping,")])
 def test_a_command_that_there_is_not_is_a_usage_error_with_a_hint(name: str, says: str) -> None:
     result = invoke(name)
     assert result.exit_code == 2

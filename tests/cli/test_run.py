@@ -113,8 +113,8 @@ def test_a_key_file_that_is_named_goes_before_the_one_in_the_state_directory(tmp
     with running("run", *LOOPBACK, *options, "--json") as node:
         assert node.next_event("listening")["peer_id"] == str(Identity.load(file).peer_id)
     assert not (tmp_path / "state" / "identity.key").exists()
-    printed = invoke("run", *options, "--show-config").stdout
-    assert f'state_directory = "{tmp_path}/state"\n' in printed
+    printed = invoke("config", "show", *options).stdout
+    assert f'state_directory = "{tmp_path}/state"  # --state-dir; by default not set\n' in printed
 
 
 def test_bootstrap_peers_are_reported_and_a_dead_one_is_a_warning(node_address: str, dead_address: str) -> None:
@@ -131,15 +131,15 @@ def test_flags_go_before_the_file_and_the_rest_is_taken_from_it(tmp_path: Path) 
     file = tmp_path / "node.toml"
     file.write_text('listen = ["/ip4/127.0.0.1/tcp/1"]\nperf = true\nagent_version = "mine/1.0"\n[limits]\nconnections = 7\n')
     options = ("--config", str(file), *LOOPBACK, "--echo", "--limit", "streams_inbound=9")
-    printed = invoke("run", *options, "--show-config").stdout
+    printed = invoke("config", "show", *options).stdout
     for line in (
-        'listen = ["/ip4/127.0.0.1/tcp/0"]',
-        "perf = true",
-        "echo = true",
-        "connections = 7",
-        "streams_inbound = 9",
+        'listen = ["/ip4/127.0.0.1/tcp/0"]  # --listen; by default',
+        f"perf = true  # {file}:2; by default false\n",
+        "echo = true  # --echo; by default false\n",
+        f"connections = 7  # {file}:5; by default 384\n",
+        "streams_inbound = 9  # --limit; by default 4096\n",
     ):
-        assert f"{line}\n" in printed
+        assert line in printed
     with running("run", *options, "--json") as node:
         listening = node.next_event("listening")
         (event,) = events(invoke("connect", listening["addresses"][0], "--json").stdout)
@@ -174,10 +174,10 @@ def test_a_setting_that_makes_no_sense_is_a_usage_error_with_its_place(text: str
     ("options", "says"),
     [
         (("--config", "/no/such/file.toml"), "does not exist"),
-        (("--listen", "localhost:4001"), "--listen: multiaddr 'localhost:4001' does not begin with a slash"),
-        (("--bootstrap", "/ip4/1/tcp/2"), "--bootstrap: multiaddr"),
+        (("--listen", "localhost:4001"), "--listen:listen: multiaddr 'localhost:4001' does not begin with a slash"),
+        (("--bootstrap", "/ip4/1/tcp/2"), "--bootstrap:bootstrap: multiaddr"),
         (("--limit", "conections=5"), "limits.conections: there is no such limit; did you mean connections"),
-        (("--limit", "connections"), "limits: is set by NAME=VALUE"),
+        (("--limit", "connections"), "--limit:limits: is set by NAME=VALUE"),
         (("--listen", "/ip4/127.0.0.1/udp/1/quic-v1/webtransport"), "no enabled transport can listen on"),
     ],
 )

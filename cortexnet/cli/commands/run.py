@@ -1,67 +1,53 @@
 """`cortexnet run`: a node that stays up."""
 
+import asyncio
+import logging
 import os
-from dataclasses import replace
+import sys
+from contextlib import ExitStack
 from typing import final
 
 import click
 
-from cortexnet.cli import lifecycle, logs, settings
+from cortexnet.cli import lifecycle, logs
+from cortexnet.cli.access import Rules
 from cortexnet.cli.client import connection_facts
 from cortexnet.cli.exits import Interrupted
-from cortexnet.cli.options import to_subjects, with_output
+from cortexnet.cli.options import with_output
+from cortexnet.cli.options_of_settings import Given, with_settings
 from cortexnet.cli.output import Json, Output
-from cortexnet.cli.settings import Settings
+from cortexnet.cli.service import ServiceManager, ready_file
 from cortexnet.cli.text import duration
-from cortexnet.errors import describe
+from cortexnet.errors import ConfigInvalid, describe
 from cortexnet.identity.identity import Identity
 from cortexnet.node import Node
+from cortexnet.settings.describe import changes
+from cortexnet.settings.settings import Settings
 from cortexnet.storage.storage import make_private
-from cortexnet.swarm.access_rules import Subject
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
 
+log = logging.getLogger(__name__)
+
 ECHO = "/cortex/echo/1.0.0"
 KEY_NAME = "identity.key"
-_DENY, _ALLOW_ONLY = "--deny", "--allow-only"  # the reasons of rules from the command line
+RELOADED = ("deny", "allow_only", "log_level", "log_format")
+"""Settings that SIGHUP takes over; all others hold until the end."""
 
 
 @click.command()
-@click.option("--listen", multiple=True, metavar="ADDRESS", help="Where to accept connections.  [default: /ip4/0.0.0.0/tcp/0]")
-@click.option("--bootstrap", multiple=True, metavar="ADDRESS", help="A peer to connect to, again and again until it answers.")
-@click.option("--announce", multiple=True, metavar="ADDRESS", help="Tell peers this address, not the ones listened on.")
-@click.option("--identity", metavar="FILE", help=f"The key file, made where there is none.  [default: {KEY_NAME} in --state-dir]")
-@click.option("--state-dir", type=click.Path(file_okay=False), metavar="DIR", help="Keep there what outlives the process.")
-@click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False), metavar="FILE", help="Settings in TOML.")
-@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Set one limit, such as connections=500.")
-@click.option("--deny", multiple=True, metavar="SUBJECT", callback=to_subjects, help="Refuse a peer id, IP address or network.")
-@click.option("--allow-only", multiple=True, metavar="SUBJECT", callback=to_subjects, help="Refuse all but these.")
-@click.option("--perf", is_flag=True, help="Serve /perf/1.0.0: anybody may make this node send at full speed.")
-@click.option("--echo", is_flag=True, help=f"Serve {ECHO}, which sends back what it gets.")
-@click.option("--log-json", is_flag=True, help="Write the log, on stderr, as JSON, one object a line.")
-@click.option("--show-config", is_flag=True, help="Print all settings as a TOML file, and do no more.")
 @with_output
-def command(
-    output: Output,
-    listen: tuple[str, ...],
-    bootstrap: tuple[str, ...],
-    announce: tuple[str, ...],
-    identity: str | None,
-    state_dir: str | None,
-    config_file: str | None,
-    limits: tuple[str, ...],
-    deny: list[Subject],
-    allow_only: list[Subject],
-    perf: bool,
-    echo: bool,
-    log_json: bool,
-    show_config: bool,
-) -> None:
+@with_settings
+def command(output: Output, given: Given) -> None:
     """Run a node until it is told to stop.
 
     It prints its peer id and addresses, answers ping and identify, and runs until SIGINT (Ctrl-C) or SIGTERM, which end it with
-    exit code 0. -v shows connections coming and going. What is given here goes before what the file says.
+    exit code 0; a second one ends it at once. -v shows connections coming and going.
+
+    Settings come from --config, then from the environment (CORTEXNET_LIMITS__CONNECTIONS=500), then from these options; each
+    goes before the ones in front. All of it is checked before a socket is opened. `cortexnet config show` lists what there is.
+    SIGHUP reads the file again, and takes over who is refused and what is logged.
 
     In its state directory it keeps its key, what it knows of peers, and who is denied or allowed; without one (and without
     --identity) it is somebody else each time. Two nodes can't share one.
@@ -70,99 +56,124 @@ def command(
     --json prints events "listening" (peer_id, addresses, protocols), "bootstrap"
     (connected, of) once all of these were tried, with -v "connected" (peer_id,
     remote_address, local_address, direction, transport, security, muxer) and
-    "disconnected" (the same, seconds, reason), at the end "stopped" (signal).
+    "disconnected" (the same, seconds, reason), on SIGHUP "reloaded" (settings),
+    at the end "stopped" (signal).
     """
-    chosen = settings.load(config_file) if config_file is not None else Settings()
-    for key, addresses in (("listen", listen), ("bootstrap", bootstrap), ("announce", announce)):
-        settings.check_addresses(f"--{key}", addresses)
-    config = replace(
-        chosen.config,
-        perf=perf or chosen.config.perf,
-        announce=announce or chosen.config.announce,
-        state_directory=state_dir or chosen.config.state_directory,
-    )
-    chosen = replace(
-        chosen,
-        listen=listen or chosen.listen,
-        bootstrap=bootstrap or chosen.bootstrap,
-        identity=identity or chosen.identity,
-        echo=echo or chosen.echo,
-        config=config,
-    )
-    for limit in limits:
-        chosen = settings.with_limit(chosen, limit)
-    logs.set_up(output, as_json=log_json)
-    if show_config:
-        click.echo(settings.as_toml(chosen))
-        return
+    settings = given.read()
+    _set_up_log(output, settings)
     try:
-        lifecycle.run(lambda: _serve(output, chosen, deny, allow_only))
+        lifecycle.run(lambda: _Service(output, given, settings).run())
     except Interrupted as interruption:
         output.say(f"stopped by {interruption.name}", "stopped", signal=interruption.name)
 
 
-async def _serve(output: Output, chosen: Settings, deny: list[Subject], allow_only: list[Subject]) -> None:
-    identity = _identity(chosen)
-    node = Node(identity, listen=chosen.listen, bootstrap=chosen.bootstrap, config=chosen.config)
-    _set_rules(node, deny, allow_only)
-    if chosen.echo:
-        node.handle(ECHO, _echo)
-    if output.verbosity:
-        _Visitors(output).watch(node)
-    scope = Scope()
-    async with node:
-        _drop_earlier_rules(node, deny, allow_only)
-        _say_listening(output, node, is_kept=identity is not None)
-        if chosen.bootstrap:
-            scope.spawn(_say_bootstrapped(output, node, len(chosen.bootstrap)), name="bootstrap report")
+def _set_up_log(output: Output, settings: Settings) -> None:
+    logs.set_up(output, as_json=settings.log_format == "json", level=settings.log_level)
+
+
+@final
+class _Service:
+    """One run of a node."""
+
+    def __init__(self, output: Output, given: Given, settings: Settings) -> None:
+        self._output = output
+        self._given = given
+        self._settings = settings
+        self._manager = ServiceManager(os.environ)
+        self._scope = Scope()
+        identity = _identity(settings)
+        self._has_key = identity is not None
+        self._node = Node(identity, listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)
+        self._rules = Rules(self._node.gater)
+
+    async def run(self) -> None:
+        """Until it is cancelled, or the node fails."""
+        node, settings = self._node, self._settings
+        self._rules.set(settings)
+        if settings.echo:
+            node.handle(ECHO, _echo)
+        if self._output.verbosity:
+            _Visitors(self._output).watch(node)
+        with ExitStack() as stack:
+            if self._given.file is not None and not sys.stdin.isatty():  # a terminal that is closed wants the node to end
+                stack.enter_context(lifecycle.hangups(self._hung_up))
+            async with node:
+                self._rules.drop_earlier(settings)
+                addresses = [str(address) for address in node.addresses]
+                stack.enter_context(ready_file(settings.ready_file, peer_id=str(node.peer_id), addresses=addresses))
+                self._say_listening(addresses)
+                try:
+                    await self._serve()
+                finally:
+                    self._manager.stopping()
+                    await self._scope.close()
+
+    async def _serve(self) -> None:
+        self._say_ready()
+        self._manager.watch(self._scope)
+        if self._settings.bootstrap:
+            self._scope.spawn(self._say_bootstrapped(len(self._settings.bootstrap)), name="bootstrap report")
+        await self._node.wait_closed()
+
+    def _say_ready(self) -> None:
+        self._manager.ready(f"{self._node.peer_id} at {len(self._node.addresses)} addresses")
+
+    # --- SIGHUP ------------------------------------------------------------------------------------------------------------
+
+    def _hung_up(self) -> None:
+        if not self._scope.is_closed:
+            self._scope.spawn(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        self._manager.reloading()
         try:
-            await node.wait_closed()
-        finally:
-            await scope.close()
+            fresh = await asyncio.to_thread(self._given.read)
+        except (ConfigInvalid, OSError) as error:
+            log.warning("the settings stay as they are: %s", describe(error))
+        else:
+            self._take_over(fresh)
+        self._say_ready()
+
+    def _take_over(self, fresh: Settings) -> None:
+        changed = changes(self._settings, fresh)
+        late = [name for name in changed if name not in RELOADED]
+        if late:
+            log.warning("changed settings that hold from the next start on: %s", ", ".join(late))
+        _set_up_log(self._output, fresh)
+        self._rules.set(fresh)
+        self._rules.drop_earlier(fresh)
+        self._settings = fresh
+        taken = [name for name in changed if name in RELOADED]
+        self._output.say(f"reloaded   {', '.join(taken) or 'nothing has changed'}", "reloaded", settings=taken)
+
+    # --- what it says ------------------------------------------------------------------------------------------------------
+
+    def _say_listening(self, addresses: list[str]) -> None:
+        peer_id, protocols = str(self._node.peer_id), self._node.protocols
+        forgotten = "" if self._has_key else "   (new, and forgotten at the end: keep one with --state-dir DIR)"
+        lines = [f"peer id    {peer_id}{forgotten}"]
+        lines += [f"listening  {address}" for address in addresses]
+        lines.append(f"serving    {', '.join(protocols)}")
+        lines.append("Ctrl-C or SIGTERM ends it")
+        self._output.say("\n".join(lines), "listening", peer_id=peer_id, addresses=addresses, protocols=protocols)
+
+    async def _say_bootstrapped(self, count: int) -> None:
+        async with self._output.waiting(f"connecting to {count} bootstrap peer{'s' if count > 1 else ''}"):
+            await self._node.ready()
+        connected = len(self._node.peers)
+        self._output.say(f"bootstrap  {connected} of {count} peers connected", "bootstrap", connected=connected, of=count)
 
 
-def _set_rules(node: Node, deny: list[Subject], allow_only: list[Subject]) -> None:
-    for subject in deny:
-        node.gater.deny(subject, _DENY)
-    for subject in allow_only:
-        node.gater.allow(subject, _ALLOW_ONLY)
-    node.gater.allow_only = bool(allow_only)
-
-
-def _drop_earlier_rules(node: Node, deny: list[Subject], allow_only: list[Subject]) -> None:
-    """What another command line has said was kept with all rules, and holds no more."""
-    for reason, subjects in ((_DENY, deny), (_ALLOW_ONLY, allow_only)):
-        for rule in node.gater.rules:
-            if rule.reason == reason and rule.subject not in subjects:
-                node.gater.access.remove(rule.kind, rule.subject)
-
-
-def _identity(chosen: Settings) -> Identity | None:
+def _identity(settings: Settings) -> Identity | None:
     """The key that is kept in a file; None where there is none."""
-    directory = chosen.config.state_directory
-    if chosen.identity:
-        return Identity.load_or_create(chosen.identity)
+    directory = settings.config.state_directory
+    if settings.identity:
+        return Identity.load_or_create(settings.identity)
     if directory is None:
         return None
     name = os.fspath(directory)
     make_private(name)
     return Identity.load_or_create(os.path.join(name, KEY_NAME))
-
-
-def _say_listening(output: Output, node: Node, *, is_kept: bool) -> None:
-    peer_id, addresses = str(node.peer_id), [str(address) for address in node.addresses]
-    lines = [f"peer id    {peer_id}{'' if is_kept else '   (new, and forgotten at the end: keep one with --state-dir DIR)'}"]
-    lines += [f"listening  {address}" for address in addresses]
-    lines.append(f"serving    {', '.join(node.protocols)}")
-    lines.append("Ctrl-C or SIGTERM ends it")
-    output.say("\n".join(lines), "listening", peer_id=peer_id, addresses=addresses, protocols=node.protocols)
-
-
-async def _say_bootstrapped(output: Output, node: Node, count: int) -> None:
-    async with output.waiting(f"connecting to {count} bootstrap peer{'s' if count > 1 else ''}"):
-        await node.ready()
-    connected = len(node.peers)
-    output.say(f"bootstrap  {connected} of {count} peers connected", "bootstrap", connected=connected, of=count)
 
 
 async def _echo(stream: Stream) -> None:

@@ -1,0 +1,90 @@
+"""What a service manager is told, and what it finds: sd_notify(3), its watchdog, and a file that says that the node is ready.
+
+Spec: the protocol of sd_notify(3): datagrams of lines `NAME=value` to the unix socket that NOTIFY_SOCKET names.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import final
+
+from cortexnet.errors import StorageFailed
+from cortexnet.transport.scope import Scope
+
+log = logging.getLogger(__name__)
+
+
+@final
+class ServiceManager:
+    """The one that has started this process; nobody where the environment names none."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._watchdog = _watchdog(environment)
+
+    def ready(self, status: str) -> None:
+        """The node accepts connections."""
+        self._tell(f"READY=1\nSTATUS={status}")
+
+    def reloading(self) -> None:
+        """Settings are being read again; `ready` follows."""
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The end has begun."""
+        self._tell("STOPPING=1")
+
+    def watch(self, scope: Scope) -> None:
+        """Say regularly that the event loop turns, where somebody wants to hear it; who hears it no more starts us again."""
+        if self._address and self._watchdog:
+            scope.spawn(self._keep_telling(self._watchdog / 2), name="watchdog")
+
+    async def _keep_telling(self, interval: float) -> None:
+        while True:
+            self._tell("WATCHDOG=1")
+            await asyncio.sleep(interval)
+
+    def _tell(self, message: str) -> None:
+        if not self._address.startswith(("/", "@")):
+            return
+        address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.setblocking(False)
+                channel.sendto(message.encode(), address)
+        except OSError as error:  # the node is well all the same
+            log.warning("the service manager could not be told %s: %s", message.partition("=")[0], error)
+
+
+def _watchdog(environment: Mapping[str, str]) -> float:
+    """Seconds within which it wants to hear of this process; 0: it does not."""
+    microseconds, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
+    is_ours = not process or process == str(os.getpid())
+    return int(microseconds) / 1e6 if microseconds.isdecimal() and len(microseconds) < 19 and is_ours else 0.0
+
+
+@contextlib.contextmanager
+def ready_file(path: str, **facts: object) -> Iterator[None]:
+    """Have a file there for the block, whole at once, with these facts in JSON; for no path nothing. Raises StorageFailed."""
+    if not path:
+        yield
+        return
+    fresh = f"{path}.{os.getpid()}"
+    try:
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.write(json.dumps({"pid": os.getpid(), **facts}) + "\n")
+        os.replace(fresh, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise StorageFailed(f"can't say there that the node is ready: {error.strerror or error}", path=path) from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
