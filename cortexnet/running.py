@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
 from cortexnet.discovery.discovered import Discovered
-from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation
+from cortexnet.errors import CortexError
 from cortexnet.host.context import Context, Service
 from cortexnet.host.host import Host
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
@@ -23,13 +23,12 @@ from cortexnet.multiformats.multiaddr_quic import is_quic
 from cortexnet.multiformats.multiaddr_websocket import is_websocket
 from cortexnet.mux import yamux
 from cortexnet.observe.observer import Observer as NodeObserver
-from cortexnet.preflight import check_listening
 from cortexnet.security.channels import certificate_of, secure_channels
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.manager_events import NetworkChanged
 from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.swarm import Swarm
-from cortexnet.transport.connection import Connection
+from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.lazy import LazyTransport
 from cortexnet.transport.log_limit import LogLimit
@@ -42,6 +41,7 @@ from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cortexnet.discovery.bootstrap import Bootstrap
     from cortexnet.discovery.cards import Cards
     from cortexnet.discovery.routing_discovery import RoutingDiscovery
     from cortexnet.gossip.service import Gossip
@@ -122,6 +122,7 @@ class Running:
         self.gossip: Gossip | None = None
         self.kad: KadService | None = None
         self.discovery: RoutingDiscovery | None = None
+        self.bootstrap: Bootstrap | None = None
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
@@ -136,7 +137,7 @@ class Running:
         )
         self.host = Host(self.swarm, blueprint.peerstore)
         self.pinger = Pinger(limits)
-        self.discovered = Discovered(blueprint.identity.peer_id, blueprint.peerstore, config.discovery)
+        self.discovered = _discovered(blueprint)
         self.identify = Identify(
             blueprint.identity,
             self,
@@ -150,11 +151,6 @@ class Running:
         self.swarm.on_disconnected = blueprint.on_disconnected
         self.observer = NodeObserver(blueprint.bus, self.swarm, blueprint.resources, blueprint.peerstore)
         self._observe()
-        self._builtin = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
-        if config.perf:
-            from cortexnet.host import perf
-
-            self._builtin[perf.PROTOCOL] = perf.serve_perf
 
     def _observe(self) -> None:
         """Let everybody tell the observer what happens, and answer it."""
@@ -187,19 +183,18 @@ class Running:
         return self.swarm.connections
 
     async def start(self, listen: Sequence[Multiaddr], bootstrap: Sequence[Multiaddr]) -> None:
-        check_listening(self._blueprint.config, listen)
         await self._open_storage()
         protocols = self._blueprint.protocols
-        for protocol, handler in self._builtin.items():
+        for protocol, handler in self._builtin().items():
             if not protocols.supports(protocol):  # the application's own comes first
                 protocols.handle(protocol, handler)
         for address in listen:
             await self.swarm.listen(address)
             self._addresses_due = 0.0
         protocols.on_change = self._protocols_changed
-        await self._start_services()
-        for address in bootstrap:
-            self._keep_bootstrap(address)
+        await self._start_services(joins=bool(bootstrap) or bool(self._blueprint.config.discovery.namespace))
+        if bootstrap:
+            self._start_bootstrap(bootstrap)
         self.upkeep.start()
         self.observer.start()
         interval = self._blueprint.config.manager.watch_interval
@@ -208,6 +203,15 @@ class Running:
 
             watch = NetworkWatch(self._network_changed, interval=interval)
             self._scope.spawn(watch.run(), name="network watch")
+
+    def _builtin(self) -> "dict[str, StreamHandler]":
+        """What every node answers to."""
+        handlers: dict[str, StreamHandler] = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
+        if self._blueprint.config.perf:
+            from cortexnet.host import perf
+
+            handlers[perf.PROTOCOL] = perf.serve_perf
+        return handlers
 
     async def _open_storage(self) -> None:
         """Take back what an earlier run has left, before anybody is met; and let the owner ask how it goes."""
@@ -220,8 +224,8 @@ class Running:
         self.storage = await Storage.open(os.fspath(directory), self._blueprint.peerstore, self._blueprint.gater.access)
         self._status = await StatusServer.open(os.fspath(directory), self.observer.answers())
 
-    async def _start_services(self) -> None:
-        """Those that are on; the others are not even loaded."""
+    async def _start_services(self, *, joins: bool) -> None:
+        """Those that are on; the others are not even loaded. `joins`: this node looks for a network by itself."""
         config = self._blueprint.config
         if config.reputation is not None:
             from cortexnet.reputation.service import Reputation
@@ -230,7 +234,7 @@ class Running:
             self.swarm.on_offence = self.reputation.offended
             self.pinger.judge = self.reputation
         self._context = context = self._make_context()
-        self._services = self._make_services(context)
+        self._services = self._make_services(context, joins=joins)
         if self.reputation is not None:
             self.reputation.attach(context)
             self._services.insert(0, self.reputation)  # it is there before the others tell it anything, and ends after them
@@ -240,16 +244,6 @@ class Running:
             await self.cards.start()
         if self.storage is not None:
             self.storage.release()
-
-    @functools.cached_property
-    def cards(self) -> "Cards":
-        """What nodes say about themselves; made where somebody says something, or asks."""
-        from cortexnet.discovery.cards import Cards
-
-        assert self._context is not None  # nobody asks before the start
-        cards = Cards(self._context, self._blueprint.config.card, self.discovery)
-        self._services.append(cards)
-        return cards
 
     @functools.cached_property
     def selection(self) -> "Selector":
@@ -266,14 +260,31 @@ class Running:
             reputation=self.reputation,
         )
 
-    def _make_services(self, context: Context) -> list[Service]:
-        config, services = self._blueprint.config, list[Service]()
+    @functools.cached_property
+    def cards(self) -> "Cards":
+        """What nodes say about themselves; made where somebody says something, or asks."""
+        from cortexnet.discovery.cards import Cards
+
+        assert self._context is not None  # nobody asks before the start
+        cards = Cards(self._context, self._blueprint.config.card, self.discovery)
+        self._services.append(cards)
+        return cards
+
+    def _make_services(self, context: Context, *, joins: bool) -> list[Service]:
+        from cortexnet.discovery.exchange_service import PeerExchange
+        from cortexnet.discovery.found_dialer import FoundDialer
+
+        config = self._blueprint.config
+        dialer = FoundDialer(context, config.discovery)
+        services: list[Service] = [dialer]
+        if config.discovery.exchange:
+            services.append(PeerExchange(context, config.discovery, dialer, asks=joins))
         if config.kad is not None:
             from cortexnet.discovery.routing_discovery import RoutingDiscovery
             from cortexnet.kad.service import KadService
 
             self.kad = KadService(context, config.kad)
-            self.discovery = RoutingDiscovery(context, self.kad, config.discovery)
+            self.discovery = RoutingDiscovery(context, self.kad, config.discovery, dialer)
             services += [self.kad, self.discovery]
         if config.gossip is not None:
             from cortexnet.gossip.service import Gossip
@@ -334,11 +345,21 @@ class Running:
             log.warning("identify of %s failed: %r", peer, error, exc_info=True, extra={"peer": peer})
             connection.abort()
 
-    def _keep_bootstrap(self, address: Multiaddr) -> None:
-        try:
-            self._blueprint.manager.keep_address(address)
-        except (LimitExceeded, ProtocolViolation) as error:
-            log.warning("bootstrap peer %s is left out: %s", address, error)
+    def _start_bootstrap(self, addresses: Sequence[Multiaddr]) -> None:
+        from cortexnet.discovery.bootstrap import Bootstrap
+
+        blueprint = self._blueprint
+        self.bootstrap = Bootstrap(
+            blueprint.manager,
+            self.upkeep,
+            self.discovered,
+            resolve=Resolver(blueprint.config.limits).resolve,
+            publish=blueprint.bus.publish,
+            scope=self._scope,
+        )
+        self.swarm.on_connected.append(self.bootstrap.connected)
+        self.swarm.on_disconnected.append(self.bootstrap.disconnected)
+        self.bootstrap.start(addresses)
 
     def _network_changed(self, gone: frozenset[str], new: frozenset[str], slept: float) -> None:
         self.upkeep.network_changed(NetworkChanged(gone, new, slept))
@@ -371,6 +392,11 @@ class Running:
     def abort(self) -> None:
         """Close all sockets, now."""
         self.swarm.abort()
+
+
+def _discovered(blueprint: Blueprint) -> Discovered:
+    tally, publish = blueprint.resources.tally, blueprint.bus.publish
+    return Discovered(blueprint.identity.peer_id, blueprint.peerstore, blueprint.config.discovery, tally=tally, publish=publish)
 
 
 def _today() -> "datetime":
