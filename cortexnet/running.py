@@ -23,6 +23,7 @@ from cortexnet.multiformats.multiaddr_quic import is_quic
 from cortexnet.multiformats.multiaddr_websocket import is_websocket
 from cortexnet.mux import yamux
 from cortexnet.observe.observer import Observer as NodeObserver
+from cortexnet.preflight import check_listening
 from cortexnet.security.channels import certificate_of, secure_channels
 from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.manager_events import NetworkChanged
@@ -183,6 +184,7 @@ class Running:
         return self.swarm.connections
 
     async def start(self, listen: Sequence[Multiaddr], bootstrap: Sequence[Multiaddr]) -> None:
+        check_listening(self._blueprint.config, listen)
         await self._open_storage()
         protocols = self._blueprint.protocols
         for protocol, handler in self._builtin().items():
