@@ -268,7 +268,7 @@ class Running:
         from cortexnet.discovery.cards import Cards
 
         assert self._context is not None  # nobody asks before the start
-        cards = Cards(self._context, self._blueprint.config.card, self.discovery)
+        cards = Cards(self._context, self._blueprint.config.card, self.discovery, self.selection.caller)
         self._services.append(cards)
         return cards
 

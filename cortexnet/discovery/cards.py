@@ -5,6 +5,7 @@ Capabilities are namespaces of routing discovery, `/cortex/capability/…`: what
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack, final
 from cortexnet.discovery.card_cache import CardCache
 from cortexnet.discovery.card_search import CardSearch
 from cortexnet.discovery.routing_discovery import RETRY, RoutingDiscovery
-from cortexnet.errors import CortexError, LocalError, Refuse, RemoteError, StreamCode
-from cortexnet.host.deadline import deadline
+from cortexnet.errors import CortexError, LocalError, Refuse, StreamCode
 from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.card import Card, check_name, check_region
 from cortexnet.identity.envelope import SIZE_LIMIT
@@ -24,11 +24,13 @@ from cortexnet.messaging.request import Request, request, responder
 from cortexnet.swarm.rate_limit import KeyedRateLimit
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
+from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
     from cortexnet.discovery.card_config import CardConfig
     from cortexnet.host.context import Context
     from cortexnet.identity.peer_id import PeerId
+    from cortexnet.messaging.caller import Caller
 
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
@@ -60,13 +62,15 @@ class Cards:
         self,
         context: "Context",
         config: "CardConfig",
-        discovery: RoutingDiscovery | None,
+        discovery: "RoutingDiscovery | None",
+        caller: "Caller",
         *,
         unix_time: Callable[[], float] = time.time,
     ) -> None:
         self._context = context
         self._config = config
         self._discovery = discovery
+        self._caller = caller
         self._unix_time = unix_time
         self._now = asyncio.get_running_loop().time
         self._random = Random()
@@ -111,9 +115,9 @@ class Cards:
         return card
 
     def _issued(self, unix_now: float) -> Card:
-        # Milliseconds of the wall clock grow from one run to the next without being kept. Where the clock is set back, others
-        # prefer what they have for `cache_time` more.
-        self._sequence = max(round(unix_now * 1_000), self._sequence + 1)
+        # Microseconds of the wall clock grow from one run to the next without being kept. Where the clock was set back between
+        # two runs, others prefer what they have for `cache_time` more.
+        self._sequence = max(round(unix_now * 1_000_000), self._sequence + 1)
         key = self._context.identity.private_key
         return Card.issue(key, self._details, sequence=self._sequence, issued=int(unix_now), lifetime=self._config.lifetime)
 
@@ -154,7 +158,8 @@ class Cards:
             self._changed.clear()
             for capability in [name for name in advertised if name not in self._details.capabilities]:
                 del advertised[capability]
-                discovery.stop_advertising(namespace_of(capability))
+                with contextlib.suppress(LocalError):  # the application has done it already
+                    discovery.stop_advertising(namespace_of(capability))
             is_complete = await self._advertise_missing(discovery, advertised)
             if not self._changed.is_set():
                 wait = None if is_complete else RETRY * (1 - self._random.random() / 2)
@@ -172,11 +177,9 @@ class Cards:
         return True
 
     async def _wait_for_change(self, seconds: float | None) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
 
     # --- those of others ---------------------------------------------------------------------------------------------------
 
@@ -209,26 +212,15 @@ class Cards:
             asking.cancel()  # where it was given up: one of those who wait begins anew
 
     async def _fetch(self, peer: "PeerId") -> Card:
-        async with (
-            deadline(self._config.timeout, f"the card of {peer}"),
-            await self._context.host.open_stream(peer, [PROTOCOL]) as stream,
-        ):
+        async def exchange(stream: Stream) -> Card:
             answer = await request(stream, b"", size_limit=SIZE_LIMIT)
-        try:
-            card = await step_turns().run(lambda: Card.open(answer, peer))
-        except RemoteError as error:
-            self._blame(peer, error)
-            raise
-        unix_now, skew = self._unix_time(), self._config.clock_skew
-        card.check_time(unix_now, skew)
-        now = self._now()
-        return self._cache.keep(card, now + min(self._config.cache_time, card.expires + skew - unix_now), now)
+            return await step_turns().run(lambda: Card.open(answer, peer))  # what is wrong here is the peer's fault
 
-    def _blame(self, peer: "PeerId", error: RemoteError) -> None:
-        """It has sent what no correct node sends."""
-        log.debug("the card of %s: %s", peer, error, extra={"peer": peer})
-        if self._context.reputation is not None:
-            self._context.reputation.violation(peer, "a wrong card")
+        timeout = self._config.timeout
+        card = await self._caller.call(peer, PROTOCOL, exchange, timeout=timeout, what=f"the card of {peer}")
+        now, unix_now, skew = self._now(), self._unix_time(), self._config.clock_skew
+        card.check_time(unix_now, skew)
+        return self._cache.keep(card, now + min(self._config.cache_time, card.expires + skew - unix_now), now)
 
     def find(self, capability: str, region: str = "", limit: int | None = FOUND) -> CardSearch:
         """Nodes that say they have a capability; see `Node.find`."""
