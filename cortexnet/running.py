@@ -293,6 +293,10 @@ class Running:
 
             self.gossip = Gossip(context, config.gossip, finder=self.discovery)
             services.append(self.gossip)
+        if config.mdns is not None:
+            from cortexnet.discovery.mdns import Mdns
+
+            services.append(Mdns(context, config.mdns))
         return services
 
     def _make_context(self) -> Context:
