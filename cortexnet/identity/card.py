@@ -154,7 +154,7 @@ def check_name(name: object, key: str) -> None:
     """Raises ConfigInvalid where it is no name that a capability or a limit can have."""
     if not isinstance(name, str) or len(name) > NAME_LIMIT or _NAME.fullmatch(name) is None:
         what = f"{name[:80]!a}" if isinstance(name, str) else repr(name)
-        message = f"{what} is no name: those have 1 to {NAME_LIMIT} lower-case letters, digits, or ._+:/- further on"
+        message = f"{what} is no name; write 1 to {NAME_LIMIT} lower-case letters, digits and, not in front, any of ._+:/-"
         raise ConfigInvalid(message, key=key)
 
 

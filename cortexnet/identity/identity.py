@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import stat
+from collections.abc import Iterator
 from typing import final
 
 from cortexnet.errors import LocalError, StorageFailed
@@ -49,16 +50,8 @@ class Identity:
             return cls._load(name)
         except FileNotFoundError:
             identity = cls.generate(key_type)
-        try:
-            if _write_new(name, identity.to_protobuf()):
-                return identity
-            return cls._load(name)
-        except FileNotFoundError as error:
-            raise StorageFailed("its folder, or what it links to, does not exist; create that first", path=name) from error
-        except StorageFailed:
-            raise
-        except OSError as error:
-            raise _storage_failed(name, error) from error
+        with _writing(name):
+            return identity if _write_new(name, identity.to_protobuf()) else cls._load(name)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Identity":
@@ -110,6 +103,18 @@ class Identity:
             raise LocalError(f"not base64: {error}") from None
         return cls.from_protobuf(data)
 
+    def save(self, path: str | os.PathLike[str], *, as_text: bool = False) -> None:
+        """Write the private key to a new file, for its owner alone: in libp2p's protobuf form, or `as_text` in Kubo's base64.
+
+        `load` reads both. Blocks for the disk. Raises StorageFailed where there is a file of that name, which is left as it is,
+        or where it can't be written.
+        """
+        name = os.fspath(path)
+        with _writing(name):
+            is_new = _write_new(name, f"{self.to_base64()}\n".encode() if as_text else self.to_protobuf())
+        if not is_new:
+            raise StorageFailed("there is such a file already, and keys are never replaced: name another one", path=name)
+
     def to_protobuf(self) -> bytes:
         """The private key as go-libp2p writes it to files: the secret itself."""
         return self._private_key.marshal()
@@ -143,6 +148,19 @@ class Identity:
 
 def _storage_failed(path: str, error: OSError) -> StorageFailed:
     return StorageFailed(f"the key file cannot be used: {error.strerror or error}", path=path)
+
+
+@contextlib.contextmanager
+def _writing(path: str) -> Iterator[None]:
+    """Say what it means where the block can't make a file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageFailed("its folder, or what it links to, does not exist; create that first", path=path) from error
+    except StorageFailed:
+        raise
+    except OSError as error:
+        raise _storage_failed(path, error) from error
 
 
 def _write_new(path: str, data: bytes) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, final, get_args
 from cortexnet.config import Config
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, LocalError, ProtocolViolation
+from cortexnet.identity.keys import KeyType
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.access_rules import parse_subject
 from cortexnet.texts import is_text
@@ -33,6 +34,8 @@ class Settings:
     """Peers that are connected to from the start, again and again until they answer."""
     identity: str = ""
     """The key file, made where there is none. Nothing: the one in the state directory, or without that a new one each time."""
+    key_type: KeyType = "ed25519"
+    """Of what type a new key is: "ed25519", which every stack takes, "secp256k1", "ecdsa" or "rsa". One that is there stays."""
     deny: tuple[str, ...] = ()
     """Peer ids, IP addresses and networks that are refused. SIGHUP takes over what the file says then."""
     allow_only: tuple[str, ...] = ()
@@ -55,6 +58,7 @@ class Settings:
         if not isinstance(self.echo, bool):
             raise ConfigInvalid(f"must be True or False, but is {self.echo!r}", key="echo")
         for key, choice, known in (
+            ("key_type", self.key_type, get_args(KeyType)),
             ("log_level", self.log_level, get_args(LogLevel)),
             ("log_format", self.log_format, get_args(LogFormat)),
         ):

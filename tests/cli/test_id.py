@@ -60,3 +60,36 @@ def test_a_file_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
     invoke("id", "--key", str(file))
     file.chmod(0o644)
     assert invoke("id", "--key", str(file)).stderr.startswith("warning: others may read the private key")
+
+
+@pytest.mark.parametrize("options", [(), ("--base64",)])
+def test_a_key_goes_out_to_another_program_and_comes_back(options: tuple[str, ...], tmp_path: Path) -> None:
+    file, out, back = (str(tmp_path / name) for name in ("identity.key", "out", "back"))
+    made = events(invoke("id", "--key", file, "--type", "secp256k1", "--json").stdout)[0]
+    shown, exported = events(invoke("id", "--key", file, "--export", out, *options, "--json").stdout)
+    assert (shown, exported) == (made, {"event": "exported", "file": out})
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+    assert (base64.b64decode(Path(out).read_text()) if options else Path(out).read_bytes()) == Path(file).read_bytes()
+    imported = events(invoke("id", "--key", back, "--import", out, "--json").stdout)[0]
+    assert imported == {**made, "file": back}
+    assert Path(back).read_bytes() == Path(file).read_bytes()
+
+
+def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    for file in (one, other):
+        invoke("id", "--key", file)
+    for arguments in (("--key", one, "--export", other), ("--key", one, "--import", other)):
+        before = Path(one).read_bytes(), Path(other).read_bytes()
+        result = invoke("id", *arguments)
+        assert (result.exit_code, "never replaced" in result.stderr) == (1, True)
+        assert (Path(one).read_bytes(), Path(other).read_bytes()) == before
+
+
+def test_a_key_that_is_not_there_is_neither_exported_nor_imported_nor_made(tmp_path: Path) -> None:
+    file = str(tmp_path / "identity.key")
+    for arguments in (("--export", str(tmp_path / "out")), ("--import", str(tmp_path / "in"))):
+        result = invoke("id", "--key", file, *arguments)
+        assert (result.exit_code, "there is no such file" in result.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []
+    assert invoke("id", "--key", file, "--base64").exit_code == 2

@@ -83,6 +83,17 @@ def test_an_identity_file_keeps_the_peer_id(tmp_path: Path) -> None:
     assert peers == [str(Identity.load(file).peer_id)] * 2
 
 
+@pytest.mark.parametrize("place", [("--identity", "identity.key"), ("--state-dir", "state")])
+def test_a_new_key_is_of_the_type_that_is_set(place: tuple[str, str], tmp_path: Path) -> None:
+    option, name = place
+    file = tmp_path / "node.toml"
+    file.write_text('key_type = "secp256k1"\n')
+    with running("run", *LOOPBACK, option, str(tmp_path / name), "--config", str(file), "--json") as node:
+        peer = node.next_event("listening")["peer_id"]
+    identity = Identity.load(tmp_path / name / "identity.key" if name == "state" else tmp_path / name)
+    assert (str(identity.peer_id), identity.public_key.key_type) == (peer, "secp256k1")
+
+
 def test_a_state_directory_keeps_the_peer_id_and_what_is_known_of_peers(tmp_path: Path, node_address: str) -> None:
     folder = tmp_path / "state"
     peers = []

@@ -308,3 +308,29 @@ def test_two_processes_end_with_one_key(path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_a_failure_like_others(load: Callable[[str], Identity]) -> None:
     with pytest.raises(StorageFailed, match="no file has such a name"):
         load("key\0file")
+
+
+# Giving a key to another program
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize("key_type", ["ed25519", "rsa"])
+def test_a_saved_key_is_read_back_and_for_its_owner_alone(key_type: KeyType, as_text: bool, path: Path) -> None:
+    identity = Identity.generate(key_type)
+    identity.save(path, as_text=as_text)
+    assert path.read_bytes() == (f"{identity.to_base64()}\n".encode() if as_text else identity.to_protobuf())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert Identity.load(path).peer_id == identity.peer_id
+
+
+def test_no_key_is_saved_over_another_file(path: Path) -> None:
+    path.write_bytes(b"something else")
+    with pytest.raises(StorageFailed, match="never replaced"):
+        Identity.generate().save(path)
+    assert path.read_bytes() == b"something else"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_key_is_not_saved_to_where_there_is_no_folder(path: Path) -> None:
+    with pytest.raises(StorageFailed, match="create that first"):
+        Identity.generate().save(path.parent / "nowhere" / "key")

@@ -25,6 +25,7 @@ from cortexnet.settings.settings import Settings
         ("identity", "a\0b", "must be the name of a file"),
         ("ready_file", b"x", "must be the name of a file"),
         ("echo", 1, "must be True or False"),
+        ("key_type", "dsa", "must be one of rsa, ed25519, secp256k1, ecdsa"),
         ("log_level", "loud", "must be one of debug, info, warning, error"),
         ("log_format", "xml", "must be one of text, json"),
         ("profile", "fat", "is not one of default, light, server"),

@@ -17,17 +17,26 @@ KEY_FILE = "identity.key"
 @click.command("id")
 @click.option("--key", "file", default=KEY_FILE, show_default=True, metavar="FILE", help="The key file; made if it is not there.")
 @click.option("--type", "key_type", type=click.Choice(get_args(KeyType)), help="The kind of key to make.  [default: ed25519]")
+@click.option("--import", "source", metavar="FILE", help="Make the key file of the key in this one, from whatever program.")
+@click.option("--export", "target", metavar="FILE", help="Write the key to this new file, for another program.")
+@click.option("--base64", "as_text", is_flag=True, help="Export it as base64, as in Kubo's configuration.")
 @with_output
-def command(output: Output, file: str, key_type: KeyType | None) -> None:
-    """Show an identity, or create it.
+def command(output: Output, file: str, key_type: KeyType | None, source: str | None, target: str | None, as_text: bool) -> None:
+    """Show an identity, or create it; take over the key of another program, or give it one.
 
-    The file holds the private key: keep it to yourself. It is read as go-libp2p and Kubo write theirs, and never overwritten.
+    The file holds the private key: keep it to yourself. It is in libp2p's protobuf form, which go-libp2p writes, and `ipfs key
+    export` too; read is also the base64 of Kubo's configuration. New files are for their owner alone; none is ever overwritten.
 
     \b
     --json prints one line: event "identity", file, peer_id, peer_id_cid,
-    key_type, public_key (base64 of libp2p's protobuf form).
+    key_type, public_key (base64 of libp2p's protobuf form); after --export
+    "exported" too (file).
     """
-    identity = Identity.load_or_create(file, key_type or "ed25519")
+    if as_text and target is None:
+        raise click.UsageError("--base64 is for --export")
+    if source is not None:
+        Identity.load(source).save(file)
+    identity = Identity.load(file) if target is not None else Identity.load_or_create(file, key_type or "ed25519")
     key = identity.public_key
     if key_type not in (None, key.key_type):
         output.note(f"warning: {file} has a key of type {key.key_type} already, which is never replaced; --type is for new files")
@@ -40,6 +49,9 @@ def command(output: Output, file: str, key_type: KeyType | None) -> None:
     }
     rows = [(name.replace("_", " "), str(value)) for name, value in members.items()]
     output.say("\n".join(table(rows)), "identity", **members)
+    if target is not None:
+        identity.save(target, as_text=as_text)
+        output.say(f"exported to {target}", "exported", file=target)
 
 
 def encoded(key: PublicKey) -> str:

@@ -81,9 +81,8 @@ class _Service:
         self._settings = settings
         self._manager = ServiceManager(os.environ)
         self._scope = Scope()
-        identity = _identity(settings)
-        self._has_key = identity is not None
-        self._node = Node(identity, listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)
+        self._has_key = bool(settings.identity) or settings.config.state_directory is not None
+        self._node = Node(_identity(settings), listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)
         self._rules = Rules(self._node.gater)
 
     async def run(self) -> None:
@@ -164,16 +163,16 @@ class _Service:
         self._output.say(f"bootstrap  {connected} of {count} peers connected", "bootstrap", connected=connected, of=count)
 
 
-def _identity(settings: Settings) -> Identity | None:
-    """The key that is kept in a file; None where there is none."""
+def _identity(settings: Settings) -> Identity:
+    """The one whose key is kept in a file, or a new one."""
     directory = settings.config.state_directory
     if settings.identity:
-        return Identity.load_or_create(settings.identity)
+        return Identity.load_or_create(settings.identity, settings.key_type)
     if directory is None:
-        return None
+        return Identity.generate(settings.key_type)
     name = os.fspath(directory)
     make_private(name)
-    return Identity.load_or_create(os.path.join(name, KEY_NAME))
+    return Identity.load_or_create(os.path.join(name, KEY_NAME), settings.key_type)
 
 
 async def _echo(stream: Stream) -> None:
