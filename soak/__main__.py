@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.exit(f"a soak has 3 to {LARGEST} nodes")
     seed = secrets.randbits(32) if options.seed is None else options.seed
     timing = Timing()
-    settings = Settings(nodes=options.nodes, rounds=rounds_in(options.minutes, timing), seed=seed, timing=timing)
+    rounds = rounds_in(options.minutes, timing)
+    settings = Settings(minutes=options.minutes, nodes=options.nodes, rounds=rounds, seed=seed, timing=timing)
     folder = Path(tempfile.mkdtemp(prefix="cortexnet-soak-"))
     began = time.monotonic()
 

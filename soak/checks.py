@@ -63,11 +63,14 @@ def misdelivered(
 class Figures:
     """What a process holds at one moment."""
 
-    connections: int
+    peers: int
+    """Connected ones."""
     descriptors: int
     tasks: Mapping[str, int]
     """By what they run."""
     reservations: Mapping[str, int]
+    dht: Mapping[str, int]
+    """What its upkeep has open at all times, of each kind one for each peer at most."""
 
     def named(self) -> dict[str, int]:
         """All of them by name."""
@@ -84,19 +87,19 @@ _WHO_DIALED: Final = ("connections_inbound", "connections_outbound")
 def excess(base: Figures, now: Figures) -> dict[str, tuple[int, int]]:
     """What is above the baseline, and how much would be right.
 
-    A connection that was not there at the baseline may have what each of those had that were. Who dialed does not matter.
+    A peer that was not connected at the baseline may bring what each of those did that were. Who dialed does not matter.
     """
-    more = max(0, now.connections - base.connections)
+    more = max(0, now.peers - base.peers)
     known = base.named()
     found = {}
     for name, count in now.named().items():
         if name.endswith(_WHO_DIALED):
             continue
         before = known.get(name, 0)
-        right = before + more * round(before / max(1, base.connections))
+        right = before + more * round(before / max(1, base.peers))
         if count > right:
             found[name] = count, right
-    return found
+    return found | {name: (count, now.peers) for name, count in now.dht.items() if count > now.peers}
 
 
 def baseline(samples: Sequence[Figures]) -> Figures:
@@ -106,8 +109,8 @@ def baseline(samples: Sequence[Figures]) -> Figures:
     for sample in samples:
         tasks |= {name: max(count, tasks.get(name, 0)) for name, count in sample.tasks.items()}
         reservations |= {name: max(count, reservations.get(name, 0)) for name, count in sample.reservations.items()}
-    connections = min(sample.connections for sample in samples)
-    return Figures(connections, max(sample.descriptors for sample in samples), tasks, reservations)
+    peers = min(sample.peers for sample in samples)
+    return Figures(peers, max(sample.descriptors for sample in samples), tasks, reservations, {})
 
 
 Sample = tuple[float, Mapping[str, float]]

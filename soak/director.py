@@ -8,6 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, final
 
+from cortexnet.swarm.pruner import GRACE
+from cortexnet.transport.scope import Scope
 from soak.checks import Failure, Figures, Growth, Sample, baseline, components, excess, growth, misdelivered
 from soak.load import Load
 from soak.member import CallFailed, Member
@@ -33,6 +35,8 @@ MEMORY_INTERVAL: Final = 5.0
 class Settings:
     """Of one run."""
 
+    minutes: float
+    """That it is to take: this decides how memory is judged."""
     nodes: int
     rounds: int
     seed: int
@@ -67,7 +71,7 @@ class Report:
     @property
     def growth(self) -> Growth:
         """How the processes have grown."""
-        return growth(self.memory, self.seconds / 60)
+        return growth(self.memory, self.settings.minutes)
 
 
 @final
@@ -90,21 +94,20 @@ class Director:
         """All of it. Cancelled: the processes are killed."""
         self._began = asyncio.get_running_loop().time()
         await self._network.open()
-        numbers = range(self._settings.nodes)
-        self._members = [Member(number, self._folder / f"node-{number:02}", self._network, self._elapsed) for number in numbers]
+        pace = self._settings.timing.pace
+        for number in range(self._settings.nodes):
+            self._members.append(Member(number, self._folder / f"node-{number:02}", self._network, self._elapsed, pace))
         self._introduce()
-        watch = asyncio.create_task(self._watch_memory())
+        load = Load(self._members, Random(self._chance.random()), self._elapsed)
+        watching = Scope()
         try:
             await self._start_missing()
-            load = Load(self._members, Random(self._chance.random()), self._elapsed)
-            try:
-                await self._rounds(load)
-            finally:
-                await load.stop()
-            self.report.done = load.done
+            watching.spawn(self._watch_memory(), name="memory")
+            await self._rounds(load)
         finally:
-            watch.cancel()
-            self.report.seconds = self._elapsed()
+            await watching.close()
+            await load.stop()
+            self.report.done, self.report.seconds = load.done, self._elapsed()
             await asyncio.gather(*[self._close(member) for member in self._members])
             self._network.close()
         return self.report
@@ -137,10 +140,10 @@ class Director:
             await self._calm(load, report)
 
     async def _watch_memory(self) -> None:
+        begin = self._elapsed()
         while True:
-            sizes = {member.name: member.memory() for member in self._members}
-            known = {f"{name} ({member.pid})": size for member in self._members if (size := sizes[name := member.name])}
-            self.report.memory.append((self._elapsed(), known))
+            sizes = {f"{member.name} ({member.pid})": member.memory() for member in self._members}
+            self.report.memory.append((self._elapsed() - begin, {name: size for name, size in sizes.items() if size}))
             await asyncio.sleep(MEMORY_INTERVAL)
 
     # --- faults ------------------------------------------------------------------------------------------------------------
@@ -262,17 +265,25 @@ class Director:
         await asyncio.gather(*[guarded(member) for member in self._members])
 
     async def _check_connections(self) -> int:
-        """All in one component; how many connections there are."""
+        """All in one component, and each once with each; how many are connected."""
         name_of = {member.peer_id: member.name for member in self._members}
-        links: dict[str, set[str]] = {}
+        links: dict[str, list[str]] = {}
 
         async def ask(member: Member) -> None:
-            links[member.name] = {name_of[peer] for peer in (await member.call("peers"))["peers"]}
+            links[member.name] = [name_of[peer] for peer in (await member.call("peers"))["peers"]]
 
         await self._each(ask)
         for part in components(links)[1:]:
             self._fail(", ".join(sorted(part)), "not connected with the others")
-        return sum(map(len, links.values())) // 2
+        if self._settings.timing.calm > 3 * GRACE:
+            self._check_duplicates(links)
+        return sum(len(set(others)) for others in links.values()) // 2
+
+    def _check_duplicates(self, links: dict[str, list[str]]) -> None:
+        for name, others in links.items():
+            twice = sorted({other for other in others if others.count(other) > 1})
+            if twice:
+                self._fail(name, f"connected twice with {', '.join(twice)}")
 
     async def _check_messages(self, judged: dict[str, Member]) -> None:
         """Each has come once to everybody, within ARRIVAL."""
@@ -322,4 +333,4 @@ class Director:
 
 async def _figures(member: Member) -> Figures:
     found = await member.call("figures")
-    return Figures(found["connections"], found["descriptors"], found["tasks"], found["reservations"])
+    return Figures(found["peers"], found["descriptors"], found["tasks"], found["reservations"], found["dht"])

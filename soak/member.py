@@ -34,8 +34,8 @@ class CallFailed(Exception):
 class Member:
     """One of them. `close` ends it on every way out."""
 
-    def __init__(self, number: int, folder: Path, network: Network, elapsed: Callable[[], float]) -> None:
-        """`elapsed` gives the time for the log."""
+    def __init__(self, number: int, folder: Path, network: Network, elapsed: Callable[[], float], pace: float) -> None:
+        """`elapsed` gives the time for the log; `pace` is that of the run."""
         self.number = number
         self.name = f"node {number}"
         self.folder = folder
@@ -50,6 +50,7 @@ class Member:
         self.is_stopped = False
         self._network = network
         self._elapsed = elapsed
+        self._pace = pace
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._scope = Scope()
@@ -85,6 +86,7 @@ class Member:
             "folder": str(self.folder),
             "announce": self.announce,
             "bootstrap": self.bootstrap,
+            "pace": self._pace,
         }
         await self._network.up(self.number)
         process = await asyncio.create_subprocess_exec(

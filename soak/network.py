@@ -222,5 +222,5 @@ class _End(asyncio.Protocol):
 
     def abort(self) -> None:
         """At once."""
-        if self._transport is not None:
+        if self._transport is not None and not self._is_over:
             self._transport.abort()

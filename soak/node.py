@@ -20,8 +20,12 @@ Result = dict[str, Any]
 
 TOPIC: Final = "soak"
 ECHO: Final = "/soak/echo/1.0.0"
+DHT: Final = "/soak/lan/kad/1.0.0"
+HANDLER: Final = "Handlers._run"
 REMEMBERED: Final = 4_096
 """Messages of which one knows whether they came."""
+UNSETTLED: Final = 4_096
+"""Bytes of memory that a stream may stand for although they were read: yamux settles the account only from here on."""
 TIMEOUT: Final = 30.0
 """Seconds for a request: a process on a machine at its limit, and one that was just stopped, take long."""
 
@@ -99,8 +103,8 @@ class SoakNode:
     # --- what applications do ----------------------------------------------------------------------------------------------
 
     async def peers(self) -> Result:
-        """Whom it is connected to."""
-        return {"peers": [str(peer) for peer in self._node.peers]}
+        """Whom it is connected to, once for each connection."""
+        return {"peers": [str(connection.peer_id) for connection in self._node.connections]}
 
     async def publish(self, message: str) -> Result:
         """To how many it went."""
@@ -162,11 +166,21 @@ class SoakNode:
     async def figures(self) -> Result:
         """What the process holds, garbage left out."""
         gc.collect()
+        found, held = tasks(), self._node.counters
+        streams = [stream for connection in self._node.connections for stream in connection.streams]
+        held["memory"] = max(0, held["memory"] - UNSETTLED * len(streams))
+        # What the DHT has open follows its own upkeep, which no calm interrupts: apart from the rest, and bounded by the peers.
+        served = found.pop(f"{HANDLER} {DHT}", 0)
+        asking = sum(stream.protocol == DHT for stream in streams) - served
+        held["streams_inbound"] -= served
+        held["streams_outbound"] -= asking
+        held["entries"] -= served + asking
         return {
-            "connections": len(self._node.connections),
+            "peers": len(self._node.peers),
             "descriptors": len(os.listdir("/proc/self/fd")),
-            "tasks": tasks(),
-            "reservations": self._node.counters,
+            "tasks": found,
+            "reservations": held,
+            "dht": {"streams of the DHT to peers": asking, "streams of the DHT from peers": served},
         }
 
     def rest(self) -> dict[str, int]:
@@ -175,10 +189,14 @@ class SoakNode:
 
 
 def tasks() -> dict[str, int]:
-    """The tasks of the loop that are not the soak's own, by the coroutine that they run."""
-    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
-    ours = [each for each in coroutines if inspect.iscoroutine(each) and "soak" not in Path(each.cr_code.co_filename).parts]
-    return Counter(each.__qualname__ for each in ours)
+    """The tasks of the loop that are not the soak's own, by the coroutine that they run; handlers by protocol, too."""
+    found: Counter[str] = Counter()
+    for task in asyncio.all_tasks():
+        coroutine = task.get_coro()
+        if inspect.iscoroutine(coroutine) and "soak" not in Path(coroutine.cr_code.co_filename).parts:
+            name = coroutine.__qualname__
+            found[f"{name} {task.get_name().split()[0]}" if name == HANDLER else name] += 1
+    return found
 
 
 async def _echo(request: Request) -> bytes:

@@ -23,8 +23,11 @@ Command = dict[str, Any]
 async def work(settings: dict[str, Any], clock: WallClock) -> None:
     """Run the node until stdin ends."""
     from cortexnet.errors import CortexError
+    from cortexnet.kad import peer_streams
     from cortexnet.transport.scope import Scope
     from soak.node import SoakNode
+
+    peer_streams.STREAM_AGE *= settings["pace"]  # a short calm is to show, too, that all comes to its end
 
     async def execute(number: int, do: str, arguments: Command) -> None:
         try:

@@ -30,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(secrets.randbits(32))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes ten minutes, unless it is asked for by its name."""
+    if "soak" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("soak") is not None]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_make_parametrize_id(config: pytest.Config, val: object) -> str | None:
     """Names of tests are the same in every process, also where keys are drawn for them: pytest-xdist insists."""
     if isinstance(val, bytes) and len(val) > 16:

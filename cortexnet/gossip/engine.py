@@ -162,6 +162,7 @@ class Engine:
         line = self.lines.get(connection.peer_id)
         if line is not None:
             line.forgive()
+            line.move_if_superfluous()
             self._open_if_wanted(line)
             self.router.set_ips(line.peer, self._ips(line.peer))
 
@@ -200,6 +201,10 @@ class Engine:
     def has_to_say(self, line: Line) -> bool:
         """Whether there is anything that a peer has to know, at any time."""
         return not self._is_closed and line.peer in self.lines and bool(self.router.topics or self.router.is_direct(line.peer))
+
+    def is_superfluous(self, stream: "Stream") -> bool:
+        """Whether its connection is about to go, for there is a better one to the peer."""
+        return self._context.swarm.is_superfluous(stream.connection)
 
     async def open_stream(self, peer: "PeerId") -> "Stream":
         """Our stream to a connected peer, for the first of our protocols that it speaks. Not over a relay, as go."""

@@ -28,6 +28,10 @@ log.addFilter(LogLimit())
 
 PAUSES: Final = (0.0, 0.1, 0.2, 0.4)
 """Seconds before a lost stream is opened again, and up to `_JITTER` more; after the last loss only a new connection helps."""
+MOVE_PAUSE: Final = 1.0
+"""Seconds without a word before a stream moves to another connection: by then the peer has read what was said on the old one."""
+RETIREMENT: Final = 10.0
+"""Seconds that the peer has to end the old stream; then we do."""
 MEMORY: Final = 600.0
 """Seconds after which a loss is forgotten."""
 _JITTER = 0.1
@@ -49,6 +53,9 @@ class LineOwner(Protocol):
 
     def has_to_say(self, line: "Line") -> bool:
         """Whether a stream that was lost is worth another."""
+
+    def is_superfluous(self, stream: "Stream") -> bool:
+        """Whether its connection is about to go, for there is a better one to the peer."""
 
 
 @final
@@ -80,6 +87,9 @@ class Line:
         self._news: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._writing_since: float | None = None
+        self._talking: asyncio.Timeout | None = None
+        self._mover: asyncio.Task[None] | None = None
+        self._following: Stream | None = None  # where it moves to
         self._is_stalled = False
         self._is_finished = False
         self._losses: list[float] = []
@@ -91,8 +101,7 @@ class Line:
         if self.stream is None or not self._outbox.offer(body, priority):
             self._dropped += 1
             return False
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        self._wake()
         return True
 
     def publish(self, body: bytes) -> "bool | asyncio.Future[bool]":
@@ -177,33 +186,81 @@ class Line:
             self._task = None
 
     async def _live(self) -> None:
-        """One stream, from its beginning to its end."""
+        """One stream, from its beginning to its end; or several, where it moves."""
         stream: Stream | None = None
-        writer: asyncio.Task[None] | None = None
         try:
-            stream = await self._owner.open_stream(self.peer)
-            self.stream = stream
-            self._owner.opened(self, stream)
-            writer = self._scope.spawn(self._write(stream), name=f"gossip writer to {self.peer}")
-            if await stream.read(1):
-                log.debug("%s wrote on a gossip stream of ours", self.peer, extra={"peer": self.peer})
-            stream.reset(StreamCode.PROTOCOL_VIOLATION)
+            following: Stream | None = await self._owner.open_stream(self.peer)
+            while following is not None:
+                stream = self.stream = following
+                self._owner.opened(self, stream)
+                self.move_if_superfluous()
+                following = await self._talk(stream)
+                if following is not None:
+                    self._owner.ended(self)
+                    self._scope.spawn(_retire(stream), name=f"old gossip stream to {self.peer}")
         except CortexError as error:
             log.debug("gossip stream to %s ended: %s", self.peer, error, extra={"peer": self.peer})
         finally:
             self._losses.append(self._loop.time())
-            if writer is not None:
-                writer.cancel()
+            if self._following is not None:
+                self._following.reset()
+                self._following = None
             if stream is not None and not self._is_finished:
                 stream.reset()
             self._end()
+
+    async def _talk(self, stream: "Stream") -> "Stream | None":
+        """Say what there is to say on a stream, until it ends, or another one takes its place: that one."""
+        writer = self._scope.spawn(self._write(stream), name=f"gossip writer to {self.peer}")
+        try:
+            async with asyncio.timeout(None) as self._talking:
+                if await stream.read(1):
+                    log.debug("%s wrote on a gossip stream of ours", self.peer, extra={"peer": self.peer})
+                stream.reset(StreamCode.PROTOCOL_VIOLATION)
+        except (CortexError, TimeoutError):
+            if self._following is None:
+                raise
+        finally:
+            writer.cancel()
+        following, self._following = self._following, None
+        return following
+
+    def move_if_superfluous(self) -> None:
+        """Where there is a better connection to the peer, go on with a stream there, so that the other one can be closed.
+
+        The peer takes it for a new beginning, and ends the old stream itself. What is said meanwhile waits in the queue.
+        """
+        if self.stream is not None and self._mover is None and self._owner.is_superfluous(self.stream):
+            self._mover = self._scope.spawn(self._move(self.stream), name=f"gossip to {self.peer} moves")
+
+    async def _move(self, old: "Stream") -> None:
+        """Nothing is written as long as this runs."""
+        try:
+            await asyncio.sleep(MOVE_PAUSE)
+            if self._writing_since is not None or self.stream is not old:
+                return  # the peer does not read: then it shall not lose what it has yet to read
+            new = await self._owner.open_stream(self.peer)
+            if self.stream is not old or self._talking is None or self._owner.is_superfluous(new):
+                new.reset()
+                return
+            self._following = new
+            self._talking.reschedule(self._loop.time())
+        except CortexError as error:
+            log.debug("gossip to %s stays where it is: %s", self.peer, error, extra={"peer": self.peer})
+        finally:
+            self._mover = None
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     async def _write(self, stream: "Stream") -> None:
         """Everything that waits at the end of a turn goes in one write."""
         outbox = self._outbox
         try:
             while True:
-                data = outbox.take(_CHUNK)
+                data = b"" if self._mover is not None or self._following is not None else outbox.take(_CHUNK)
                 if not data:
                     await self._wait()
                     continue
@@ -261,6 +318,8 @@ class Line:
 
     async def finish(self) -> None:
         """Say what is queued, and then no more. Cancelled: the stream is still to be closed."""
+        if self._mover is not None:
+            self._mover.cancel()
         await self.drain()
         if self.stream is not None:
             self._is_finished = True  # a reset would destroy what has not left yet
@@ -268,7 +327,20 @@ class Line:
 
     def close(self) -> None:
         """Say no more: what is queued is lost and counted, and the stream reset, unless it has ended already."""
+        if self._mover is not None:
+            self._mover.cancel()
         if self._task is not None:
             self._task.cancel()
             self.stream = None
             self._lose_queued()
+
+
+async def _retire(stream: "Stream") -> None:
+    """The peer ends it, once it has seen the one that has taken its place."""
+    try:
+        async with asyncio.timeout(RETIREMENT):
+            await stream.read(1)
+    except (CortexError, TimeoutError):
+        return
+    finally:
+        stream.reset()

@@ -207,6 +207,10 @@ class Swarm:
         """The best connection to a peer: one that stays (see `duplicates`), with most streams, and of those the newest."""
         return duplicates.best(self._open_to(peer), is_smaller=self._is_smaller(peer))
 
+    def is_superfluous(self, connection: Connection) -> bool:
+        """Whether it is closed as soon as nobody uses it, for there is a better one to the peer."""
+        return connection in self._superfluous(connection.peer_id)
+
     def _superfluous(self, peer: "PeerId") -> list[Connection]:
         return duplicates.superfluous(self._open_to(peer), is_smaller=self._is_smaller(peer))
 

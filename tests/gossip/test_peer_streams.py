@@ -29,6 +29,7 @@ class Owner:
         self.told: list[str] = []
         self.wanted = True
         self.refuse = False
+        self.going: list[Stream] = []
 
     async def open_stream(self, peer: PeerId) -> Stream:
         self.told.append("open")
@@ -45,6 +46,9 @@ class Owner:
 
     def has_to_say(self, line: Line) -> bool:
         return self.wanted
+
+    def is_superfluous(self, stream: Stream) -> bool:
+        return stream in self.going
 
 
 class Reader:
