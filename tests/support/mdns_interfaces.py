@@ -2,13 +2,31 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
 from ipaddress import ip_interface
 
 from cortexnet.discovery.mdns_addresses import Interface
-from cortexnet.discovery.mdns_sockets import Received, SystemNetwork
+from cortexnet.discovery.mdns_sockets import Socket, SystemNetwork
 
-Heard = list[tuple[bytes, str]]
+PATIENCE = 10.0
+
+
+class Listener:
+    """A socket, and what it has heard."""
+
+    def __init__(self) -> None:
+        self.socket: Socket | None = None
+        self.heard: asyncio.Queue[tuple[bytes, str]] = asyncio.Queue()
+
+    async def open(self, network: SystemNetwork, interface: Interface) -> None:
+        self.socket = await network.open(interface, lambda data, source: self.heard.put_nowait((data, source)))
+
+    def send(self, data: bytes) -> None:
+        assert self.socket is not None
+        self.socket.send(data)
+
+    def close(self) -> None:
+        assert self.socket is not None
+        self.socket.close()
 
 
 async def main() -> None:
@@ -16,36 +34,24 @@ async def main() -> None:
     by_name = {interface.name: interface for interface in network.interfaces()}
     assert set(by_name) == {"lo", "left", "right"}, by_name
     assert all(interface.is_multicast for interface in by_name.values())
-    await apart(network, by_name["left"], by_name["right"])
-    await failing(network, by_name["left"])
+    async with asyncio.timeout(PATIENCE):
+        await apart(network, by_name["left"], by_name["right"])
+        await failing(network, by_name["left"])
     sys.stdout.write("fine")
 
 
 async def apart(network: SystemNetwork, left: Interface, right: Interface) -> None:
     """What is sent on an interface is heard by all sockets on it, the sender's too, and by none on another."""
-    heard: dict[str, Heard] = {"left": [], "right": [], "twin": []}
-
-    def listener(name: str) -> Received:
-        return lambda data, source: heard[name].append((data, source))
-
-    # On one port, all of them, as several programs on a machine are.
-    places = (("left", left), ("right", right), ("twin", left))
-    sockets = {name: await network.open(interface, listener(name)) for name, interface in places}
-    sockets["left"].send(b"from left")
-    await until(lambda: bool(heard["left"] and heard["twin"]))
-    sockets["right"].send(b"from right")
-    await until(lambda: bool(heard["right"]))
-    for socket in sockets.values():
-        socket.close()
-    left_said, right_said = (b"from left", "10.1.0.1"), (b"from right", "10.2.0.1")
-    assert heard == {"left": [left_said], "twin": [left_said], "right": [right_said]}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Real sockets: nothing to wait for but what comes."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    one, twin, other = listeners = Listener(), Listener(), Listener()
+    for listener, interface in zip(listeners, (left, left, right), strict=True):  # on one port, as several programs are
+        await listener.open(network, interface)
+    one.send(b"from left")
+    assert [await one.heard.get(), await twin.heard.get()] == [(b"from left", "10.1.0.1")] * 2
+    other.send(b"from right")
+    assert await other.heard.get() == (b"from right", "10.2.0.1")
+    for listener in listeners:
+        listener.close()
+        assert listener.heard.empty()
 
 
 async def failing(network: SystemNetwork, left: Interface) -> None:
