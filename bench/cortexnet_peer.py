@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from bench.at_once import AT_ONCE
 from bench.half import Driver, Figures, Task, main
 from bench.quantiles import latencies
 from bench.stacks import STACKS
@@ -180,6 +181,26 @@ async def requests(node: Node, peer: PeerId, amount: int) -> Figures:
     return latencies(times)
 
 
+async def requests_at_once(node: Node, peer: PeerId, amount: int) -> Figures:
+    """Requests by the public API, `AT_ONCE` under way at any time; one connection carries them all."""
+    times, left = list[float](), iter(range(amount))
+
+    async def work() -> None:
+        for _ in left:
+            started = time.perf_counter()
+            answer = await node.request(peer, ECHO, MESSAGE, framing="eof")
+            times.append(time.perf_counter() - started)
+            if len(answer) != MESSAGE_SIZE:
+                raise ValueError(f"an answer of {len(answer)} bytes")
+
+    started = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    elapsed = time.perf_counter() - started
+    if node.tally.connections_outbound != 1:
+        raise ValueError(f"{node.tally.connections_outbound} connections where one is enough")
+    return {"rate": amount / elapsed, **latencies(times)}
+
+
 async def crowded_up(node: Node, peer: PeerId, amount: int) -> Figures:
     async def upload() -> None:
         async with node.stream(peer, PERF) as stream:
@@ -262,6 +283,7 @@ ON_ONE_CONNECTION: Final[dict[str, Callable[[Node, PeerId, int], Awaitable[Figur
     "messages": messages,
     "round_trip": round_trip,
     "requests": requests,
+    "requests_at_once": requests_at_once,
     "crowded_up": crowded_up,
     "crowded_down": crowded_down,
 }

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, final
 
 from bench import go_dht
+from bench.at_once import requests_at_once
 from bench.go_calls import Calls
 from bench.half import Figures, Task
 from bench.pair import Client, Kind, Server
@@ -75,6 +76,8 @@ class GoClient:
                 return latencies(await calls.call("round_trips", peer=peer, size=MESSAGE_SIZE, count=task.amount))
             case "requests":
                 return latencies(await calls.call("requests", peer=peer, size=MESSAGE_SIZE, count=task.amount))
+            case "requests_at_once":
+                return await requests_at_once(calls, peer, task.amount)
             case "crowded_up" | "crowded_down":
                 return await self._crowded(peer, task)
             case _:

@@ -1,19 +1,16 @@
 """Gossip as `python -m bench gossip` measures it: ten nodes of a kind in one process, one of which publishes."""
 
 import asyncio
-import json
 import sys
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from bench.go_calls import Calls
 from bench.go_peer import PEER as GO_PEER
 from bench.gossip_task import AT_ONCE, DIALS, LEAST_MESH, NODES, SIZE, WARM_UP
-from bench.half import Figures, Task
-from bench.pair import Kind
-from bench.process import ROOT, MeasurementFailed, Process
-from interop.harness import peers
+from bench.half import Figures
+from bench.js_peer import PEER as JS_PEER
+from bench.process import Process
 
-JS_PEER: Final = peers.read_manifest(ROOT / "interop" / "peers" / "js" / "peer.toml", ROOT)
 IN_PYTHON: Final[dict[str, str]] = {"ceiling": "bench.gossip_floor", "cortexnet": "bench.gossip_nodes"}
 TOPIC: Final = "bench"
 JS_SHARE: Final = 5
@@ -50,22 +47,3 @@ async def deliveries(calls: Calls, messages: int, warm_up: int) -> Figures:
 
 async def _mesh_size(calls: Calls, node: int) -> int:
     return len((await calls.call("gossip_peers", node=node, topic=TOPIC))["mesh"])
-
-
-async def build_js() -> str:
-    """Build the peer and return its version. Raises MeasurementFailed without npm."""
-    if missing := JS_PEER.missing():
-        raise MeasurementFailed(missing)
-    try:
-        await peers.build(JS_PEER)
-    except peers.PeerUnusable as error:
-        raise MeasurementFailed(str(error)) from error
-    packages = json.loads((ROOT / "interop" / "peers" / "js" / "package.json").read_text(encoding="utf-8"))["dependencies"]
-    return f"js-libp2p {packages['libp2p']}, gossipsub {packages['@libp2p/gossipsub']}"
-
-
-def _no_pair(_: Task) -> NoReturn:
-    raise MeasurementFailed("js-libp2p is measured in gossip alone")
-
-
-JS: Final = Kind("js", _no_pair, _no_pair)

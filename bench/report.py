@@ -11,7 +11,7 @@ from bench.workloads import ALL, BY_NAME, HOSTILE, Goal, Measure, Workload
 
 SUBJECT: Final = "cortexnet"
 """The kind that the goals are about."""
-BESIDES: Final = ("js",)
+BESIDES: Final = ("js", "py")
 """Kinds that have a column where they were measured."""
 ATTACK_HEADINGS: Final = (
     "attack",

@@ -18,20 +18,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench import report
+from bench import js_peer, py_peer, report
 from bench.attack import measure_attack
 from bench.go_peer import GO, build
-from bench.gossip import JS, build_js, measure_gossip
+from bench.gossip import measure_gossip
 from bench.half import Task
 from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
 from bench.stacks import STACKS
-from bench.workloads import ATTACKS, BY_NAME, DHT, FLOODS, GOSSIP, HOSTILE, ON_STACKS, WORKLOADS, Workload
+from bench.workloads import ATTACKS, BY_NAME, DHT, FLOODS, GOSSIP, HOSTILE, ON_STACKS, REQUESTS, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
 PROFILED: Final = (CEILING, CORTEXNET)
-GROUPS: Final = {"stacks": ON_STACKS, "dht": DHT, "gossip": GOSSIP, "attack": ATTACKS, "flood": FLOODS}
+GROUPS: Final = {
+    "requests": (BY_NAME["requests"], *REQUESTS),
+    "stacks": ON_STACKS,
+    "dht": DHT,
+    "gossip": GOSSIP,
+    "attack": ATTACKS,
+    "flood": FLOODS,
+}
 PROFILE_GOAL: Final = 0.6
 """Least share of cipher and system calls in the work of bulk."""
 
@@ -53,6 +60,8 @@ def main() -> int:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines = [f"  {workload.name:18}{workload.meaning}" for workload in WORKLOADS]
+    lines.append(f"  {'requests':18}that one above, and beside go-libp2p, js-libp2p and py-libp2p:")
+    lines += [f"    {workload.name:22}{workload.meaning}" for workload in REQUESTS]
     lines.append(f"  {'stacks':18}bulk, messages, round trips and dials over each of {', '.join(STACKS)}")
     lines.append(f"  {'dht':18}all of these:")
     lines += [f"    {workload.name:22}{workload.meaning}" for workload in DHT]
@@ -106,12 +115,13 @@ async def measure(options: argparse.Namespace, samples: report.Samples) -> str:
             samples.failures.append(f"go-libp2p, in all workloads: {error}")
     workloads = chosen(options.workloads)
     versions = [go_version]
-    if any(JS.name in workload.kinds for workload in workloads):
-        try:
-            versions.append(await build_js())
-            kinds[JS.name] = JS
-        except MeasurementFailed as error:
-            samples.failures.append(f"js-libp2p, in gossip: {error}")
+    for kind, prepare in ((js_peer.JS, js_peer.build), (py_peer.PY, py_peer.install)):
+        if any(kind.name in workload.kinds for workload in workloads):
+            try:
+                versions.append(await prepare())
+                kinds[kind.name] = kind
+            except MeasurementFailed as error:
+                samples.failures.append(f"{kind.name}-libp2p, in all workloads: {error}")
     for number in range(options.rounds):
         for workload in workloads:
             print(f"round {number + 1} of {options.rounds}: {workload.name}", file=sys.stderr)

@@ -5,7 +5,7 @@ from typing import Final, Literal, TypeAlias, final
 
 from bench.stacks import STACKS as NAMES
 
-KindName: TypeAlias = Literal["ceiling", "cortexnet", "go", "js"]
+KindName: TypeAlias = Literal["ceiling", "cortexnet", "go", "js", "py"]
 STACKS: Final[tuple[KindName, ...]] = ("cortexnet", "go")
 ALL: Final[tuple[KindName, ...]] = ("ceiling", "cortexnet", "go")
 
@@ -103,6 +103,20 @@ WORKLOADS: Final = (
         9,
         (Measure("package", "ms", (Goal("≤", 50),)), Measure("node", "ms", (Goal("≤", 50),))),
         ("cortexnet",),
+    ),
+)
+
+REQUESTS: Final = (
+    Workload(
+        "requests_at_once",
+        "a new stream for each 100-byte request and its answer, 1,000 of them under way at any time, over one connection",
+        20_000,
+        (
+            Measure("rate", "/s", (Goal("≥", 0.4, "go"), Goal("≥", 3.0, "js"), Goal("≥", 10.0, "py"))),
+            Measure("p50", "µs"),
+            Measure("p99", "µs"),
+        ),
+        ("cortexnet", "go", "js", "py"),
     ),
 )
 
@@ -224,4 +238,4 @@ FLOODS: Final = (
     flood("overrun", "data past the window, from a peer that comes back when it is thrown out"),
 )
 HOSTILE: Final = (*ATTACKS, *FLOODS)
-BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *ON_STACKS, *DHT, *GOSSIP, *HOSTILE)}
+BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *REQUESTS, *ON_STACKS, *DHT, *GOSSIP, *HOSTILE)}

@@ -49,7 +49,7 @@ async def test_too_many_that_wait_are_refused() -> None:
     await turns.enter(PEER)
     waiting = asyncio.ensure_future(turns.enter(PEER))
     await settle()
-    with pytest.raises(LimitExceeded, match="limits.requests_waiting_per_peer"):
+    with pytest.raises(LimitExceeded, match=r"limits\.requests_waiting_per_peer"):
         await turns.enter(PEER)
     turns.leave(PEER)
     await waiting

@@ -172,7 +172,7 @@ async def test_when_the_time_is_up_who_was_late_has_failed() -> None:
         await learn(alice, served)
         for each in served:
             each.takes = 10.0
-        with pytest.raises(PeerTimeout, match="a request to any of 2 peers took longer than 0.03 s"):
+        with pytest.raises(PeerTimeout, match=r"a request to any of 2 peers took longer than 0\.03 s"):
             await alice.request_any([each.peer_id for each in served], ASK, b"?", timeout=0.03)
         assert [each.requests for each in served] == [1, 1]
         failures = sorted(round(alice.reputation.explain(each.peer_id).failures) for each in served)

@@ -101,8 +101,8 @@ async def round_trips(node: Node, request: Request) -> Answer:
 
 
 async def requests(node: Node, request: Request) -> Answer:
-    """A new echo stream for each of `count` exchanges, timed from the opening to the end of the answer."""
-    block = payload(0, request["size"])
+    """A new echo stream for each of `count` exchanges, timed from the opening to the end of the answer; `at_once` at a time."""
+    block, at_once = payload(0, request["size"]), request.get("at_once", 1)
 
     async def one() -> None:
         async with node.stream(request["peer"], ECHO) as stream:
@@ -111,7 +111,12 @@ async def requests(node: Node, request: Request) -> Answer:
             if await stream.read_all(limit=2 * len(block)) != block:
                 raise BadRequest("the echo is not what was sent")
 
-    return percentiles(await timed(request["count"], one))
+    begin = time.perf_counter()
+    shares = [(request["count"] + worker) // at_once for worker in range(at_once)]
+    times = await asyncio.gather(*(timed(share, one) for share in shares))
+    seconds = time.perf_counter() - begin
+    connections = sum(str(connection.peer_id) == request["peer"] for connection in node.connections)
+    return {**percentiles([one for part in times for one in part]), "seconds": seconds, "connections": connections}
 
 
 async def dials(node: Node, request: Request) -> Answer:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -55,13 +56,14 @@ func (p *peerProgram) roundTrips(ctx context.Context, r *request) (answer, error
 	return percentiles(times), err
 }
 
-// requests opens a new echo stream for each of count exchanges, timed from the opening to the end of the answer.
+// requests opens a new echo stream for each of count exchanges, at_once at a time, timed from the opening to the end of the answer.
 func (p *peerProgram) requests(ctx context.Context, r *request) (answer, error) {
 	h, id, err := p.target(r)
 	if err != nil {
 		return nil, err
 	}
-	times, err := timed(r.Count, func() error {
+	begin := time.Now()
+	times, err := timedTogether(r.Count, max(r.AtOnce, 1), func() error {
 		return withStream(ctx, h, id, echoProtocol, func(s network.Stream) error {
 			if _, err := s.Write(payload(0, r.Size)); err != nil {
 				return err
@@ -76,7 +78,10 @@ func (p *peerProgram) requests(ctx context.Context, r *request) (answer, error) 
 			return err
 		})
 	})
-	return percentiles(times), err
+	took := time.Since(begin)
+	result := percentiles(times)
+	result["seconds"], result["connections"] = took.Seconds(), len(h.Network().ConnsToPeer(id))
+	return result, err
 }
 
 // dials connects and closes count times, one after the other, identify included as Connect waits for it.
@@ -152,6 +157,32 @@ func timed(count int, act func() error) ([]time.Duration, error) {
 		times = append(times, time.Since(begin))
 	}
 	return times, nil
+}
+
+// timedTogether is timed with atOnce of the count under way at any time.
+func timedTogether(count, atOnce int, act func() error) ([]time.Duration, error) {
+	type part struct {
+		times []time.Duration
+		err   error
+	}
+	parts := make(chan part)
+	for worker := range atOnce {
+		share := count / atOnce
+		if worker < count%atOnce {
+			share++
+		}
+		go func() {
+			times, err := timed(share, act)
+			parts <- part{times, err}
+		}()
+	}
+	var times []time.Duration
+	var failed error
+	for range atOnce {
+		one := <-parts
+		times, failed = append(times, one.times...), cmp.Or(failed, one.err)
+	}
+	return times, failed
 }
 
 // percentiles are in microseconds, of the sorted times at the rank below.

@@ -180,7 +180,10 @@ for (const [name, act] of Object.entries({
   round_trips: transfers.roundTrips,
   requests: transfers.requests
 })) {
-  OPERATIONS[name] = (request, signal) => act(connectionTo(request.peer), request, signal)
+  OPERATIONS[name] = (request, signal) => {
+    const connections = () => node().getConnections(peerIdFromString(request.peer))
+    return act(connectionTo(request.peer), request, signal, connections)
+  }
 }
 
 async function answer (request) {

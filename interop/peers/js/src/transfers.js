@@ -117,16 +117,21 @@ export async function roundTrips (connection, request, signal) {
     percentiles(await timed(request.count, () => exchange(stream, reader, block, signal))))
 }
 
-export async function requests (connection, request, signal) {
+export async function requests (connection, request, signal, connections) {
   const block = payload(0, request.size)
-  return percentiles(await timed(request.count, () => withStream(connection, ECHO, signal, async (stream, reader) => {
+  const one = () => withStream(connection, ECHO, signal, async (stream, reader) => {
     await write(stream, block, signal)
     await stream.close({ signal })
     await reader.exactly(block.byteLength, signal)
     if (await reader.read(1, signal) != null) {
       throw new Failure('failed', 'more bytes than were sent')
     }
-  })))
+  })
+  const atOnce = request.at_once || 1
+  const share = worker => Math.floor((request.count + worker) / atOnce) // those of all workers are `count`
+  const begin = performance.now()
+  const times = await Promise.all(Array.from({ length: atOnce }, (_, worker) => timed(share(worker), one)))
+  return { ...percentiles(times.flat()), seconds: seconds(begin), connections: connections().length }
 }
 
 export async function timed (count, act) {
