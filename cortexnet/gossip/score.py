@@ -94,7 +94,10 @@ class _TopicStats:
         self.failure += self.deficit() ** 2
         self.in_mesh = False
 
-    def decay(self, now: float, zero: float) -> None:
+    def decay(self, now: float, zero: float) -> bool:
+        """Whether that may have changed anything: of most peers nothing is counted."""
+        if not (self.in_mesh or self.first or self.mesh or self.failure or self.invalid):
+            return False
         params = self.params
         self.first = _decayed(self.first, params.first_deliveries_decay, zero)
         self.mesh = _decayed(self.mesh, params.mesh_deliveries_decay, zero)
@@ -104,6 +107,7 @@ class _TopicStats:
             self.mesh_time = now - self.graft_time
             if self.mesh_time > params.mesh_deliveries_activation:
                 self.is_active = True
+        return True
 
 
 @final
@@ -284,13 +288,13 @@ class PeerScore:
         self._records.expire(now)
         zero, factor = self._params.decay_to_zero, self._params.behaviour_decay
         for peer, stats in self._peers.items():
-            if peer in self._gone:
+            if self._gone and peer in self._gone:
                 continue  # or leaving would be a way to be forgiven
             for topic in stats.topics.values():
-                topic.decay(now, zero)
-            stats.behaviour = _decayed(stats.behaviour, factor, zero)
-            if stats.topics:
-                stats.topic_sum = None
+                if topic.decay(now, zero):
+                    stats.topic_sum = None
+            if stats.behaviour:
+                stats.behaviour = _decayed(stats.behaviour, factor, zero)
 
     def set_topic(self, topic: str, params: "TopicScoreParams") -> None:
         """Score a topic by these parameters from now on. Counters above new caps are cut."""
