@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Literal, final
 
 from cortexnet.config import Config
+from cortexnet.discovery.mdns_config import MdnsConfig
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.gossip.peer_gater import PeerGaterParams
 from cortexnet.gossip.score_params import ScoreParams, TopicScoreParams
@@ -19,6 +20,7 @@ Part = type[Any]
 Kind = Literal["flag", "count", "number", "text", "texts", "text table", "count table", "number table", "part", "parts"]
 
 PARTS: dict[Part, dict[str, Part]] = {
+    Config: {"mdns": MdnsConfig},
     GossipConfig: {"score": ScoreParams, "peer_gater": PeerGaterParams},
 }
 """Fields that are None by default, and otherwise have a table of their own."""
