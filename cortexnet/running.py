@@ -184,7 +184,8 @@ class Running:
         return self.swarm.connections
 
     async def start(self, listen: Sequence[Multiaddr], bootstrap: Sequence[Multiaddr]) -> None:
-        check_listening(self._blueprint.config, listen)
+        config = self._blueprint.config
+        check_listening(config, listen)
         await self._open_storage()
         protocols = self._blueprint.protocols
         for protocol, handler in self._builtin().items():
@@ -194,13 +195,13 @@ class Running:
             await self.swarm.listen(address)
             self._addresses_due = 0.0
         protocols.on_change = self._protocols_changed
-        await self._start_services(joins=bool(bootstrap) or bool(self._blueprint.config.discovery.namespace))
+        await self._start_services(joins=bool(bootstrap or config.discovery.namespace or config.mdns))
         if bootstrap:
             self._start_bootstrap(bootstrap)
         self.upkeep.start()
         self.observer.start()
-        interval = self._blueprint.config.manager.watch_interval
-        if interval and set(self._blueprint.config.transports) != {"memory"}:
+        interval = config.manager.watch_interval
+        if interval and set(config.transports) != {"memory"}:
             from cortexnet.transport.network_watch import NetworkWatch
 
             watch = NetworkWatch(self._network_changed, interval=interval)

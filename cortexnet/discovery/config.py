@@ -34,7 +34,7 @@ class DiscoveryConfig:
     """Peers whose reputation is below are not dialed, and don't count as connected; 0 is a stranger, -50 has streams refused."""
     exchange: bool = True
     """Tell connected peers of others where they ask, over `/cortex/px/1.0.0`, and ask them where too few are connected. A node
-    that looks for no network itself, having neither bootstrap peers nor a namespace, asks nobody."""
+    that looks for no network itself, having neither bootstrap peers, a namespace nor mDNS, asks nobody."""
     exchange_peers: int = 16
     """Peers told in one answer, and taken from one: as many as a PRUNE of gossip names; each costs the check of a signature."""
     exchange_asked: int = 3
