@@ -93,10 +93,10 @@ def _value(value: Any, setting: Setting, path: Path) -> Any:
     """As the dataclass wants it."""
     part = setting.part
     if part is not None:
-        if value is False and setting.can_be_off:
-            return None
+        if isinstance(value, bool) and setting.can_be_off:
+            return part() if value else None
         if not isinstance(value, dict):
-            off = ", or false" if setting.can_be_off else ""
+            off = ", or true or false" if setting.can_be_off else ""
             name = ".".join(str(each) for each in path)
             raise _Objection(path, f"must be a table{off}: write [{name}], and its settings below it")
         if setting.kind == "part":

@@ -50,7 +50,7 @@ class Setting:
     part: Part | None = None
     """The class of a table."""
     can_be_off: bool = False
-    """Whether it may be None, which `false` stands for where it has a table."""
+    """Whether it may be None. Where it has a table, `false` stands for that, and `true` for its defaults."""
 
 
 @cache

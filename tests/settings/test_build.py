@@ -64,7 +64,11 @@ def test_the_dht_has_a_table_of_its_own_and_can_be_off() -> None:
     assert kad is not None
     assert (kad.protocol, kad.loopback, kad.bootstrap) == ("/cortex/kad/1.0.0", True, ("/dnsaddr/example.org",))
     assert parse(b"kad = false", "node.toml").config.kad is None
-    assert "table" in str(failure("kad = true"))
+    on = parse(b"kad = true\ngossip.score = true\nmdns = true", "node.toml").config
+    assert on.kad == Config().kad
+    assert on.gossip is not None
+    assert (on.gossip.score is None, on.mdns is None) == (False, False)
+    assert "must be a table: write [limits]" in str(failure("limits = true"))
     assert "kad.mode" in str(failure('[kad]\nmode = "leech"'))
 
 
@@ -167,7 +171,7 @@ def test_a_table_that_is_off_by_default_is_on_where_it_is_given() -> None:
         ("[gossip.score]\nretain = -1", 2, "gossip.score.retain"),
         ("[gossip.score.thresholds]\ngossip = 1", 2, "gossip.score.thresholds.gossip"),
         ("[gossip.score.topics.blocks]\n\ninvalid_weight = 1", 3, "gossip.score.topics.blocks.invalid_weight"),
-        ("[gossip]\nscore = true", 2, "gossip.score"),
+        ("[gossip]\nscore = 1", 2, "gossip.score"),
         ("[gossip.score.topics]\n\nblocks = 5", 3, "gossip.score.topics.blocks"),
         ("[gossip.score]\ntopics = 5", 2, "gossip.score.topics"),
         ("[gossip]\nmain_topic = 5", 2, "gossip.main_topic"),

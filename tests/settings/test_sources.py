@@ -58,7 +58,7 @@ def test_an_empty_variable_is_an_empty_list_or_text() -> None:
         ("CORTEXNET_LIMITS__CONNECTIONS", "", "limits.connections", 'must be a whole number, such as 384, not ""'),
         ("CORTEXNET_LIMITS__CONNECTIONS", "-5", "limits.connections", "must not be negative"),
         ("CORTEXNET_LIMITS__CONNECTIONS", "1\n2", "limits.connections", "must be a whole number"),
-        ("CORTEXNET_KAD", "5", "kad", "must be a table, or false: write [kad]"),
+        ("CORTEXNET_KAD", "5", "kad", "must be a table, or true or false: write [kad]"),
         ("CORTEXNET_KAD", "{ mode = 'leech' }", "kad.mode", "is not one of"),
         ("CORTEXNET_LISTEN", "/ip4/192.0.2.1/tcp/1,here", "listen", "'here' does not begin with a slash"),
         ("CORTEXNET_", "5", "", "no such setting"),

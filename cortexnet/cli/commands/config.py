@@ -46,7 +46,8 @@ def check_settings(settings: Settings) -> None:
     """Raise what can be said against starting a node like this before anything is opened: a CortexError."""
     identity = Identity.load(settings.identity) if settings.identity and os.path.exists(settings.identity) else None
     Node(identity, listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)
-    check_listening(settings.config, [Multiaddr.parse(address) for address in settings.listen])
+    own = [Multiaddr.parse(address).split_peer()[0] for address in settings.listen]
+    check_listening(settings.config, [address for address in own if address is not None])
 
 
 @command.command()

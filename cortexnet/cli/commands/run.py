@@ -79,6 +79,7 @@ class _Service:
         self._output = output
         self._given = given
         self._settings = settings
+        self._began_with = settings
         self._manager = ServiceManager(os.environ)
         self._scope = Scope()
         self._has_key = bool(settings.identity) or settings.config.state_directory is not None
@@ -134,15 +135,14 @@ class _Service:
         self._say_ready()
 
     def _take_over(self, fresh: Settings) -> None:
-        changed = changes(self._settings, fresh)
-        late = [name for name in changed if name not in RELOADED]
+        late = [name for name in changes(self._began_with, fresh) if name not in RELOADED]
         if late:
             log.warning("changed settings that hold from the next start on: %s", ", ".join(late))
         _set_up_log(self._output, fresh)
         self._rules.set(fresh)
         self._rules.drop_earlier(fresh)
+        taken = [name for name in changes(self._settings, fresh) if name in RELOADED]
         self._settings = fresh
-        taken = [name for name in changed if name in RELOADED]
         self._output.say(f"reloaded   {', '.join(taken) or 'nothing has changed'}", "reloaded", settings=taken)
 
     # --- what it says ------------------------------------------------------------------------------------------------------

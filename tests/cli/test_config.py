@@ -1,0 +1,101 @@
+"""`cortexnet config`: what is wrong with a file is said with its place; what is in force is shown with where it is from."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cortexnet.identity.identity import Identity
+from tests.support.command_line import events, invoke
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "node.toml"
+    path.write_text('listen = ["/ip4/127.0.0.1/tcp/0"]\n\n[kad.dht]\nalpha = 4\n')
+    return path
+
+
+def test_a_file_that_is_in_order_is_said_to_be(file: Path) -> None:
+    assert invoke("config", "check", str(file)).output == f"{file} is in order\n"
+    assert events(invoke("config", "check", str(file), "--json").stdout) == [{"event": "valid", "file": str(file)}]
+
+
+def test_nothing_is_made_by_checking(file: Path, tmp_path: Path) -> None:
+    file.write_text(f'identity = "{tmp_path}/key"\nstate_directory = "{tmp_path}/state"\nready_file = "{tmp_path}/ready"\n')
+    assert invoke("config", "check", str(file)).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["node.toml"]
+
+
+def test_what_is_wrong_is_told_with_its_place(file: Path) -> None:
+    file.write_text("\n[limits]\nconections = 5\n")
+    result = invoke("config", "check", str(file), "--json")
+    assert result.exit_code == 2
+    (event,) = events(result.stdout)
+    assert (event["kind"], event["file"], event["line"], event["key"]) == ("ConfigInvalid", str(file), 3, "limits.conections")
+    assert f"{file}:3:limits.conections: there is no such limit; did you mean connections" in result.stderr
+
+
+def test_a_variable_that_is_wrong_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORTEXNET_KAD__DHT__ALPHA", "lots")
+    result = invoke("config", "check", str(file))
+    assert result.exit_code == 2
+    assert "CORTEXNET_KAD__DHT__ALPHA:kad.dht.alpha: must be a whole number" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ('listen = ["/ip4/127.0.0.1/udp/1/quic-v1/webtransport"]', 2, "no enabled transport can listen on"),
+        ('transports = ["tcp"]\nlisten = ["/ip4/127.0.0.1/tcp/0/ws"]', 2, "no enabled transport can listen on"),
+        ('listen = ["/ip4/127.0.0.1/tcp/0/wss"]', 2, "websocket.certificate: is needed to listen on /wss"),
+        ('listen = ["/ip4/127.0.0.1/tcp/0/tls/ws"]\n[websocket]\ncertificate = "none.pem"', 2, "none.pem"),
+        (
+            'listen = ["/ip4/127.0.0.1/tcp/0/p2p/12D3KooWGRUVh7wCHhPoMYHjD3vdC5EEBNHFFrSvDfFvqFTmTvkg"]',
+            2,
+            "is no address of this",
+        ),
+        ('identity = "node.toml"', 1, "node.toml"),
+    ],
+)
+def test_what_run_would_refuse_is_found_before(
+    text: str, code: int, says: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(text)
+    monkeypatch.chdir(file.parent)
+    for command in (("config", "check"), ("run", "--config")):
+        result = invoke(*command, "node.toml")
+        assert result.exit_code == code
+        assert says in result.stderr
+
+
+def test_an_address_that_ends_in_the_own_peer_id_is_in_order(file: Path, tmp_path: Path) -> None:
+    peer = Identity.load_or_create(tmp_path / "key").peer_id
+    file.write_text(f'identity = "{tmp_path}/key"\nlisten = ["/ip4/127.0.0.1/tcp/0/p2p/{peer}"]')
+    assert invoke("config", "check", str(file)).exit_code == 0
+
+
+def test_what_is_in_force_is_shown_as_a_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORTEXNET_KAD__MODE", "client")
+    shown = invoke("config", "show", "--config", str(file), "--profile", "light").stdout
+    document = tomllib.loads(shown)
+    assert (document["kad"]["mode"], document["kad"]["dht"]["alpha"], document["limits"]["connections"]) == ("client", 4, 64)
+    again = file.parent / "again.toml"
+    again.write_text(shown)
+    monkeypatch.delenv("CORTEXNET_KAD__MODE")
+    assert tomllib.loads(invoke("config", "show", "--config", str(again)).stdout) == document
+
+
+def test_only_what_was_set_is_shown_where_that_is_asked_for(file: Path) -> None:
+    shown = invoke("config", "show", "--config", str(file), "--changed").stdout
+    assert tomllib.loads(shown) == {"listen": ["/ip4/127.0.0.1/tcp/0"], "kad": {"dht": {"alpha": 4}}}
+    (listen, alpha) = events(invoke("config", "show", "--config", str(file), "--changed", "--json").stdout)
+    assert (listen["key"], listen["default"], listen["origin"]) == ("listen", ["/ip4/0.0.0.0/tcp/0"], f"{file}:1")
+    assert (alpha["key"], alpha["value"], alpha["default"], alpha["origin"]) == ("kad.dht.alpha", 4, 10, f"{file}:4")
+    assert alpha["doc"].startswith("Requests of one lookup")
+
+
+def test_a_part_that_is_off_is_shown_so(file: Path) -> None:
+    file.write_text("kad = false\n")
+    (event,) = events(invoke("config", "show", "--config", str(file), "--changed", "--json").stdout)
+    assert (event["key"], event["value"], event["default"]) == ("kad", False, True)
