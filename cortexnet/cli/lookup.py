@@ -36,9 +36,27 @@ class Network:
     identity_file: str | None
     timeout: float
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anybody to ask."""
+        return bool(self.peers) or self.is_amino
+
 
 def with_network(command: Callable[..., None]) -> Callable[..., None]:
-    """Give the command an Output and a Network as its first arguments, made of options."""
+    """Give the command an Output and a Network as its first arguments, made of options; somebody to ask must be named."""
+
+    @with_any_network
+    @functools.wraps(command)
+    def wrapper(output: Output, network: Network, *args: Any, **kwargs: Any) -> None:
+        if not network.is_known:
+            raise click.UsageError("name somebody to ask: --peer ADDRESS, or --amino for the public network")
+        command(output, network, *args, **kwargs)
+
+    return wrapper
+
+
+def with_any_network(command: Callable[..., None]) -> Callable[..., None]:
+    """The same where there may be nobody to ask."""
 
     @with_output
     @with_dialing
@@ -50,8 +68,6 @@ def with_network(command: Callable[..., None]) -> Callable[..., None]:
         output: Output, *args: Any, peers: list[Multiaddr], prefix: str, amino: bool, identity_file: str | None, timeout: float,
         **kwargs: Any,
     ) -> None:  # fmt: skip
-        if not peers and not amino:
-            raise click.UsageError("name somebody to ask: --peer ADDRESS, or --amino for the public network")
         if amino and prefix != AMINO:
             raise click.UsageError(f"--amino is the network of the prefix {AMINO}: leave one of the two out")
         command(output, Network(tuple(peers), prefix, amino, identity_file, timeout), *args, **kwargs)

@@ -22,6 +22,8 @@ COMMANDS = {
     "perf": "Measure how fast data goes to a peer and back.",
     "connect": "Connect to a peer and show what it says about itself.",
     "dht": "Find peers, providers and values in a DHT, and store them.",
+    "card": "Show what a node says about itself.",
+    "find": "Find nodes by what they can do.",
     "peers": "Show whom a running node is connected to.",
     "pub": "Publish to a topic.",
     "sub": "Show what is published to a topic.",

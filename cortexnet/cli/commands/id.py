@@ -22,9 +22,9 @@ KEY_FILE = "identity.key"
 @click.option("--base64", "as_text", is_flag=True, help="Export it as base64, as in Kubo's configuration.")
 @with_output
 def command(output: Output, file: str, key_type: KeyType | None, source: str | None, target: str | None, as_text: bool) -> None:
-    """Show an identity, or create it; take over the key of another program, or give it one.
+    """Show an identity, or create it.
 
-    The file holds the private key: keep it to yourself. It is in libp2p's protobuf form, which go-libp2p writes, and `ipfs key
+    Or take over the key of another program, or give it this one. The file holds the private key: keep it to yourself. It is in libp2p's protobuf form, which go-libp2p writes, and `ipfs key
     export` too; read is also the base64 of Kubo's configuration. New files are for their owner alone; none is ever overwritten.
 
     \b
