@@ -13,7 +13,7 @@ from cortexnet.gossip.actions import CONTROL, FORWARD, HELLO
 from cortexnet.gossip.answers import Answers
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.gossip.frames import Frames
-from cortexnet.gossip.peer_streams import PAUSES, Line
+from cortexnet.gossip.peer_streams import MOVE_PAUSE, PAUSES, RETIREMENT, Line
 from cortexnet.testing.network import SimulatedNetwork
 from cortexnet.transport.scope import Scope
 
@@ -305,3 +305,133 @@ async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
         reader.reads.set()
         await settle()
         assert b"".join(reader.frames)[-2:] == b"01".replace(b"0", bytes(1))
+
+
+# --- to another connection
+
+
+@asynccontextmanager
+async def moving(owner: Owner, line: Line) -> AsyncIterator[Stream]:
+    """The stream of a line, whose connection is to go; the line has begun to move."""
+    line.open()
+    await settle()
+    assert line.stream is not None
+    old = line.stream
+    owner.going.append(old)
+    line.move_if_superfluous()
+    line.move_if_superfluous()
+    await settle()
+    yield old
+
+
+async def test_a_line_moves_with_all_that_is_to_be_said() -> None:
+    async with line_to_bob() as (line, owner, reader), moving(owner, line) as old:
+        assert line.offer(b"meanwhile", FORWARD)
+        assert line.publish(b"!") is True
+        await settle()
+        assert reader.frames == [b"hello"]
+        assert line.stream is old
+        await asyncio.sleep(MOVE_PAUSE)
+        assert line.stream not in (None, old)
+        assert reader.frames == [b"hello", b"hello", b"meanwhile!"]
+        assert owner.told == ["open", "opened", "open", "ended", "opened"]
+        reader.streams[0].reset()  # the peer has seen the new one
+        await settle()
+        line.offer(b"more", FORWARD)
+        await settle()
+        assert reader.frames[-1] == b"more"
+        assert line.dropped == 0
+
+
+async def test_a_peer_that_does_not_end_the_old_stream_has_it_reset() -> None:
+    async with line_to_bob() as (line, owner, _), moving(owner, line) as old:
+        await asyncio.sleep(MOVE_PAUSE + 0.5 * RETIREMENT)
+        assert old.failure is None
+        await asyncio.sleep(0.6 * RETIREMENT)
+        assert old.failure is not None
+        assert owner.told[-1] == "opened"
+
+
+async def test_a_line_whose_first_stream_is_where_it_must_not_stay_moves_as_well() -> None:
+    async with line_to_bob() as (line, owner, reader):
+        first = await owner.node.stream(BOB.peer_id, PROTOCOL)
+        streams = [first]
+
+        async def open_stream(peer: PeerId) -> Stream:
+            return streams.pop() if streams else await owner.node.stream(peer, PROTOCOL)
+
+        owner.open_stream = open_stream  # type: ignore[method-assign]
+        owner.going.append(first)
+        line.open()
+        await asyncio.sleep(MOVE_PAUSE + 0.1)
+        assert line.stream not in (None, first)
+        assert reader.frames == [b"hello", b"hello"]
+
+
+async def test_a_line_stays_where_the_peer_does_not_read() -> None:
+    async with line_to_bob() as (line, owner, reader):
+        line.open()
+        await settle()
+        reader.reads.clear()
+        line.offer(bytes(400_000), FORWARD)
+        await settle()
+        async with moving(owner, line) as old:
+            await asyncio.sleep(2 * MOVE_PAUSE)
+            assert line.stream is old
+            assert owner.told == ["open", "opened"]
+            reader.reads.set()
+            await settle()
+            line.offer(b"said here", FORWARD)
+            await settle()
+            assert reader.frames[-1] == b"said here"
+
+
+async def test_a_line_stays_where_no_other_stream_can_be_had() -> None:
+    async with line_to_bob() as (line, owner, reader), moving(owner, line) as old:
+        owner.refuse = True
+        line.offer(b"said here", FORWARD)
+        await asyncio.sleep(2 * MOVE_PAUSE)
+        assert line.stream is old
+        assert reader.frames == [b"hello", b"said here"]
+
+
+async def test_a_line_stays_where_the_other_stream_is_no_better() -> None:
+    async with line_to_bob() as (line, owner, _), moving(owner, line) as old:
+        owner.is_superfluous = lambda stream: True  # type: ignore[method-assign]
+        await asyncio.sleep(2 * MOVE_PAUSE)
+        assert line.stream is old
+        assert [stream for stream in old.connection.streams if stream.protocol == PROTOCOL] == [old]
+
+
+async def test_a_stream_that_is_lost_while_it_is_to_move_is_opened_again() -> None:
+    async with line_to_bob() as (line, owner, reader), moving(owner, line) as old:
+        reader.streams[0].reset()
+        await settle()
+        assert line.stream not in (None, old)
+        await asyncio.sleep(2 * MOVE_PAUSE)
+        assert owner.told == ["open", "opened", "ended", "open", "opened"]
+        line.offer(b"said there", FORWARD)
+        await settle()
+        assert reader.frames[-1] == b"said there"
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5 * MOVE_PAUSE, MOVE_PAUSE, MOVE_PAUSE + 0.001, MOVE_PAUSE + 0.1])
+async def test_a_line_that_moves_can_be_closed_at_any_time(after: float) -> None:
+    async with line_to_bob() as (line, owner, _), moving(owner, line):
+        await asyncio.sleep(after)
+        line.close()
+        await settle()
+        assert owner.told[-1] == "ended"
+        await asyncio.sleep(2 * RETIREMENT)
+        assert [stream for stream in owner.node.connections[0].streams if stream.protocol == PROTOCOL] == []
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5 * MOVE_PAUSE, MOVE_PAUSE, MOVE_PAUSE + 0.001, MOVE_PAUSE + 0.1])
+async def test_a_line_that_moves_says_all_before_it_is_finished(after: float) -> None:
+    async with line_to_bob() as (line, owner, reader), moving(owner, line):
+        line.offer(b"last words", FORWARD)
+        await asyncio.sleep(after)
+        owner.wanted = False
+        await line.finish()
+        await settle()
+        assert reader.frames[-1] == b"last words"
