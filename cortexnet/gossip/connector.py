@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, final
 
+from cortexnet.discovery.found import GOSSIP
 from cortexnet.errors import CortexError, RemoteError
 from cortexnet.host.peer_info import is_near
 from cortexnet.identity.envelope import SignedRecord
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.actions import Connect
     from cortexnet.gossip.config import GossipConfig
     from cortexnet.host.context import Context
+    from cortexnet.multiformats.multiaddr import Multiaddr
     from cortexnet.transport.scope import Scope
 
 log = logging.getLogger(__name__)
@@ -48,22 +50,23 @@ class Connector:
             self._dialing -= 1
 
     async def _dial(self, wish: "Connect") -> None:
-        self._learn(wish)
+        self._context.discovered.found(wish.peer, self._learn(wish), GOSSIP)
         try:
             async with asyncio.timeout(self._config.px_timeout):
                 await self._context.swarm.dial(wish.peer)
         except (CortexError, TimeoutError) as error:
             log.debug("%s, of whom gossip told, was not reached: %s", wish.peer, error, extra={"peer": wish.peer})
 
-    def _learn(self, wish: "Connect") -> None:
+    def _learn(self, wish: "Connect") -> "list[Multiaddr]":
         """Keep the addresses of a record for a while: private ones only where we know of no other network than such."""
         if not wish.record:
-            return
+            return []
         try:
             record = SignedRecord.open(wish.record, wish.peer)
         except RemoteError:
-            return
+            return []
         is_local = all(is_near(connection.remote_address) for connection in self._context.swarm.connections)
         believed = [address for address in record.record.addresses if is_local or address.is_public]
         now = asyncio.get_running_loop().time()
         self._context.peerstore.accept_record(record, now, ttl=self._config.px_address_ttl, believed=believed, is_near=is_local)
+        return believed

@@ -1,16 +1,13 @@
 """Calls of `node.kad` for many keys, namespaces, and peers that share a name."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from random import Random
 
 import pytest
 
-from cortexnet import Cid, Contact, DialFailed, KadConfig, LocalError, NoPeers, PeerId
+from cortexnet import Cid, KadConfig, LocalError, NoPeers
 from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.kad.dht_config import DhtConfig
 from tests.kad.kad_nodes import QUIET, Longest, node, nodes, simulated
-from tests.support.dht_network import random_peer_id
 
 CIDS = [Cid.for_data(b"%d" % number) for number in range(40)]
 SPACES = KadConfig(
@@ -126,42 +123,6 @@ async def test_what_is_configured_is_advertised_and_searched_from_the_start() ->
         await alice.disconnect(bob.peer_id)
         await asyncio.sleep(1200)
         assert bob.peer_id in alice.peers
-
-
-async def test_members_that_are_gone_hold_up_the_others_together_and_not_each_by_itself(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    contacts = [Contact(random_peer_id(Random(seed))) for seed in range(9)]
-    dials: list[int] = []
-
-    class Search:
-        async def __aenter__(self) -> AsyncIterator[Contact]:
-            return self._found()
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
-        async def _found(self) -> AsyncIterator[Contact]:
-            for contact in contacts:
-                yield contact
-
-    async def dial(peer: PeerId) -> None:
-        number = contacts.index(Contact(peer))
-        dials.append(number)
-        await asyncio.sleep(15)
-        if number < 6:
-            raise DialFailed("it is gone")
-
-    async with node(simulated(), "alice", discovery=DiscoveryConfig(peers=5)) as alice:
-        discovery = alice._run.discovery
-        monkeypatch.setattr(discovery, "find_peers", lambda namespace: Search())
-        monkeypatch.setattr(discovery._context.swarm, "dial", dial)
-        members: dict[PeerId, None] = {}
-        begin = asyncio.get_running_loop().time()
-        await discovery._search_once("my-app", members)
-        assert dials == list(range(9))
-        assert list(members) == [contact.peer_id for contact in contacts[6:]]
-        assert asyncio.get_running_loop().time() - begin == pytest.approx(45)
 
 
 async def test_what_is_configured_is_tried_again_until_somebody_is_there() -> None:
