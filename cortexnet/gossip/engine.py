@@ -91,6 +91,9 @@ class Engine:
         self.scope = Scope(context.scope, on_error=self._failed)
         """Where all tasks of gossip live."""
         self.router = Router(context.identity.peer_id, config, random, self._loop.time(), records=self._record_of)
+        self._reputation = context.reputation
+        if self._reputation is not None:
+            self.router.on_charged(self._charged)
         self.validation = Validation(config, self._verify, self, self.scope)
         self.inbound = Inbound(self, config)
         self.lines: dict[PeerId, Line] = {}
@@ -312,6 +315,10 @@ class Engine:
         """The message as applications see it."""
         return as_seen(token.message, token.id, token.sender)
 
+    def _charged(self, peer: "PeerId", reason: RejectReason) -> None:
+        if self._reputation is not None:
+            self._reputation.violation(peer, f"a message that was refused: {reason.name.lower().replace('_', ' ')}")
+
     def pace_changed(self) -> None:
         """There is room again."""
         self.inbound.resume()
@@ -349,6 +356,8 @@ class Engine:
             if self._flush is None:
                 self._flush = self._loop.call_soon(self._flush_now)
         elif isinstance(action, Deliver):
+            if self._reputation is not None and action.sender != self._context.identity.peer_id:
+                self._reputation.shared(action.sender, given=action.message.size)
             self._audience.delivered(as_seen(action.message, action.id, action.sender))
         elif isinstance(action, MeshChanged | SubscriptionChanged):
             self._audience.changed(action)

@@ -7,7 +7,7 @@ is looked at: a single RPC may hold thousands of messages, and nobody else shall
 import asyncio
 from typing import TYPE_CHECKING, Protocol, final
 
-from cortexnet.errors import StreamCode
+from cortexnet.errors import RemoteError, StreamCode
 from cortexnet.gossip.frames import Frames
 from cortexnet.gossip.messages import decode, decoding, portions
 
@@ -78,6 +78,9 @@ class Inbound:
         self._hearer.begun(stream)
         try:
             await self._read(stream)
+        except RemoteError as error:
+            stream.connection.offended(error)
+            raise
         finally:
             self._forget(peer, stream)
 

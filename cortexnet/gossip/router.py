@@ -53,6 +53,10 @@ class Router:
     ) -> None:
         self._state = RouterState(own, config, random, now, records)
 
+    def on_charged(self, charged: "Callable[[PeerId, RejectReason], None]") -> None:
+        """Call back with who has brought a message that no correct peer passes on. It must not raise."""
+        self._state.on_charged = charged
+
     # --- peers -------------------------------------------------------------------------------------------------------------
 
     def add_peer(self, peer: "PeerId", protocol: str, *, outbound: bool, now: float, ips: "Sequence[Address]" = ()) -> None:

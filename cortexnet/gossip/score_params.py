@@ -146,7 +146,8 @@ class ScoreParams:
     topic_cap: float = 0.0
     """The most that all topics together add. 0: no cap."""
     app_score: Callable[[PeerId], float] | None = None
-    """P5: what the application thinks of a peer. Called often: it shall look up, not compute."""
+    """P5: what the application thinks of a peer. Called often: it shall look up, not compute. None: what speaks against a peer in
+    `node.reputation`, from -100 to 0."""
     app_weight: float = 1.0
     """What P5 is multiplied with."""
     colocation_weight: float = -5.0

@@ -9,6 +9,7 @@ import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final, final
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.validation import Validator
     from cortexnet.host.context import Context
     from cortexnet.identity.peer_id import PeerId
+    from cortexnet.reputation.service import Reputation
 
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
@@ -83,6 +85,7 @@ class Gossip:
     ) -> None:
         self.tracer: Tracer | None = None
         """Is told of every step of every message, to look for a fault or to measure; see `gossip.tracer`. None: nobody is."""
+        config = _with_reputation(config, context.reputation)
         self._context = context
         self._config = config
         random = random or Random()
@@ -472,6 +475,13 @@ class Gossip:
         limit = self._config.rpc_limit - len(topic.encode()) - _OVERHEAD
         if len(data) > limit:
             raise LocalError(f"a message has at most {limit} bytes, not {len(data)}; see GossipConfig.rpc_limit")
+
+
+def _with_reputation(config: "GossipConfig", reputation: "Reputation | None") -> "GossipConfig":
+    """Where peers are scored, and the application has no opinion of its own (P5), that of the node counts."""
+    if reputation is None or config.score is None or config.score.app_score is not None:
+        return config
+    return replace(config, score=replace(config.score, app_score=reputation.misgivings))
 
 
 def _encoded_size(topic: str) -> int:

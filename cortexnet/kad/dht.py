@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from random import Random
 
 
-_REFUSABLE = (Type.PUT_VALUE, Type.ADD_PROVIDER, Type.LIST_PREFIX)
+REFUSABLE = (Type.PUT_VALUE, Type.ADD_PROVIDER, Type.LIST_PREFIX)
 """A peer may have its reasons not to take a record, or not know what is asked, and is none the worse for it."""
 
 Result = TypeVar("Result")
@@ -65,7 +65,7 @@ class Dht:
 
     `own` gives this node's contact as it is now: its id, which stays, and the addresses that others shall hear of. Stores that
     are given may hold what an earlier run has kept. `diversity` bounds who is in the table from one network; None: nothing does.
-    Nothing happens before `start`.
+    `worth` says of peers of one bucket whom to give up first. Nothing happens before `start`.
     """
 
     def __init__(
@@ -79,9 +79,10 @@ class Dht:
         providers: ProviderStore | None = None,
         filters: Filters | None = None,
         diversity: Diversity | None = None,
+        worth: Callable[[PeerId], float] | None = None,
     ) -> None:
         own_id = own().peer_id
-        self.table = RoutingTable(keys.position(bytes(own_id)), bucket_size=config.k, diversity=diversity)
+        self.table = RoutingTable(keys.position(bytes(own_id)), bucket_size=config.k, diversity=diversity, worth=worth)
         self.values = values if values is not None else ValueStore()
         self.providers = providers if providers is not None else ProviderStore()
         self.cache = RoutingCache()
@@ -217,7 +218,7 @@ class Dht:
             self._failed(request, now)
 
     def _failed(self, request: Request, now: float) -> None:
-        if request.type not in _REFUSABLE:
+        if request.type not in REFUSABLE:
             self._admission.gone(request.contact.peer_id, now)
         request.asker.on_failure(request.contact, now)
 

@@ -6,12 +6,12 @@ import time
 from random import Random
 from typing import TYPE_CHECKING, TypeVar, assert_never, final
 
-from cortexnet.errors import CortexError, LimitExceeded, NotRunning
+from cortexnet.errors import CortexError, LimitExceeded, NotRunning, RemoteError, StreamReset
 from cortexnet.host.peer_info import is_near, reachable
 from cortexnet.host.step_turns import step_turns
 from cortexnet.kad.actions import Cancel, ContactsWanted, Send
 from cortexnet.kad.contact import Contact
-from cortexnet.kad.dht import Dht
+from cortexnet.kad.dht import REFUSABLE, Dht
 from cortexnet.kad.diversity import Diversity, groups_of
 from cortexnet.kad.engine import Filters
 from cortexnet.kad.filters import Everything, Filter, Public
@@ -84,6 +84,7 @@ class Half:
             providers=ProviderStore(config.store),
             filters=self._filters(),
             diversity=Diversity() if self._is_public else None,
+            worth=None if context.reputation is None else context.reputation.score,
         )
         self.dht.table.on_change.append(self._table_changed)
         self._keeping: Keeping | None = None
@@ -251,10 +252,21 @@ class Half:
     # --- what others ask ---------------------------------------------------------------------------------------------------
 
     def _answer(self, peer: "PeerId", request: bytes) -> bytes | None:
-        message = Message.decode(request, closer_limit=0, provider_limit=ANNOUNCED_AT_ONCE)
+        reputation = self._context.reputation
+        try:
+            message = Message.decode(request, closer_limit=0, provider_limit=ANNOUNCED_AT_ONCE)
+        except RemoteError as error:
+            if reputation is not None:
+                reputation.violation(peer, f"no request of the DHT: {error}")
+            raise
         answer = self.dht.answer(peer, message, self._loop.time(), self._unix())
         self.pump_soon()
-        return None if answer is None else answer.encode()
+        if answer is None:
+            return None
+        data = answer.encode()
+        if reputation is not None:
+            reputation.shared(peer, taken=len(data))
+        return data
 
     # --- what the core asks for --------------------------------------------------------------------------------------------
 
@@ -303,7 +315,12 @@ class Half:
         try:
             answer, seconds = await self._exchange(send)
             await step_turns().run(lambda: dht.on_answer(send.id, answer, loop.time(), seconds))
+            if self._context.reputation is not None:
+                self._context.reputation.report(send.contact.peer_id, True, seconds)
         except (CortexError, TimeoutError) as error:
+            is_refusal = isinstance(error, StreamReset) and send.message.type in REFUSABLE
+            if self._context.reputation is not None and not is_refusal:
+                self._context.reputation.failed(send.contact.peer_id, error)
             log.debug("%s to %s failed: %s", send.message.type.name, send.contact.peer_id, error)
             dht.on_failure(send.id, loop.time())
         except Exception as error:  # boundary: a bug that a peer's answer brings out costs its request, not the node
@@ -321,6 +338,8 @@ class Half:
             await self._streams.tell(peer, request, timeout=send.timeout)
             return None, None
         data, seconds = await self._streams.ask(peer, request, timeout=send.timeout)
+        if self._context.reputation is not None:
+            self._context.reputation.shared(peer, given=len(data))
         return await self._read(peer, data), seconds
 
     async def _read(self, teller: "PeerId", data: bytes) -> Message:

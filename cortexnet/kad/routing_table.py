@@ -52,11 +52,20 @@ class RoutingTable:
     Whoever calls it decides who is worth to be added: a peer that speaks the protocol as a server and has answered.
     """
 
-    def __init__(self, own: int, *, bucket_size: int = BUCKET_SIZE, diversity: Diversity | None = None) -> None:
+    def __init__(
+        self,
+        own: int,
+        *,
+        bucket_size: int = BUCKET_SIZE,
+        diversity: Diversity | None = None,
+        worth: Callable[[PeerId], float] | None = None,
+    ) -> None:
+        """`worth` says who of a full bucket goes first, of those that are replaceable: it never counts beside distance."""
         self.own = own
         self.bucket_size = bucket_size
         self.on_change: list[Changed] = []
         self._diversity = diversity
+        self._worth = worth
         self._entries: dict[PeerId, Entry] = {}
         self._buckets: list[dict[int, Contact]] = [{}]  # by position: sorting bare numbers takes a third of the time
 
@@ -148,7 +157,7 @@ class RoutingTable:
 
         `groups` (see `diversity.groups_of`) are of the addresses it is connected from; they count only where the table was made
         with a `Diversity`. `replaceable` lets a later one take its place in a full bucket, until `settle`; of several the
-        longest there goes. `rtt` is how long its answer took, in seconds.
+        one of least worth goes, or the longest there. `rtt` is how long its answer took, in seconds.
         """
         if contact.peer_id in self._entries or contact.position == self.own or (rtt is not None and rtt > SLOWEST):
             return False
@@ -236,7 +245,11 @@ class RoutingTable:
                 return
 
     def _replaceable(self, bucket: dict[int, Contact]) -> Contact | None:
-        return next((contact for contact in bucket.values() if self._entries[contact.peer_id].is_replaceable), None)
+        replaceable = [contact for contact in bucket.values() if self._entries[contact.peer_id].is_replaceable]
+        worth = self._worth
+        if worth is None or len(replaceable) < 2:
+            return replaceable[0] if replaceable else None
+        return min(replaceable, key=lambda contact: worth(contact.peer_id))
 
     def _take_out(self, contact: Contact, bucket: dict[int, Contact]) -> None:
         entry = self._entries.pop(contact.peer_id)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, final
 from cortexnet.errors import (
     CortexError,
     DialFailed,
+    EndOfStream,
+    InvalidRecord,
     LimitExceeded,
     LocalError,
     NegotiationFailed,
     PeerIdMismatch,
     PeerTimeout,
     RemoteError,
+    StreamReset,
     describe,
 )
 from cortexnet.identity.peer_id import PeerId
@@ -84,6 +87,10 @@ class Reputation:
         """From -100 to 100, 0 for who is not known. Takes about a microsecond."""
         return self._ledger.score(_peer(peer), self._now())
 
+    def misgivings(self, peer: PeerId) -> float:
+        """What speaks against a peer, from -100 to 0: merit elsewhere buys nothing among those who pass on messages."""
+        return min(0.0, self._ledger.score(peer, self._now()))
+
     def explain(self, peer: PeerId | str) -> Explanation:
         """Why a peer has the score it has, and what follows from that; `str` of it is for people."""
         found = _peer(peer)
@@ -140,16 +147,16 @@ class Reputation:
         self._consequences.forgive(found)
 
     def failed(self, peer: PeerId, error: Exception) -> None:
-        """Something asked of a peer that is connected has ended in an error: a failure, or worse, where that is its doing.
+        """Something asked of a peer has ended in an error: a failure, or worse, where that is its doing.
 
-        Our own limits, a network that is gone, and what we have given up ourselves say nothing about it. What else it has not
-        spoken is no failure either.
+        Our own limits, a network that is gone, and what we have given up ourselves say nothing about it, nor does a protocol that
+        it does not speak. Where it is not connected it may never have heard of it: see `dial_failed`.
         """
-        if isinstance(error, NegotiationFailed | LocalError | LimitExceeded | DialFailed):
-            return
         if is_violation(error):
             self.violation(peer, describe(error))
-        if isinstance(error, RemoteError | TimeoutError):
+            return
+        is_its_own = isinstance(error, TimeoutError) or (isinstance(error, StreamReset | EndOfStream) and error.by == "remote")
+        if is_its_own and self._context is not None and self._context.swarm.connections_to(peer):
             self.report(peer, False)
 
     def offended(self, connection: "Connection", error: RemoteError) -> None:
@@ -196,8 +203,11 @@ class Reputation:
 
 
 def is_violation(error: BaseException) -> bool:
-    """Whether no correct peer sends what led to it."""
-    return isinstance(error, RemoteError) and not isinstance(error, NegotiationFailed | PeerIdMismatch | PeerTimeout)
+    """Whether no correct peer sends what led to it. A DHT record may have been good when it was kept."""
+    return isinstance(error, RemoteError) and not isinstance(error, _INNOCENT)
+
+
+_INNOCENT = (NegotiationFailed, PeerIdMismatch, PeerTimeout, InvalidRecord)
 
 
 def _is_its_own(cause: BaseException) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
-from cortexnet.errors import ProtocolViolation
+from cortexnet.errors import ConnectionClosed
 from cortexnet.mux.muxer import ConnectionFailed, MuxEvent
 from cortexnet.quic.arrivals import Arrival, destination, read_arrival, version_negotiation
 from cortexnet.quic.engine import Datagram, QuicEngine
@@ -211,7 +211,8 @@ def receive_safely(engine: QuicEngine, data: bytes, address: Address, now: float
         return engine.receive(data, address, now)
     except Exception as error:  # boundary: a packet that the engine fails of costs its connection, and nobody else's
         log.warning("the QUIC engine failed of a packet from %s: %r", address[0], error, exc_info=True)
-        return [ConnectionFailed(ProtocolViolation(f"a packet that the QUIC engine fails of: {error!r}"))]
+        # Not the peer's fault: it may be of anybody, the engine having failed before it could tell.
+        return [ConnectionFailed(ConnectionClosed(f"a packet that the QUIC engine fails of: {error!r}", by="local"))]
 
 
 async def open_endpoint(

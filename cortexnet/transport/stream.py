@@ -462,6 +462,8 @@ class Stream:
         if self._muxer.knows(self._id):
             self._muxer.reset(self._id, code)
             self._link.flush_soon()
+        if isinstance(error, RemoteError):
+            self.connection.offended(error)
         self.fail(error if isinstance(error, CortexError) else NegotiationFailed(str(error)))
         self.connection.forget(self._id)
 

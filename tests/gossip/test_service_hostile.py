@@ -39,7 +39,7 @@ async def raw_peer(**settings: int) -> AsyncIterator[tuple[Node, Raw]]:
     network = SimulatedNetwork()
     config = Config(transports=["memory"], memory_network=network.host("raw"), gossip=None, kad=None)
     async with (
-        gossip_node(network, 0, GossipConfig(**settings)) as alice,  # type: ignore[arg-type]
+        gossip_node(network, 0, GossipConfig(**settings), reputation=None) as alice,  # type: ignore[arg-type]
         Node(IDENTITIES[1], listen=["/memory/0"], config=config) as node,
         alice.gossip.subscribe(TOPIC),
     ):

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cortexnet.errors import ConnectionClosed, HandshakeFailed, LimitExceeded, ProtocolViolation
+from cortexnet.errors import ConnectionClosed, HandshakeFailed, LimitExceeded
 from cortexnet.identity.identity import Identity
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.quic.aioquic_engine import AioquicEngine
@@ -332,7 +332,7 @@ async def test_a_packet_that_the_engine_fails_of_costs_its_connection_and_no_oth
         monkeypatch.setattr(AioquicEngine, "receive", fail)
         stream = await ours.open_stream(["/echo"])
         await theirs.closed
-        assert isinstance(theirs.error, ProtocolViolation)
+        assert isinstance(theirs.error, ConnectionClosed)
         assert "a bug" in caplog.text
         stream.reset()
         async with await others.open_stream(["/echo"]) as stream:
