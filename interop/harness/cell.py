@@ -10,6 +10,7 @@ from typing import Literal, final
 
 from interop.harness.meeting import Meeting, Side, Unexpected
 from interop.harness.peers import PeerKind
+from interop.harness.private_network import NoNamespaces, PrivateNetwork
 from interop.harness.process import Answer, OperationFailed, PeerDied, PeerProcess
 from interop.harness.scenario import Scenario, StartOptions
 from interop.harness.stack import Stack
@@ -61,10 +62,19 @@ class Cell:
             refusal = f"{self.scenario.guest} is not here"
         if refusal is not None:
             return self.result("skipped", detail=refusal)
+        if not self.scenario.private_network:
+            return await self._run(logs, ())
+        try:
+            async with PrivateNetwork() as network:
+                return await self._run(logs, network.prefix)
+        except NoNamespaces as error:
+            return self.result("skipped", detail=str(error))
+
+    async def _run(self, logs: Path, prefix: tuple[str, ...]) -> Result:
         begin = time.monotonic()
-        peers = [PeerProcess(self.dialer, "dialer"), PeerProcess(self.listener, "listener")]
+        peers = [PeerProcess(self.dialer, "dialer", prefix), PeerProcess(self.listener, "listener", prefix)]
         if self.guest is not None:
-            peers.append(PeerProcess(self.guest[0], "guest"))
+            peers.append(PeerProcess(self.guest[0], "guest", prefix))
         detail = ""
         try:
             async with AsyncExitStack() as running:

@@ -38,8 +38,10 @@ class PeerProcess:
     Requests may run concurrently. `log` holds requests (>), answers (<) and what the program printed to stderr (!).
     """
 
-    def __init__(self, kind: PeerKind, role: str) -> None:
+    def __init__(self, kind: PeerKind, role: str, prefix: tuple[str, ...] = ()) -> None:
+        """`prefix` is a command that runs the program, such as one that puts it into a network of its own."""
         self.kind, self.role = kind, role
+        self._prefix = prefix
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._last_id = 0
@@ -49,7 +51,7 @@ class PeerProcess:
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            *self.kind.run, cwd=self.kind.root, stdin=pipe, stdout=pipe, stderr=pipe, limit=LINE_LIMIT
+            *self._prefix, *self.kind.run, cwd=self.kind.root, stdin=pipe, stdout=pipe, stderr=pipe, limit=LINE_LIMIT
         )
         out, errors, into = self._process.stdout, self._process.stderr, self._process.stdin
         if out is None or errors is None or into is None:

@@ -15,9 +15,10 @@ StartOptions = Mapping[str, object]
 class Scenario:
     """`everywhere`: run on each stack both peers speak, not only on the first; `muxer`: on each with this one, and on no other.
 
-    `needs`: a service that both peers must have, of those that `describe` names. `guest`: a peer of this kind takes part, in
-    pairs of two others. `symmetric`: each side plays both parts, so of two peers it is run one way round. `on_request`: run only
-    where it is named. `timeout` is in seconds, for the whole cell.
+    `private_network`: the peers run in a network namespace of their own. `needs`: a service that both peers must have, of those
+    that `describe` names. `guest`: a peer of this kind takes part, in pairs of two others. `symmetric`: each side plays both
+    parts, so of two peers it is run one way round. `on_request`: run only where it is named. `timeout` is in seconds, for the
+    whole cell.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Scenario:
     everywhere: bool = False
     muxer: str | None = None
     needs: str = ""
+    private_network: bool = False
     guest: str = ""
     symmetric: bool = False
     on_request: bool = False

@@ -3,7 +3,7 @@
 from functools import partial
 
 from interop.harness.scenario import Scenario, two_way
-from interop.scenarios import connections, dht, gossip, measures, streams
+from interop.scenarios import connections, dht, gossip, mdns, measures, streams
 
 KEY_TYPES = ("secp256k1", "ecdsa", "rsa")
 
@@ -103,4 +103,11 @@ GOSSIP = (
     ),
 )
 
-ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES + DHT + GOSSIP
+_mdns = partial(Scenario, needs="mdns", private_network=True, symmetric=True)
+
+MDNS = (
+    _mdns("mdns", "nodes find each other, and nobody else", partial(mdns.by_service, mdns.LIBP2P)),
+    _mdns("mdns: another name", "of two parts, as the reference network's", partial(mdns.by_service, mdns.CORTEX)),
+)
+
+ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES + DHT + GOSSIP + MDNS

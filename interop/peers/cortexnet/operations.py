@@ -10,6 +10,8 @@ from typing import Any, final
 
 import cortexnet
 from cortexnet import Config, Connection, GossipConfig, Identity, KadConfig, Limits, Node
+from cortexnet.discovery.config import DiscoveryConfig
+from cortexnet.discovery.mdns_config import MdnsConfig
 from cortexnet.testing.host_certificates import make_host_certificate
 from cortexnet.transport.outer_tls import server_context
 from cortexnet.transport.websocket_config import WebSocketConfig
@@ -18,6 +20,7 @@ from interop.peers.cortexnet.dht import DhtNodes
 from interop.peers.cortexnet.failures import BadRequest
 from interop.peers.cortexnet.gossip import GossipNodes
 from interop.peers.cortexnet.held import Answer, HeldStreams, Request
+from interop.peers.cortexnet.mdns import MdnsNodes
 
 Operation = Callable[[Request], Awaitable[Answer]]
 MANY = 100_000
@@ -41,6 +44,7 @@ class Peer:
         held = self._held
         self._dht = DhtNodes(self._make_dht)
         self._gossip = GossipNodes(self._make_gossip)
+        self._mdns = MdnsNodes(self._make_mdns)
         self._operations: dict[str, Operation] = {
             "describe": self.describe,
             "start": self.start,
@@ -66,6 +70,7 @@ class Peer:
             "memory": self.memory,
             **self._dht.operations,
             **self._gossip.operations,
+            **self._mdns.operations,
         }
         for act in (
             measures.echo,
@@ -109,7 +114,7 @@ class Peer:
             "key_types": list(KEY_TYPES),
             "early_muxer": True,
             "reset_codes": True,
-            "services": ["dht", "gossip"],
+            "services": ["dht", "gossip", "mdns"],
         }
 
     async def start(self, request: Request) -> Answer:
@@ -128,6 +133,9 @@ class Peer:
     def _make_gossip(self, request: Request, gossip: GossipConfig) -> Node:
         return self._make(request, request.get("listen", ()), gossip=gossip)
 
+    def _make_mdns(self, request: Request, mdns: MdnsConfig) -> Node:
+        return self._make(request, request.get("listen", ()), mdns=mdns)
+
     def _make(
         self,
         request: Request,
@@ -135,6 +143,7 @@ class Peer:
         kad: KadConfig | None = None,
         identity: Identity | None = None,
         gossip: GossipConfig | None = None,
+        mdns: MdnsConfig | None = None,
     ) -> Node:
         config = Config(
             transports=["tcp", "ws", "quic"],
@@ -146,6 +155,8 @@ class Peer:
             limits=Limits() if request.get("limits") == "default" else MANY_CONNECTIONS,
             kad=kad,
             gossip=gossip,
+            mdns=mdns,
+            discovery=DiscoveryConfig() if mdns is None else DiscoveryConfig(peers=0),  # the runner has them dial
         )
         if identity is None:
             identity = Identity.generate(key_type=request.get("key_type") or "ed25519")
@@ -154,6 +165,7 @@ class Peer:
     async def stop(self, request: Request) -> Answer:
         await self._dht.close()
         await self._gossip.close()
+        await self._mdns.close()
         await self._open.aclose()
         return {}
 

@@ -57,6 +57,9 @@ type request struct {
 	Peers      []string `json:"peers"`
 	Addresses  []string `json:"addresses"`
 
+	// mDNS
+	Service string `json:"service"`
+
 	gossipRequest
 }
 

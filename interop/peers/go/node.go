@@ -43,6 +43,7 @@ type peerProgram struct {
 	idle     []host.Host
 	dht      dhtNodes
 	gossip   gossipNodes
+	mdns     mdnsNodes
 }
 
 func newPeer() *peerProgram { return &peerProgram{streams: newHeldStreams()} }
@@ -60,6 +61,7 @@ func (p *peerProgram) operations() map[string]operation {
 	}
 	maps.Copy(operations, p.dht.operations())
 	maps.Copy(operations, p.gossip.operations())
+	maps.Copy(operations, p.mdns.operations())
 	return operations
 }
 
@@ -85,7 +87,7 @@ func describe(context.Context, *request) (answer, error) {
 	return answer{
 		"implementation": "go-libp2p", "version": version(), "runtime": runtime.Version(),
 		"transports": []string{"tcp", "ws", "wss", "quic-v1"}, "security": []string{"noise", "tls"}, "muxers": []string{yamux.ID},
-		"key_types": []string{"ed25519", "secp256k1", "ecdsa", "rsa"}, "early_muxer": true, "reset_codes": true, "services": []string{"dht", "gossip"},
+		"key_types": []string{"ed25519", "secp256k1", "ecdsa", "rsa"}, "early_muxer": true, "reset_codes": true, "services": []string{"dht", "gossip", "mdns"},
 	}, nil
 }
 
@@ -227,6 +229,7 @@ func (p *peerProgram) stop(context.Context, *request) (answer, error) {
 	}
 	p.dht.stop()
 	p.gossip.stop()
+	p.mdns.stop()
 	if p.host != nil {
 		p.host.Close()
 	}
