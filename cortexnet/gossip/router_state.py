@@ -17,7 +17,6 @@ from cortexnet.gossip.score import PeerScore
 from cortexnet.gossip.score_params import Thresholds
 from cortexnet.gossip.seen import SeenCache
 from cortexnet.gossip.signing import RejectReason
-from cortexnet.gossip.signing import RejectReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,7 +51,6 @@ class RouterState:
         "kept",
         "meritorious",
         "on_charged",
-        "on_charged",
         "overflowed",
         "own",
         "own_raw",
@@ -86,8 +84,6 @@ class RouterState:
         self.config = config
         self.random = random
         self.records = records
-        self.on_charged: Callable[[PeerId, RejectReason], None] | None = None
-        """Called with who has brought a message that no correct peer passes on. Must not raise."""
         self.on_charged: Callable[[PeerId, RejectReason], None] | None = None
         """Called with who has brought a message that no correct peer passes on. Must not raise."""
         self.actions: list[Action] = []
@@ -163,8 +159,6 @@ class RouterState:
             self.score.reject(peer_id, message.id, message.topic, reason, now)
         if self.gater is not None:
             self.gater.reject(peer_id, reason, now)
-        if self.on_charged is not None and reason.is_charged and reason is not RejectReason.SELF_ORIGIN:
-            self.on_charged(peer_id, reason)  # what is our own may come back late, from who got it from others
         if self.on_charged is not None and reason.is_charged and reason is not RejectReason.SELF_ORIGIN:
             self.on_charged(peer_id, reason)  # what is our own may come back late, from who got it from others
 
