@@ -13,6 +13,9 @@ from cortexnet.version import VERSION as __version__
 if TYPE_CHECKING:
     from cortexnet.config import Config as Config
     from cortexnet.discovery.card_config import CardConfig as CardConfig
+    from cortexnet.discovery.config import DiscoveryConfig as DiscoveryConfig
+    from cortexnet.discovery.events import BootstrapResult as BootstrapResult
+    from cortexnet.discovery.found import Found as Found
     from cortexnet.errors import Busy as Busy
     from cortexnet.errors import ConfigInvalid as ConfigInvalid
     from cortexnet.errors import ConnectionClosed as ConnectionClosed
@@ -82,6 +85,9 @@ if TYPE_CHECKING:
 _PLACES = {
     "cortexnet.config": ("Config",),
     "cortexnet.discovery.card_config": ("CardConfig",),
+    "cortexnet.discovery.config": ("DiscoveryConfig",),
+    "cortexnet.discovery.events": ("BootstrapResult",),
+    "cortexnet.discovery.found": ("Found",),
     "cortexnet.errors": (
         "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "Denied", "DialFailed",
         "EndOfStream", "Ended", "HandshakeFailed", "InvalidRecord", "LimitExceeded", "ListenFailed", "LocalError",
