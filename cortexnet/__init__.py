@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from cortexnet.host.identify import PeerInfo as PeerInfo
     from cortexnet.host.perf import PerfResult as PerfResult
     from cortexnet.identity.card import Card as Card
+    from cortexnet.identity.card import CardDetails as CardDetails
     from cortexnet.identity.identity import Identity as Identity
     from cortexnet.identity.keys import PrivateKey as PrivateKey
     from cortexnet.identity.keys import PublicKey as PublicKey
@@ -100,7 +101,7 @@ _PLACES = {
     "cortexnet.gossip.delivery": ("Accept", "GossipMessage", "Ignore", "Reject"),
     "cortexnet.host.identify": ("PeerInfo",),
     "cortexnet.host.perf": ("PerfResult",),
-    "cortexnet.identity.card": ("Card",),
+    "cortexnet.identity.card": ("Card", "CardDetails"),
     "cortexnet.identity.identity": ("Identity",),
     "cortexnet.identity.keys": ("PrivateKey", "PublicKey"),
     "cortexnet.identity.peer_id": ("PeerId",),

@@ -87,6 +87,16 @@ def test_content_values_and_peers_are_found_by_hearsay() -> None:
     ]
 
 
+def test_nodes_are_found_by_what_they_say_they_can_do_and_where() -> None:
+    assert run("examples/node_card.py").splitlines() == [
+        "with a GPU: berlin francisco munich",
+        "in region u, as Berlin is: berlin munich",
+        "a store in Berlin: berlin",
+        "signed by Berlin: True - it takes 4 jobs",
+        "busy now: 0 jobs, still in u33d",
+    ]
+
+
 def test_a_kept_peer_comes_back_and_the_least_valuable_one_goes() -> None:
     assert run("examples/keep_connected.py").splitlines() == [
         "the server is connected",

@@ -1,6 +1,7 @@
 """Cards between whole nodes, in memory and virtual time: asked for, kept, changed, renewed, refused, and found by."""
 
 import asyncio
+import base64
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -492,3 +493,27 @@ async def test_a_search_ends_with_its_node() -> None:
             search = alice.find("gpu")
         with pytest.raises(NotRunning):
             await anext(search)
+
+
+# --- handed over -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_key_is_vouched_for_by_a_last_card_of_the_old_one() -> None:
+    """What docs/identity.md says about changing a key."""
+    network, old, new = simulated(), Identity.generate(), Identity.generate()
+    said = CardDetails(metadata={"successor": str(new.peer_id)})
+    last = Card.issue(old.private_key, said, sequence=1, issued=1_800_000_000, lifetime=30 * 86_400)
+    card = CardConfig(metadata={"predecessor": base64.b64encode(last.envelope).decode()})
+    config = Config(transports=["memory"], memory_network=network.host("new"), kad=None, card=card)
+    async with Node(new, listen=["/memory/0"], config=config) as node, named(network, "bob") as bob:
+        await bob.dial(node.addresses)
+        shown = await bob.card(new.peer_id)
+    before = Card.open(base64.b64decode(shown.details.metadata["predecessor"]))
+    assert (before.peer_id, before.details.metadata["successor"]) == (old.peer_id, str(shown.peer_id))
+
+
+@pytest.mark.parametrize("key_type", ["rsa", "ecdsa"])
+def test_the_last_card_of_a_long_key_fits_into_the_next_one(key_type: Any) -> None:
+    said = CardDetails(metadata={"successor": str(Identity.generate(key_type).peer_id)})
+    last = Card.issue(Identity.generate(key_type).private_key, said, sequence=1, issued=1, lifetime=1)
+    assert CardDetails(metadata={"predecessor": base64.b64encode(last.envelope).decode()})

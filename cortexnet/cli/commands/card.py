@@ -28,8 +28,8 @@ def _to_target(ctx: click.Context, param: click.Parameter, value: str) -> "Multi
 def command(output: Output, network: Network, target: "Multiaddr | PeerId") -> None:
     """Show what a node says about itself.
 
-    That is its card: what it can do, its region, and whatever else its owner wants to tell. The signature proves that the node says it, not that it is true. By its peer id alone a node is looked for in the DHT, which
-    needs --peer or --amino.
+    That is its card: what it can do, its region, and whatever else its owner wants to tell. The signature proves that the node
+    says it, not that it is true. By its peer id alone a node is looked for in the DHT, which needs --peer or --amino.
 
     \b
     --json prints an event "card": peer_id, sequence, issued, expires (seconds

@@ -22,8 +22,8 @@ from cortexnet.node import Node
 def command(output: Output, network: Network, capability: str, region: str, limit: int) -> None:
     """Find nodes by what they can do.
 
-    They are printed as they are found, with their regions and addresses. The DHT names them, and each is asked for its card. Those that say something else there, or don't answer, are left out; -v
-    tells why.
+    They are printed as they are found, with their regions and addresses. The DHT names them, and each is asked for its card.
+    Those that say something else there, or don't answer, are left out; -v tells why.
 
     \b
     --json prints an event "card" for each (peer_id, sequence, issued, expires,

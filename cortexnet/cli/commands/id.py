@@ -24,8 +24,9 @@ KEY_FILE = "identity.key"
 def command(output: Output, file: str, key_type: KeyType | None, source: str | None, target: str | None, as_text: bool) -> None:
     """Show an identity, or create it.
 
-    Or take over the key of another program, or give it this one. The file holds the private key: keep it to yourself. It is in libp2p's protobuf form, which go-libp2p writes, and `ipfs key
-    export` too; read is also the base64 of Kubo's configuration. New files are for their owner alone; none is ever overwritten.
+    Or take over the key of another program, or give it this one. The file holds the private key: keep it to yourself. It is in
+    libp2p's protobuf form, which go-libp2p writes, and `ipfs key export` too; read is also the base64 of Kubo's configuration.
+    New files are for their owner alone; none is ever overwritten.
 
     \b
     --json prints one line: event "identity", file, peer_id, peer_id_cid,
