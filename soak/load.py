@@ -91,7 +91,7 @@ class Load:
         question, must_answer = f"question {next(self._numbers)}", self.must_answer
         self.done["requests"] += 1
         try:
-            answer = (await member.call("ask", peer=other.peer_id, question=question))["answer"]
+            answer = (await member.call("ask", address=other.multiaddr, question=question))["answer"]
             problem = "" if answer == question else f"the answer to {question!r} was {answer!r}"
         except CallFailed as error:
             problem = str(error)

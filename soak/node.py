@@ -115,9 +115,11 @@ class SoakNode:
         wanted = set(messages)
         return {"counts": {name: count for name, count in self._received.items() if count > 1 or name in wanted}}
 
-    async def ask(self, peer: str, question: str) -> Result:
-        """A request."""
-        return {"answer": (await self._node.request(peer, ECHO, question.encode(), timeout=TIMEOUT)).decode()}
+    async def ask(self, address: str, question: str) -> Result:
+        """A request to whoever is at an address."""
+        async with asyncio.timeout(TIMEOUT):
+            peer = await self._node.dial(address)
+            return {"answer": (await self._node.request(peer, ECHO, question.encode())).decode()}
 
     async def provide(self, name: str) -> Result:
         """How many peers know it now."""

@@ -165,7 +165,6 @@ class Engine:
         line = self.lines.get(connection.peer_id)
         if line is not None:
             line.forgive()
-            line.move_if_superfluous()
             self._open_if_wanted(line)
             self.router.set_ips(line.peer, self._ips(line.peer))
 
@@ -207,7 +206,7 @@ class Engine:
 
     def is_superfluous(self, stream: "Stream") -> bool:
         """Whether its connection is about to go, for there is a better one to the peer."""
-        return self._context.swarm.is_superfluous(stream.connection)
+        return self._context.host.is_superfluous(stream)
 
     async def open_stream(self, peer: "PeerId") -> "Stream":
         """Our stream to a connected peer, for the first of our protocols that it speaks. Not over a relay, as go."""

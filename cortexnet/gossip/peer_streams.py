@@ -193,7 +193,6 @@ class Line:
             while following is not None:
                 stream = self.stream = following
                 self._owner.opened(self, stream)
-                self.move_if_superfluous()
                 following = await self._talk(stream)
                 if following is not None:
                     self._owner.ended(self)
@@ -225,16 +224,11 @@ class Line:
         following, self._following = self._following, None
         return following
 
-    def move_if_superfluous(self) -> None:
-        """Where there is a better connection to the peer, go on with a stream there, so that the other one can be closed.
-
-        The peer takes it for a new beginning, and ends the old stream itself. What is said meanwhile waits in the queue.
-        """
-        if self.stream is not None and self._mover is None and self._owner.is_superfluous(self.stream):
-            self._mover = self._scope.spawn(self._move(self.stream), name=f"gossip to {self.peer} moves")
-
     async def _move(self, old: "Stream") -> None:
-        """Nothing is written as long as this runs."""
+        """There is a better connection to the peer: go on with a stream there, so that the other one can be closed.
+
+        The peer takes it for a new beginning, and ends the old stream itself. Nothing is written as long as this runs.
+        """
         try:
             await asyncio.sleep(MOVE_PAUSE)
             if self._writing_since is not None or self.stream is not old:
@@ -284,10 +278,16 @@ class Line:
                 self._news = None
 
     def check(self, now: float) -> None:
-        """Reset the stream where the peer has taken nothing for too long."""
-        if self.stream is not None and self._writing_since is not None and now - self._writing_since >= self._write_timeout:
+        """At each heartbeat: reset the stream where the peer has taken nothing for too long; move it where its connection is to
+        go."""
+        stream = self.stream
+        if stream is None:
+            return
+        if self._writing_since is not None and now - self._writing_since >= self._write_timeout:
             log.debug("%s takes no gossip", self.peer, extra={"peer": self.peer})
-            self.stream.reset(StreamCode.GARBAGE_COLLECTED)
+            stream.reset(StreamCode.GARBAGE_COLLECTED)
+        elif self._mover is None and self._owner.is_superfluous(stream):
+            self._mover = self._scope.spawn(self._move(stream), name=f"gossip to {self.peer} moves")
 
     def _end(self) -> None:
         """The stream is gone."""

@@ -75,6 +75,10 @@ class Host:
         connection = await self._swarm.dial(peer)
         return await connection.open_stream(self._known(peer, protocols), confirm=confirm)
 
+    def is_superfluous(self, stream: Stream) -> bool:
+        """Whether its connection ends as soon as nobody uses it, for there is a better one to the peer: use that for what is new."""
+        return self._swarm.is_superfluous(stream.connection)
+
     def _known(self, peer: "PeerId", protocols: Sequence[str]) -> Sequence[str]:
         if len(protocols) > 1:
             for protocol in protocols:

@@ -108,6 +108,9 @@ class PeerStreams:
     async def _try(self, peer: "PeerId", line: "_Line", request: bytes, expects_answer: bool) -> tuple[bytes, float]:
         """On the stream at hand, then on a new one."""
         stream, line.stream = line.stream, None
+        if stream is not None and stream.failure is None and self._host.is_superfluous(stream):
+            await stream.close()
+            stream = None
         if stream is not None and stream.failure is None:
             try:
                 return await self._on(stream, line, request, expects_answer)

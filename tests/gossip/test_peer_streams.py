@@ -30,6 +30,7 @@ class Owner:
         self.wanted = True
         self.refuse = False
         self.going: list[Stream] = []
+        self.are_all_going = False
 
     async def open_stream(self, peer: PeerId) -> Stream:
         self.told.append("open")
@@ -48,7 +49,7 @@ class Owner:
         return self.wanted
 
     def is_superfluous(self, stream: Stream) -> bool:
-        return stream in self.going
+        return self.are_all_going or stream in self.going
 
 
 class Reader:
@@ -318,8 +319,8 @@ async def moving(owner: Owner, line: Line) -> AsyncIterator[Stream]:
     assert line.stream is not None
     old = line.stream
     owner.going.append(old)
-    line.move_if_superfluous()
-    line.move_if_superfluous()
+    line.check(0.0)
+    line.check(0.0)
     await settle()
     yield old
 
@@ -352,23 +353,7 @@ async def test_a_peer_that_does_not_end_the_old_stream_has_it_reset() -> None:
         assert owner.told[-1] == "opened"
 
 
-async def test_a_line_whose_first_stream_is_where_it_must_not_stay_moves_as_well() -> None:
-    async with line_to_bob() as (line, owner, reader):
-        first = await owner.node.stream(BOB.peer_id, PROTOCOL)
-        streams = [first]
-
-        async def open_stream(peer: PeerId) -> Stream:
-            return streams.pop() if streams else await owner.node.stream(peer, PROTOCOL)
-
-        owner.open_stream = open_stream  # type: ignore[method-assign]
-        owner.going.append(first)
-        line.open()
-        await asyncio.sleep(MOVE_PAUSE + 0.1)
-        assert line.stream not in (None, first)
-        assert reader.frames == [b"hello", b"hello"]
-
-
-async def test_a_line_stays_where_the_peer_does_not_read() -> None:
+async def test_a_line_stays_as_long_as_the_peer_does_not_read() -> None:
     async with line_to_bob() as (line, owner, reader):
         line.open()
         await settle()
@@ -381,9 +366,11 @@ async def test_a_line_stays_where_the_peer_does_not_read() -> None:
             assert owner.told == ["open", "opened"]
             reader.reads.set()
             await settle()
-            line.offer(b"said here", FORWARD)
-            await settle()
-            assert reader.frames[-1] == b"said here"
+            line.check(0.0)
+            line.offer(b"said there", FORWARD)
+            await asyncio.sleep(MOVE_PAUSE + 0.1)
+            assert line.stream is not old
+            assert reader.frames[-1] == b"said there"
 
 
 async def test_a_line_stays_where_no_other_stream_can_be_had() -> None:
@@ -397,7 +384,7 @@ async def test_a_line_stays_where_no_other_stream_can_be_had() -> None:
 
 async def test_a_line_stays_where_the_other_stream_is_no_better() -> None:
     async with line_to_bob() as (line, owner, _), moving(owner, line) as old:
-        owner.is_superfluous = lambda stream: True  # type: ignore[method-assign]
+        owner.are_all_going = True
         await asyncio.sleep(2 * MOVE_PAUSE)
         assert line.stream is old
         assert [stream for stream in old.connection.streams if stream.protocol == PROTOCOL] == [old]

@@ -4,9 +4,23 @@ import asyncio
 
 import pytest
 
-from cortexnet import DialFailed, EndOfStream, MessageTooLarge, NegotiationFailed, PeerId, Stream, StreamReset
+from cortexnet import (
+    Config,
+    DialFailed,
+    EndOfStream,
+    Identity,
+    MessageTooLarge,
+    NegotiationFailed,
+    Node,
+    PeerId,
+    Stream,
+    StreamReset,
+)
 from cortexnet.kad.config import KadConfig
-from cortexnet.kad.peer_streams import FRAIL, STREAM_AGE
+from cortexnet.kad.peer_streams import FRAIL, STREAM_AGE, PeerStreams
+from cortexnet.testing.network import SimulatedNetwork
+from cortexnet.transport.memory_wire import LinkConditions
+from cortexnet.transport.scope import Scope
 from tests.support.cancel import How, points, run_until
 from tests.support.kad_pair import PROTOCOL, pair
 
@@ -76,6 +90,40 @@ async def test_a_peer_that_does_not_speak_it_is_found_out_also_where_no_answer_i
         for ask in (there.streams.ask, there.streams.tell):
             with pytest.raises(NegotiationFailed):
                 await ask(there.alice.peer_id, b"")
+
+
+async def test_a_stream_whose_connection_is_to_go_is_not_used_again() -> None:
+    """Nodes dial each other nearly at once; the first connection, on which a request was made, is to be closed."""
+    server = Server()
+    network = SimulatedNetwork(conditions=LinkConditions(latency=0.1))
+    small, large = sorted([Identity.generate(), Identity.generate()], key=lambda identity: bytes(identity.peer_id))
+
+    def settings(name: str) -> Config:
+        return Config(transports=["memory"], memory_network=network.host(name), kad=None)
+
+    async with (
+        Node(large, listen=["/memory/0"], config=settings("one")) as one,
+        Node(small, listen=["/memory/0"], config=settings("other")) as other,
+    ):
+        other.handle(PROTOCOL, server.serve)
+        streams = PeerStreams(one._run.host, PROTOCOL, config=KadConfig(), scope=Scope())
+
+        async def dial_and_ask() -> None:
+            await one.dial(other.addresses)
+            for number in range(60):
+                assert (await streams.ask(other.peer_id, b"%d" % number))[0] == b"%d" % number
+                await asyncio.sleep(1)
+
+        async def dial_back() -> None:
+            await asyncio.sleep(0.3)
+            await other.dial(one.addresses)
+            await asyncio.sleep(2)
+            assert len(one.connections) == 2
+
+        await asyncio.gather(dial_and_ask(), dial_back())
+        assert len(one.connections) == len(other.connections) == 1
+        assert server.streams == 2
+        await streams.close()
 
 
 async def test_a_stream_that_broke_meanwhile_is_replaced() -> None:
