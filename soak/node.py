@@ -24,6 +24,8 @@ DHT: Final = "/soak/lan/kad/1.0.0"
 HANDLER: Final = "Handlers._run"
 REMEMBERED: Final = 4_096
 """Messages of which one knows whether they came."""
+ENTRIES: Final = 5
+"""Of tables, for each peer: how many there are depends on who dialed, and on which protocols it has streams of."""
 UNSETTLED: Final = 4_096
 """Bytes of memory that a stream may stand for although they were read: yamux settles the account only from here on."""
 TIMEOUT: Final = 30.0
@@ -176,7 +178,7 @@ class SoakNode:
         asking = sum(stream.protocol == DHT for stream in streams) - served
         held["streams_inbound"] -= served
         held["streams_outbound"] -= asking
-        held["entries"] -= served + asking
+        held["entries"] = max(0, held["entries"] - ENTRIES * len(self._node.peers))
         return {
             "peers": len(self._node.peers),
             "descriptors": len(os.listdir("/proc/self/fd")),
