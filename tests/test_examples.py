@@ -54,6 +54,16 @@ def test_the_echo_sends_all_back() -> None:
     assert run("examples/echo.py").startswith("4194304 bytes came back from 12D3KooW")
 
 
+def test_a_newcomer_finds_those_whom_its_bootstrap_node_knows_and_hears_what_is_wrong_with_the_other_one() -> None:
+    assert run("examples/discovery.py").splitlines() == [
+        "bootstrap peer first: connected",
+        "bootstrap peer a stranger: wrong peer: another node answers there: correct the peer id or the address",
+        *(f"found {name} by exchange" for name in ("alice", "bob", "carol")),
+        "found first by bootstrap",
+        *(f"{name} answers" for name in ("first", "alice", "bob", "carol")),
+    ]
+
+
 def test_requests_are_answered_or_fail_for_the_reason_they_are_made_to() -> None:
     printed = re.sub(r"12D3KooW\w+", "PEER", run("examples/request_response.py"))
     assert printed.splitlines() == [

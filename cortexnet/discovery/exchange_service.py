@@ -21,6 +21,7 @@ from cortexnet.discovery.found import EXCHANGE
 from cortexnet.errors import CortexError, MessageTooLarge, ProtocolViolation, Refuse, StreamCode
 from cortexnet.host.deadline import deadline
 from cortexnet.host.peer_info import is_near, reachable
+from cortexnet.host.step_turns import step_turns
 from cortexnet.swarm.peerstore import TEMPORARY_TTL
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
@@ -134,7 +135,7 @@ class PeerExchange:
             await stream.write_message(encode_question(want))
             await stream.close_write()
             answer = await stream.read_message(limit=answer_limit(want))
-        return decode_answer(answer, want=want, is_known=self._is_known)
+        return await step_turns().run(lambda: decode_answer(answer, want=want, is_known=self._is_known))
 
     def _is_known(self, peer: "PeerId") -> bool:
         return peer == self._context.identity.peer_id or self._context.peerstore.is_connected(peer)

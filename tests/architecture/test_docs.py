@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cortexnet.discovery.card_config import CardConfig
+from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.kad.config import KadConfig
 from cortexnet.kad.dht_config import DhtConfig
@@ -33,7 +34,14 @@ def test_the_table_of_limits_has_all_that_are_in_force_with_their_defaults() -> 
 def test_the_limits_of_gossip_and_the_dht_are_what_the_document_says() -> None:
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([a-z.]+)\.(\w+)` \| (\S+) \|", text, re.MULTILINE)
-    owners = {"card": CardConfig, "gossip": GossipConfig, "kad": KadConfig, "kad.dht": DhtConfig, "kad.store": StoreConfig}
+    owners = {
+        "card": CardConfig,
+        "discovery": DiscoveryConfig,
+        "gossip": GossipConfig,
+        "kad": KadConfig,
+        "kad.dht": DhtConfig,
+        "kad.store": StoreConfig,
+    }
     defaults = {(where, each.name): each.default for where, owner in owners.items() for each in fields(owner)}
     assert {where for where, _, _ in rows} == set(owners)
     assert [(where, name, said) for where, name, said in rows if said != written(defaults[where, name])] == []
