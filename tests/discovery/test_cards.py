@@ -25,10 +25,12 @@ from cortexnet import (
     RequestFailed,
     StreamCode,
 )
+from cortexnet.discovery.card_cache import CardCache
 from cortexnet.discovery.cards import PROTOCOL, Cards
 from cortexnet.identity.card import CardDetails
 from cortexnet.testing.network import SimulatedNetwork
 from tests.kad.kad_nodes import PRIVATE, node, nodes, simulated
+from tests.support.cancel import How, points, run_until
 
 SAID = CardConfig(capabilities=["gpu"], region="u33d", metadata={"name": "Größe"}, limits={"requests/s": 5})
 GPU = CardDetails(capabilities=["gpu"])
@@ -493,6 +495,37 @@ async def test_a_search_ends_with_its_node() -> None:
             search = alice.find("gpu")
         with pytest.raises(NotRunning):
             await anext(search)
+
+
+# --- cancelled -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["early", "late", "moment"])
+@pytest.mark.parametrize("call", ["card", "find", "find one"])
+async def test_cancelled_anywhere_nothing_of_a_call_is_left(call: str, how: How) -> None:
+    patient = CardConfig(capabilities=["gpu"], request_rate=1_000.0, request_burst=1_000)
+    async with nodes(3, card=patient) as (_, alice, bob):
+        await asyncio.sleep(60)
+        cards = bob._run.cards
+
+        async def operate() -> None:
+            if call == "card":
+                await bob.disconnect(alice.peer_id)
+                await bob.card(alice.peer_id, fresh=True)
+            elif call == "find":
+                assert len([card async for card in bob.find("gpu")]) == 2
+            else:
+                async with bob.find("gpu", limit=1) as search:
+                    assert await anext(search)
+
+        for point in points(how):
+            cards._cache = CardCache(10)
+            is_reached = await run_until(point, operate())
+            await asyncio.sleep(5)  # a search that was only dropped finishes those it has asked
+            assert (len(cards._asking), len(cards._scope)) == (0, 1)  # the one that advertises
+            if not is_reached:
+                break
+        assert (await bob.card(alice.peer_id, fresh=True)).peer_id == alice.peer_id
 
 
 # --- handed over -----------------------------------------------------------------------------------------------------------
