@@ -40,7 +40,7 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "mdns.json").read_text())
 SERVICE = service_name("_p2p._udp")
 CORTEX = service_name("loreum-cortex")
-PEER = PeerId.parse(GOLDEN["peer"])
+PEER = PeerId.parse(GOLDEN["rust_peer"])
 LABEL = b"x" * 63
 INSTANCE: Name = (LABEL, *SERVICE)
 
@@ -177,11 +177,11 @@ def test_a_goodbye_of_gos_is_seen() -> None:
     assert seen(decode(bytes.fromhex(GOLDEN["go_goodbye"]))) == [Sighting(PeerId.parse(GOLDEN["go_peer"]), ())]
 
 
-@pytest.mark.parametrize("name", ["rust_answer", "js_answer"])
-def test_nodes_that_send_a_text_for_each_address_are_seen(name: str) -> None:
+@pytest.mark.parametrize("stack", ["rust", "js"])
+def test_nodes_that_send_a_text_for_each_address_are_seen(stack: str) -> None:
     """Those of rust have names outside of the service's, to which a pointer leads; those of js put all into the answers."""
-    places = map(Multiaddr.parse, GOLDEN["addresses"])
-    assert seen(decode(bytes.fromhex(GOLDEN[name]))) == [Sighting(PEER, tuple(places))]
+    peer, places = PeerId.parse(GOLDEN[f"{stack}_peer"]), map(Multiaddr.parse, GOLDEN[f"{stack}_addresses"])
+    assert seen(decode(bytes.fromhex(GOLDEN[f"{stack}_answer"]))) == [Sighting(peer, tuple(places))]
 
 
 def test_a_text_under_another_name_than_the_services_is_somebody_elses() -> None:

@@ -75,10 +75,11 @@ def record(name: bytes, kind: int, value: bytes, *, which: int = 1) -> bytes:
 # --- what others send ---
 
 
-def test_our_question_is_gos_but_for_the_number_in_front() -> None:
+def test_our_question_is_that_of_js_and_but_for_the_number_in_front_that_of_go() -> None:
     asked = Packet(is_response=False, questions=(Question(SERVICE, PTR),))
     assert encode(asked)[2:] == BYTES["go_query"][2:]
     assert encode(asked)[:2] == b"\0\0"
+    assert encode(asked) == BYTES["js_query"]
     assert encode(Packet(is_response=False, questions=(Question(CORTEX, PTR),)))[2:] == BYTES["go_cortex_query"][2:]
 
 

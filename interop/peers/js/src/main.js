@@ -8,6 +8,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { badRequest, Failure, failure, isMismatch } from './failures.js'
 import { GOSSIP, stopGossip } from './gossip.js'
 import { HeldStreams } from './held.js'
+import { MDNS, stopMdns } from './mdns.js'
 import { createNode, describe } from './node.js'
 import { MANY, serveAll, serveEcho } from './served.js'
 import * as transfers from './transfers.js'
@@ -63,6 +64,7 @@ async function start (request) {
 async function stop () {
   await Promise.all([started, ...idle.splice(0)].map(each => each?.stop()))
   await stopGossip()
+  await stopMdns()
   return {}
 }
 
@@ -167,6 +169,7 @@ const OPERATIONS = {
   dials,
   idle: holdIdle,
   ...GOSSIP,
+  ...MDNS,
   memory: async () => {
     globalThis.gc?.()
     return { rss: process.memoryUsage.rss() }

@@ -39,7 +39,8 @@ export function describe () {
     early_muxer: true,
     early_muxer_off: false,
     reset_codes: false,
-    services: ['gossip'],
+    services: ['gossip', 'mdns'],
+    mdns_hosts: false,
     gossip_versions: ['/meshsub/1.2.0', '/meshsub/1.1.0', '/meshsub/1.0.0', '/floodsub/1.0.0'],
     leaves_open: ['ws'] // it closes an aborted WebSocket with a code that its own API refuses
   }
@@ -55,7 +56,7 @@ const chosen = (table, names, what) => names.map(name => {
 // js limits inbound connections to five in a second from one host, and pending ones to ten.
 const MANY_CONNECTIONS = { maxConnections: MANY, inboundConnectionThreshold: MANY, maxIncomingPendingConnections: MANY }
 
-export async function createNode (request, listen, services = {}) {
+export async function createNode (request, listen, services = {}, peerDiscovery = []) {
   if (request.early_muxer === false) {
     throw badRequest('js-libp2p always names its muxers in the handshake')
   }
@@ -69,6 +70,7 @@ export async function createNode (request, listen, services = {}) {
     streamMuxers: chosen(MUXERS, request.muxers ?? ['/yamux/1.0.0'], 'muxer').map(make => make(lifted)),
     connectionGater: { denyDialMultiaddr: () => false },
     connectionManager: lifted ? MANY_CONNECTIONS : {},
+    peerDiscovery,
     services: { identify: identify(), identifyPush: identifyPush(), ping: ping(), ...services }
   })
 }
