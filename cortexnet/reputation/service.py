@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from math import isfinite
 from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import (
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
+
+_AGE = 1e9  # seconds; nobody has waited so long
 
 
 @final
@@ -120,7 +121,7 @@ class Reputation:
 
         Raises LocalError for a time that is none.
         """
-        if response_time is not None and not (isfinite(response_time) and response_time >= 0):
+        if response_time is not None and not 0 <= response_time < _AGE:
             raise LocalError(f"a response time is some seconds, not {response_time!r}")
         found = _peer(peer)
         self._ledger.report(found, self._now(), success=success, response_time=response_time)
