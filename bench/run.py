@@ -20,6 +20,7 @@ from typing import Final
 
 from bench import js_peer, py_peer, report
 from bench.attack import measure_attack
+from bench.busy import measure_busy
 from bench.go_peer import GO, build
 from bench.gossip import measure_gossip
 from bench.half import Task
@@ -27,7 +28,7 @@ from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
 from bench.stacks import STACKS
-from bench.workloads import ATTACKS, BY_NAME, DHT, FLOODS, GOSSIP, HOSTILE, ON_STACKS, REQUESTS, WORKLOADS, Workload
+from bench.workloads import ATTACKS, BUSY, BY_NAME, DHT, FLOODS, GOSSIP, HOSTILE, ON_STACKS, REQUESTS, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
 PROFILED: Final = (CEILING, CORTEXNET)
@@ -65,7 +66,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines.append(f"  {'stacks':18}bulk, messages, round trips and dials over each of {', '.join(STACKS)}")
     lines.append(f"  {'dht':18}all of these:")
     lines += [f"    {workload.name:22}{workload.meaning}" for workload in DHT]
-    lines += [f"  {workload.name:18}{workload.meaning}" for workload in GOSSIP]
+    lines += [f"  {workload.name:18}{workload.meaning}" for workload in (*GOSSIP, *BUSY)]
     lines.append(f"  {'attack':18}all of these: round trips of an honest peer, and what is left when everybody has gone")
     lines += [f"    {workload.name:16}{workload.meaning}" for workload in ATTACKS]
     lines.append(f"  {'flood':18}all of these: dials of honest peers from other addresses than the attacker's")
@@ -141,6 +142,8 @@ async def measure_round(workload: Workload, kinds: Sequence[Kind], samples: repo
                 figures = await measure_imports(workload.amount)
             elif workload in GOSSIP:
                 figures = await measure_gossip(kind.name, workload.amount)
+            elif workload in BUSY:
+                figures = await measure_busy(workload.amount)
             elif workload in HOSTILE:
                 figures = await measure_attack(Task(workload.name, workload.amount))
             else:

@@ -183,6 +183,25 @@ GOSSIP: Final = (
     ),
 )
 
+BUSY: Final = (
+    Workload(
+        "busy",
+        "a node with 300 peers, 150 each way, three topics with 20 messages a second in sum, DHT server on; seconds",
+        20,
+        (
+            Measure("messages", "/s", (Goal("≥", 18),)),
+            Measure("cpu", "% of a core", (Goal("≤", 30),)),
+            Measure("resident", "MiB", (Goal("≤", 80),)),
+            Measure("times", "× p99 of an idle node", (Goal("≤", 3),)),
+            Measure("p50", "µs"),
+            Measure("p99", "µs"),
+            Measure("idle_p50", "µs"),
+            Measure("idle_p99", "µs"),
+        ),
+        ("cortexnet",),
+    ),
+)
+
 ATTACKED: Final = (
     Measure("calm_p50", "µs"),
     Measure("calm_p99", "µs"),
@@ -238,4 +257,4 @@ FLOODS: Final = (
     flood("overrun", "data past the window, from a peer that comes back when it is thrown out"),
 )
 HOSTILE: Final = (*ATTACKS, *FLOODS)
-BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *REQUESTS, *ON_STACKS, *DHT, *GOSSIP, *HOSTILE)}
+BY_NAME: Final = {workload.name: workload for workload in (*WORKLOADS, *REQUESTS, *ON_STACKS, *DHT, *GOSSIP, *BUSY, *HOSTILE)}
