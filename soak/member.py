@@ -155,6 +155,9 @@ class Member:
         process = self._process
         if process is None:
             return
+        if process.returncode is not None:  # it was killed, or its end was told
+            await self._scope.close()
+            return
         self._is_to_end = True
         try:
             self._signal(signal.SIGCONT)
