@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cortexnet.discovery.config import DiscoveryConfig as DiscoveryConfig
     from cortexnet.discovery.events import BootstrapResult as BootstrapResult
     from cortexnet.discovery.found import Found as Found
+    from cortexnet.discovery.mdns_config import MdnsConfig as MdnsConfig
     from cortexnet.errors import Busy as Busy
     from cortexnet.errors import ConfigInvalid as ConfigInvalid
     from cortexnet.errors import ConnectionClosed as ConnectionClosed
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from cortexnet.errors import Refuse as Refuse
     from cortexnet.errors import RemoteError as RemoteError
     from cortexnet.errors import RequestFailed as RequestFailed
+    from cortexnet.errors import ResolveFailed as ResolveFailed
     from cortexnet.errors import StorageFailed as StorageFailed
     from cortexnet.errors import StreamClosed as StreamClosed
     from cortexnet.errors import StreamCode as StreamCode
@@ -89,12 +91,13 @@ _PLACES = {
     "cortexnet.discovery.config": ("DiscoveryConfig",),
     "cortexnet.discovery.events": ("BootstrapResult",),
     "cortexnet.discovery.found": ("Found",),
+    "cortexnet.discovery.mdns_config": ("MdnsConfig",),
     "cortexnet.errors": (
         "Busy", "ConfigInvalid", "ConnectionClosed", "ConnectionCode", "CortexError", "Denied", "DialFailed",
         "EndOfStream", "Ended", "HandshakeFailed", "InvalidRecord", "LimitExceeded", "ListenFailed", "LocalError",
         "MessageTooLarge", "NegotiationFailed", "NoPeers", "NotFound", "NotRunning", "PeerIdMismatch", "PeerTimeout",
-        "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "StorageFailed", "StreamClosed", "StreamCode",
-        "StreamReset",
+        "ProtocolViolation", "Refuse", "RemoteError", "RequestFailed", "ResolveFailed", "StorageFailed", "StreamClosed",
+        "StreamCode", "StreamReset",
     ),
     "cortexnet.gossip.actions": ("Verdict",),
     "cortexnet.gossip.config": ("GossipConfig",),

@@ -112,8 +112,8 @@ class Config:
     card: "CardConfig" = field(default_factory=_card)
     """What this node says about itself to all who ask, signed; by default it has nothing to say, and no card."""
     mdns: "MdnsConfig | None" = None
-    """How this node is found by others of its local networks, and finds them, without knowing anybody; None: not at all. A program
-    has to ask for it, since it tells everybody there that this node runs, and where; `cortexnet run` does."""
+    """How this node is found by others of its local networks, and finds them, without knowing anybody; None: not at all. It has
+    to be asked for, since it tells everybody there that this node runs, and where."""
     gossip: "GossipConfig | None" = field(default_factory=_gossip)
     """How this node publishes and subscribes to topics; None: not at all. It says nothing to anybody before it joins a topic."""
     reputation: "ReputationConfig | None" = field(default_factory=_reputation)

@@ -53,6 +53,7 @@ _TEXTS = {
 _FLAGS = {
     "perf": ("--perf", ("perf",), True),
     "echo": ("--echo", ("echo",), True),
+    "mdns": ("--mdns", ("mdns",), True),
     "log_json": ("--log-json", ("log_format",), "json"),
 }
 
@@ -72,6 +73,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--allow-only", multiple=True, metavar="SUBJECT", callback=_subjects, help="Refuse all but these.")
     @click.option("--perf", is_flag=True, help="Serve /perf/1.0.0: anybody may make this node send at full speed.")
     @click.option("--echo", is_flag=True, help="Serve /cortex/echo/1.0.0, which sends back what it gets.")
+    @click.option("--mdns", is_flag=True, help="Be found in the local networks, and find others there, by multicast DNS.")
     @click.option("--ready-file", metavar="FILE", help="Have this file there while the node accepts connections.")
     @click.option("--log-json", is_flag=True, help="Write the log, on stderr, as JSON, one object a line.")
     @functools.wraps(command)

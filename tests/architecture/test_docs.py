@@ -8,6 +8,7 @@ import pytest
 
 from cortexnet.discovery.card_config import CardConfig
 from cortexnet.discovery.config import DiscoveryConfig
+from cortexnet.discovery.mdns_config import MdnsConfig
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.kad.config import KadConfig
 from cortexnet.kad.dht_config import DhtConfig
@@ -41,6 +42,7 @@ def test_the_limits_of_gossip_and_the_dht_are_what_the_document_says() -> None:
         "kad": KadConfig,
         "kad.dht": DhtConfig,
         "kad.store": StoreConfig,
+        "mdns": MdnsConfig,
     }
     defaults = {(where, each.name): each.default for where, owner in owners.items() for each in fields(owner)}
     assert {where for where, _, _ in rows} == set(owners)

@@ -99,3 +99,8 @@ def test_a_part_that_is_off_is_shown_so(file: Path) -> None:
     file.write_text("kad = false\n")
     (event,) = events(invoke("config", "show", "--config", str(file), "--changed", "--json").stdout)
     assert (event["key"], event["value"], event["default"]) == ("kad", False, True)
+
+
+def test_an_option_turns_mdns_on() -> None:
+    assert tomllib.loads(invoke("config", "show").stdout)["mdns"] is False
+    assert tomllib.loads(invoke("config", "show", "--mdns").stdout)["mdns"]["service"] == "_p2p._udp"
