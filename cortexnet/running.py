@@ -165,9 +165,12 @@ class Running:
         self._blueprint.resources.on_refused = observer.refused
         manager.observers.append(self._blueprint.bus.publish)
         observer.listen_addresses = self.listen_addresses
-        observer.unreachable = lambda: self.upkeep.unreachable
-        observer.kept = lambda: manager.kept_count
+        observer.unreachable = lambda: [*self.upkeep.unreachable, *self._unresolved()]
+        observer.kept = lambda: manager.kept_count + len(self._unresolved())
         observer.storage_failure = lambda: None if self.storage is None else self.storage.failure
+
+    def _unresolved(self) -> list[Multiaddr]:
+        return [] if self.bootstrap is None else self.bootstrap.unresolved
 
     # what identify asks about its surroundings
 

@@ -34,6 +34,7 @@ EXAMPLES: list[CortexError] = [
     errors.Denied("this peer", rule="deny 192.0.2.0/24"),
     errors.NoPeers("nobody is known"),
     errors.NotFound("nobody has it", asked=20),
+    errors.ResolveFailed("example.org", "the name does not exist"),
     DialFailed("no connection:", [("/ip4/192.0.2.1/tcp/1", errors.PeerTimeout("no answer"))]),
 ]
 

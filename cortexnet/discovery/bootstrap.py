@@ -60,11 +60,17 @@ class Bootstrap:
         self._scope = scope
         self._random = Random()
         self._results: dict[Key, BootstrapResult] = {}
+        self._names: dict[Key, None] = {}
 
     @property
     def results(self) -> list[BootstrapResult]:
         """Of each bootstrap peer, and of each name that has led to none yet."""
         return list(self._results.values())
+
+    @property
+    def unresolved(self) -> "list[Multiaddr]":
+        """Names that lead to nobody."""
+        return [result.address for key, result in self._results.items() if key in self._names and result.error]
 
     def start(self, addresses: "Iterable[Multiaddr]") -> None:
         """Keep them from now on. Those that are too many are left out, and said so."""
@@ -72,6 +78,7 @@ class Bootstrap:
         for address in addresses:
             if address.has("dnsaddr") and address.split_peer()[1] is None:
                 self._upkeep.expect(address)
+                self._names[address] = None
                 self._set(address, BootstrapResult(address, None, "not tried yet"))
                 self._scope.spawn(self._follow(address), name=f"look up {address}")
             else:

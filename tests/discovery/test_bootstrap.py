@@ -177,10 +177,12 @@ async def test_a_name_that_leads_nowhere_is_a_warning_and_is_looked_up_again(cap
         await alice.ready()
         (result,) = alice.bootstrap_results
         assert (result.address, result.outcome, result.peer_id) == (NAME, "unresolved", None)
+        assert "1 of 1 peers that are to be connected can't be reached: /dnsaddr/" in alice.health().problems[0].what
         await asyncio.sleep(3600)
         assert 15 <= names.asked <= 35
         names.found = [f"/memory/70/p2p/{first.peer_id}"]
         await until(lambda: outcomes(alice) == ["connected"], 301)
+        assert alice.health().problems == ()
     assert caplog.text.count("leads to nobody now: bootstrap.example.org: the name does not exist; see whether the name is") == 1
 
 

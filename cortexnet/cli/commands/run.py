@@ -159,8 +159,10 @@ class _Service:
     async def _say_bootstrapped(self, count: int) -> None:
         async with self._output.waiting(f"connecting to {count} bootstrap peer{'s' if count > 1 else ''}"):
             await self._node.ready()
-        connected = len(self._node.peers)
-        self._output.say(f"bootstrap  {connected} of {count} peers connected", "bootstrap", connected=connected, of=count)
+        results = self._node.bootstrap_results
+        connected = sum(result.outcome == "connected" for result in results)
+        said = f"bootstrap  {connected} of {len(results)} peers connected"
+        self._output.say(said, "bootstrap", connected=connected, of=len(results))
 
 
 def _identity(settings: Settings) -> Identity:
