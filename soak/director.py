@@ -121,7 +121,7 @@ class Director:
             following = self.members[(member.number + 1) % len(self.members)]
             chosen = self._chance.sample(others, min(len(others), BOOTSTRAP))
             member.bootstrap = [other.multiaddr for other in dict.fromkeys([following, *chosen])][:BOOTSTRAP]
-            member.on_end = lambda what, member=member: self._fail(member.name, what)  # type: ignore[misc]
+            member.on_trouble = lambda what, member=member: self._fail(member.name, what)  # type: ignore[misc]
 
     def _fail(self, node: str, what: str) -> None:
         failure = Failure(self._round, node, what)
@@ -176,6 +176,8 @@ class Director:
             await member.kill()
             await self._sleep_until(until)
             await self._start(member)
+        elif fault.kind is Kind.RESTART:
+            await self._restart(member, until)
         elif fault.kind is Kind.STOP:
             member.stop()
             await self._sleep_until(until)
@@ -191,11 +193,23 @@ class Director:
             await self._sleep_until(until)
             await self._order(member, "clock", offset=0)
 
-    async def _order(self, member: Member, do: str, **arguments: Any) -> None:
+    async def _restart(self, member: Member, until: float) -> None:
+        self._network.down(member.number)
+        member.is_away = True
+        rest = (await self._order(member, "stop")).get("rest")
+        if rest:
+            self._fail(member.name, f"this is left after its end: {rest}")
+        await self._sleep_until(until)
+        await self._order(member, "start")
+        member.is_away = False
+        await self._network.up(member.number)
+
+    async def _order(self, member: Member, do: str, **arguments: Any) -> dict[str, Any]:
         try:
-            await member.call(do, **arguments)
+            return await member.call(do, **arguments)
         except CallFailed as error:
             self._fail(member.name, f"{do}: {error}")
+            return {}
 
     async def _sleep_until(self, when: float) -> None:
         await asyncio.sleep(max(0.0, when - self._elapsed()))

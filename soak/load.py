@@ -67,7 +67,7 @@ class Load:
 
     def anybody(self, *, but: Member | None = None) -> Member | None:
         """Some node that runs; nobody where there is none."""
-        running = [member for member in self._members if member.is_up and not member.is_stopped and member is not but]
+        running = [member for member in self._members if member.is_up and not member.is_away and member is not but]
         return self._chance.choice(running) if running else None
 
     async def _publish(self, member: Member) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -24,6 +25,8 @@ STOP_TIMEOUT: Final = 15.0
 """Seconds; a node closes within five."""
 _LOG_SIZE = 4 * 1024 * 1024
 _LINE_LIMIT = 1 << 20
+_BUG = re.compile(r"ERROR|CRITICAL|Traceback|.*(Runtime|Resource)Warning")
+"""What a node never logs, unless it has a bug."""
 
 
 class CallFailed(Exception):
@@ -43,11 +46,12 @@ class Member:
         self.peer_id = str(Identity.load_or_create(folder / "identity.key").peer_id)
         self.announce = network.multiaddr(number)
         self.bootstrap: list[str] = []
-        self.on_end: Callable[[str], None] = lambda what: None
-        """Called where the process has ended, and nobody has told it to."""
+        self.on_trouble: Callable[[str], None] = lambda what: None
+        """Called where the process has ended, and nobody has told it to; and where it logs a bug."""
         self.rest: dict[str, int] | None = None
         """What was left when its node was closed; None where it has not said."""
-        self.is_stopped = False
+        self.is_away = False
+        """Whether nobody should ask anything of it now."""
         self._network = network
         self._elapsed = elapsed
         self._pace = pace
@@ -79,7 +83,7 @@ class Member:
     async def start(self) -> None:
         """Start the process, and wait until its node listens. Raises CallFailed."""
         await self._scope.close()
-        self._scope, self._is_to_end, self.is_stopped = Scope(), False, False
+        self._scope, self._is_to_end, self.is_away = Scope(), False, False
         settings = {
             "address": address_of(self.number),
             "port": PORT,
@@ -138,12 +142,12 @@ class Member:
     def stop(self) -> None:
         """Let it stand still."""
         self._signal(signal.SIGSTOP)
-        self.is_stopped = True
+        self.is_away = True
 
     def go_on(self) -> None:
         """After `stop`."""
         self._signal(signal.SIGCONT)
-        self.is_stopped = False
+        self.is_away = False
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self.is_up:
@@ -195,7 +199,7 @@ class Member:
                 pending.set_exception(CallFailed("it has ended"))
         if not self._is_to_end:
             await process.wait()
-            self.on_end(f"it ended by itself, with {process.returncode}; its last words: {self.last_words()}")
+            self.on_trouble(f"it ended by itself, with {process.returncode}; its last words: {self.last_words()}")
 
     def _answered(self, message: dict[str, Any]) -> None:
         pending = self._pending.get(message["id"])
@@ -209,7 +213,10 @@ class Member:
     async def _read_log(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None  # it was asked for
         while line := await process.stderr.readline():
-            self.log(line.decode(errors="replace").rstrip())
+            text = line.decode(errors="replace").rstrip()
+            self.log(text)
+            if _BUG.match(text):
+                self.on_trouble(f"it has logged: {text}")
 
     @property
     def log_file(self) -> Path:

@@ -7,7 +7,7 @@ import os
 import resource
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any, Final, final
@@ -67,17 +67,18 @@ class SoakNode:
 
     def __init__(self, folder: Path, listen: str, announce: str, bootstrap: Sequence[str], clock: WallClock) -> None:
         self._clock = clock
-        self._received: dict[str, int] = {}
-        config = Config(
+        self._identity = Identity.load_or_create(folder / "identity.key")
+        self._listen = listen
+        self._bootstrap = bootstrap
+        self._config = Config(
             announce=[announce],
             kad=KadConfig(prefix="/soak", validators={"soak": Newest()}),
             state_directory=folder / "state",
         )
-        identity = Identity.load_or_create(folder / "identity.key")
-        self._node = Node(identity, listen=[listen], bootstrap=bootstrap, config=config)
-        self._node.respond(ECHO, _echo)
+        self._node = Node(self._identity)  # until `start`
+        self._life = AsyncExitStack()
+        self._received: dict[str, int] = {}
         self._since: dict[Connection, float] = {}
-        self._node.watch(connected=self._connected, disconnected=self._disconnected)
         self.commands: dict[str, Callable[..., Awaitable[Result]]] = {
             "peers": self.peers,
             "publish": self.publish,
@@ -92,15 +93,34 @@ class SoakNode:
             "clock": self.clock,
             "disk": self.disk,
             "block": self.block,
+            "start": self.start,
+            "stop": self.stop,
             "problems": self.problems,
         }
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """From its start to its end."""
-        async with self._node:
-            self._node.gossip.handle(TOPIC, self._note)
+        await self.start()
+        try:
             yield
+        finally:
+            await self._life.aclose()
+
+    async def start(self) -> Result:
+        """Run a new node, with what an earlier one has kept."""
+        node = Node(self._identity, listen=[self._listen], bootstrap=self._bootstrap, config=self._config)
+        node.respond(ECHO, _echo)
+        node.watch(connected=self._connected, disconnected=self._disconnected)
+        await self._life.enter_async_context(node)
+        self._node, self._received = node, {}
+        node.gossip.handle(TOPIC, self._note)
+        return {}
+
+    async def stop(self) -> Result:
+        """Close the node; what is left of it, which should be nothing."""
+        await self._life.aclose()
+        return {"rest": self.rest()}
 
     def _connected(self, connection: Connection) -> None:
         self._since[connection] = asyncio.get_running_loop().time()

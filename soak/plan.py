@@ -12,6 +12,8 @@ class Kind(StrEnum):
 
     KILL = "kill"
     """The process gets SIGKILL; it is started again with its state directory at the end."""
+    RESTART = "restart"
+    """The node is closed; a new one begins with its state directory at the end, in the same process."""
     PARTITION = "partition"
     """No byte passes between these nodes and all others. Nobody is told: what was sent waits, as TCP's would."""
     STOP = "stop"
@@ -26,6 +28,7 @@ class Kind(StrEnum):
 
 SHORTEST_LONGEST: Final[dict[Kind, tuple[float, float]]] = {
     Kind.KILL: (5, 20),
+    Kind.RESTART: (1, 10),
     Kind.PARTITION: (10, 60),  # a connection that is silent for 40 s is dead
     Kind.STOP: (3, 15),
     Kind.BLOCK: (1, 8),
@@ -90,7 +93,7 @@ def round_of_faults(chance: Random, nodes: int, timing: Timing) -> list[Fault]:
     for number in range(round(timing.faults / timing.interval)):
         begin = number * timing.interval
         if not kinds:
-            kinds = [Kind.KILL, Kind.PARTITION, chance.choice(STALLS), Kind.DISK_FULL, Kind.CLOCK]
+            kinds = [Kind.KILL, Kind.RESTART, Kind.PARTITION, chance.choice(STALLS), Kind.DISK_FULL, Kind.CLOCK]
             chance.shuffle(kinds)
         fault = _fault(kinds.pop(), begin, chance, busy, timing)
         for node in fault.nodes if fault.kind is not Kind.PARTITION else ():
