@@ -166,6 +166,11 @@ def answering(data: bytes) -> Handler:
     return answer
 
 
+async def silence(stream: Stream) -> None:
+    await stream.read_all(limit=1000)
+    await asyncio.sleep(1000)
+
+
 async def test_forged_records_spoil_the_answer_and_the_reputation_of_who_tells_them() -> None:
     honest, forger = Identity.generate(), Identity.generate()
     stolen = (honest.peer_id, signed(forger, PUBLIC))
@@ -179,10 +184,6 @@ async def test_an_answer_that_is_too_long_or_never_comes_or_is_refused_is_given_
     async def flood(stream: Stream) -> None:
         await stream.write(b"\xff\xff\xff\x7f" + bytes(1000))
 
-    async def silence(stream: Stream) -> None:
-        await stream.read_all(limit=1000)
-        await asyncio.sleep(1000)
-
     async def refuse(stream: Stream) -> None:
         raise Refuse(StreamCode.RATE_LIMITED)
 
@@ -190,6 +191,18 @@ async def test_an_answer_that_is_too_long_or_never_comes_or_is_refused_is_given_
         alice, violations = await hear(handler)
         assert (violations > 0) is blame
         assert (alice.tally.exchanges_failed, alice.tally.peers_found) == (1, 1)
+
+
+async def test_a_node_that_ends_while_it_asks_leaves_nothing() -> None:
+    network = simulated()
+    async with node(network, "liar", PASSIVE) as liar:
+        liar.unhandle(PROTOCOL)
+        liar.handle(PROTOCOL, silence)
+        async with node_of(liar, "alice", DiscoveryConfig(peers=20)) as alice:
+            await until(lambda: alice.tally.exchanges_asked == 1, 5)
+            await asyncio.sleep(1)
+        assert [count for count in alice.counters.values() if count] == []
+        assert alice.tally.exchanges_failed == 0
 
 
 async def test_an_answer_may_be_empty() -> None:
