@@ -22,7 +22,7 @@ from tests.support.command_line import events, running, wait_gone
 
 
 @pytest.mark.slow
-def test_six_nodes_in_three_processes_work_and_the_loss_of_two_is_survived() -> None:
+def test_all_that_is_to_be_shown_is_shown_and_holds() -> None:
     with running("demo", "--json") as demo:
         code, out, err = demo.end()
     assert code == 0
@@ -30,8 +30,10 @@ def test_six_nodes_in_three_processes_work_and_the_loss_of_two_is_survived() -> 
     told: dict[str, list[dict[str, Any]]] = {}
     for event in events(out):
         told.setdefault(event["event"], []).append(event)
-    assert [node["name"] for node in told["node"]] == ["A1", "A2", "B1", "B2", "C1", "C2"]
-    assert len({node["pid"] for node in told["node"]}) == 3
+    assert [node["name"] for node in told["node"]] == [f"{name}{number}" for name in "ABC" for number in (1, 2)] + [
+        f"D{number}" for number in range(1, 7)
+    ]
+    assert len({node["pid"] for node in told["node"]}) == 4
     assert told["dialed"][0]["connections"] == 15
     assert told["asked"][0]["requests"] == 600
     assert [sent["files"] for sent in told["sent"]] == [15, 6]
@@ -41,6 +43,15 @@ def test_six_nodes_in_three_processes_work_and_the_loss_of_two_is_survived() -> 
     assert told["asked_meanwhile"][0]["answered"] > 0
     assert told["asked_meanwhile"][0]["unanswered"] == 0
     assert told["dial_of_the_dead"][0]["error"] == "connection refused"
+    (discovered,) = told["discovered"]
+    assert sum(discovered["sources"].values()) == 36
+    assert discovered["sources"]["bootstrap"] == 6
+    assert (told["stored"][0]["found_by"], told["provided"][0]["providers"]) == (["D5", "B2"], ["D2"])
+    assert (told["published"][0]["messages"], told["published"][0]["readers"]) == (20, 9)
+    (misbehaved,) = told["misbehaved"]
+    good, refused, denied = misbehaved["scores"]
+    assert good >= 0 > -50 > refused > -80 > denied
+    assert misbehaved["standing"] == "denied"
     assert len(told["pair"]) == 15
     for pair in told["pair"]:
         assert pair["made_of"] == "tcp /noise /yamux/1.0.0"
@@ -81,7 +92,8 @@ def test_interrupted_it_leaves_no_process_behind(number: signal.Signals, code: i
     with running("demo", "--json") as demo:
         pids = {demo.next_event("node")["pid"] for _ in range(6)}
         ended, _, err = demo.end(number)
-        assert (ended, err) == (code, f"interrupted by {number.name}\n")
+        # Above it stands what takes long on a busy machine.
+        assert (ended, err.splitlines()[-1]) == (code, f"interrupted by {number.name}")
         for pid in pids:
             wait_gone(pid)
 

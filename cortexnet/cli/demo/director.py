@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import itertools
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, final
 
+from cortexnet.cli.demo.calls import all_of
+from cortexnet.cli.demo.network import Network
 from cortexnet.cli.demo.process import Worker
 from cortexnet.cli.demo.report import Pair, matrix, pair_table, span
 from cortexnet.cli.demo.services import DemoFailed, digest_of
@@ -15,16 +17,17 @@ from cortexnet.cli.output import Output
 from cortexnet.cli.text import duration, rate, size
 from cortexnet.version import VERSION
 
-T = TypeVar("T")
-
 PROCESSES = ("A", "B", "C")
 NODES_EACH = 2
+NEWCOMERS = "D"
+"""The process that comes later."""
+NEWCOMER_COUNT = 6
 PINGS = 5
 REQUESTS = 20
 STREAM_SIZE = 1 << 20
 FILE_SIZE = 4 << 20
 TIMEOUT = 90.0
-"""Seconds for all of it; it takes five or so."""
+"""Seconds for all of it; it takes 20 or so, half of them between the first and the second search of a namespace."""
 
 
 @final
@@ -53,6 +56,7 @@ class Demo:
                 await self._send_files(self._pairs)
                 await self._lose_one()
                 await self._carry_on()
+                await self._grow()
                 self._summarise()
         except DemoFailed as error:
             self.faults.append(str(error))
@@ -68,7 +72,7 @@ class Demo:
                 " over real TCP sockets on 127.0.0.1"
             )
             async with self._output.waiting("starting the processes"):
-                await _all(worker.start() for worker in self._workers)
+                await all_of(worker.start() for worker in self._workers)
             yield
         finally:
             await asyncio.gather(*(worker.close() for worker in self._workers))
@@ -97,19 +101,22 @@ class Demo:
     async def _introduce(self) -> None:
         self._title("Who is there")
         for worker in self._workers:
-            for node in worker.nodes:
-                name, peer, address = node["name"], node["peer_id"], node["address"]
-                self._worker_of[name], self._peer_of[name], self._address_of[name] = worker, peer, address
-                where = address.removesuffix(f"/p2p/{peer}")
-                text = f"  {name}  process {worker.name}, pid {worker.pid}  {where:26}  {peer}"
-                self._output.say(text, "node", name=name, pid=worker.pid, peer_id=peer, address=address)
+            self._introduce_nodes(worker)
         self._pairs = [Pair(*names) for names in itertools.combinations(self._peer_of, 2)]
+
+    def _introduce_nodes(self, worker: Worker) -> None:
+        for node in worker.nodes:
+            name, peer, address = node["name"], node["peer_id"], node["address"]
+            self._worker_of[name], self._peer_of[name], self._address_of[name] = worker, peer, address
+            where = address.removesuffix(f"/p2p/{peer}")
+            text = f"  {name}  process {worker.name}, pid {worker.pid}  {where:26}  {peer}"
+            self._output.say(text, "node", name=name, pid=worker.pid, peer_id=peer, address=address)
 
     async def _dial(self) -> None:
         self._title("Each dials each, all at once")
         loop = asyncio.get_running_loop()
         began = loop.time()
-        results = await _all(self._tell(pair.first, "dial", address=self._address_of[pair.second]) for pair in self._pairs)
+        results = await all_of(self._tell(pair.first, "dial", address=self._address_of[pair.second]) for pair in self._pairs)
         for pair, result in zip(self._pairs, results, strict=True):
             if "error" in result:
                 raise DemoFailed(f"{pair.first} could not dial {pair.second}: {result['error']}")
@@ -165,7 +172,7 @@ class Demo:
         loop = asyncio.get_running_loop()
         routes = list(itertools.permutations(self._peer_of, 2))
         began = loop.time()
-        await _all(self._tell(one, "ask", peer=self._peer_of[other], count=REQUESTS) for one, other in routes)
+        await all_of(self._tell(one, "ask", peer=self._peer_of[other], count=REQUESTS) for one, other in routes)
         seconds, count = loop.time() - began, len(routes) * REQUESTS
         text = f"  {count} requests, {count} right answers in {duration(seconds)}: {count / seconds:.0f} a second"
         self._output.say(text, "asked", requests=count, seconds=seconds)
@@ -211,7 +218,7 @@ class Demo:
         victim.kill()
         killed_at = loop.time()
         self._output.say(f"  pid {victim.pid} is gone, and {' and '.join(dead)} with it", "killed", pid=victim.pid, nodes=dead)
-        await _all(self._notice(name, dead, killed_at) for name in living)
+        await all_of(self._notice(name, dead, killed_at) for name in living)
         for pair in self._pairs:
             pair.is_lost = bool({pair.first, pair.second} & set(dead))
         await self._stop_asking(living)
@@ -248,6 +255,17 @@ class Demo:
         await self._stream(pairs)
         await self._send_files(pairs)
 
+    async def _grow(self) -> None:
+        """Newcomers join, and all of them are a network."""
+        members = self._survivors
+        self._title(f"{NEWCOMER_COUNT} newcomers, who know nothing but the address of {members[0]}")
+        worker = Worker(NEWCOMERS, NEWCOMER_COUNT, self._folder, self._address_of[members[0]])
+        self._workers.append(worker)
+        await worker.start()
+        self._introduce_nodes(worker)
+        newcomers = [node["name"] for node in worker.nodes]
+        await Network(self._output, self._tell, self.check, self._peer_of, self._address_of).run(members, newcomers)
+
     def _summarise(self) -> None:
         self._title("Who is connected to whom, with what, how fast")
         self._output.text("\n".join(pair_table(self._pairs)))
@@ -260,19 +278,6 @@ class Demo:
 
 def _made_of(facts: dict[str, Any]) -> str:
     return f"{facts['transport']} {facts['security']} {facts['muxer']}"
-
-
-async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What all of them return; the first DemoFailed ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except ExceptionGroup as errors:
-        failed, others = errors.split(DemoFailed)
-        if failed is None or others is not None:
-            raise
-        raise DemoFailed("; ".join(str(error) for error in failed.exceptions)) from None
-    return [task.result() for task in tasks]
 
 
 async def demonstrate(output: Output) -> list[str]:

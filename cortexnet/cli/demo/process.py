@@ -15,7 +15,7 @@ from cortexnet.transport.scope import Scope
 
 START_TIMEOUT = 30.0
 """Seconds; a cold start on a slow machine takes some."""
-CALL_TIMEOUT = 20.0
+CALL_TIMEOUT = 35.0
 """Seconds; the worker itself gives up earlier, and says why."""
 STOP_TIMEOUT = 8.0
 """Seconds; a node closes within five."""
@@ -28,8 +28,10 @@ _LOG_TAIL = 2000
 class Worker:
     """Starts a process and asks it to do things. It must be ended by `close` on every way out."""
 
-    def __init__(self, name: str, node_count: int, folder: Path) -> None:
+    def __init__(self, name: str, node_count: int, folder: Path, bootstrap: str = "") -> None:
+        """Nodes that are told of `bootstrap` meet others by themselves."""
         self.name = name
+        self._bootstrap = bootstrap
         self.nodes: list[dict[str, str]] = []
         """Name, peer id and address of each."""
         self.is_killed = False
@@ -55,6 +57,7 @@ class Worker:
     async def start(self) -> None:
         """Start the process and wait until its nodes listen. Raises DemoFailed."""
         arguments = ["-m", "cortexnet.cli.demo.worker", self.name, str(self._count), str(self._folder)]
+        arguments += [self._bootstrap] if self._bootstrap else []
         with open(self._log, "wb") as log:  # noqa: ASYNC230 (a new file in a temporary folder)
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from cortexnet.cli.client import connection_facts
-from cortexnet.cli.output import Json
+from cortexnet.cli.demo.deeds import NAMESPACE, Deeds, Result, config_of
 from cortexnet.errors import CortexError, DialFailed, MessageTooLarge, describe
 from cortexnet.messaging.request import Request
 from cortexnet.node import Node
@@ -27,8 +27,6 @@ _FILE_LIMIT = 64 * 1024 * 1024
 _CHUNK = 65_536
 _SIZE_BYTES = 8
 
-Result = dict[str, Json]
-
 
 class DemoFailed(CortexError):
     """Something did not work as the demonstration claims it does."""
@@ -38,9 +36,12 @@ class DemoFailed(CortexError):
 class DemoNode:
     """A node on a port of its own on loopback, which keeps the files it gets in `folder`."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, bootstrap: str = "") -> None:
+        """One that is told of another node meets others by itself."""
         self.name = name
-        self.node = Node(listen=["/ip4/127.0.0.1/tcp/0"])
+        config = config_of(namespace=NAMESPACE if bootstrap else "")
+        self.node = Node(listen=["/ip4/127.0.0.1/tcp/0"], bootstrap=[bootstrap] if bootstrap else [], config=config)
+        self.deeds = Deeds(self.node)
         self.node.respond(QUESTION, self._answer)
         self.node.handle(ECHO, echo)
         self.node.handle(FILE, self._store)

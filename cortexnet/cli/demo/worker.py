@@ -1,4 +1,4 @@
-"""One process of the demonstration: `python -m cortexnet.cli.demo.worker NAME NODES FOLDER`.
+"""One process of the demonstration: `python -m cortexnet.cli.demo.worker NAME NODES FOLDER [BOOTSTRAP]`.
 
 It does what it reads on stdin and answers on stdout, JSON objects, one a line: {"id", "node", "do", arguments...} and {"id",
 "result"} or {"id", "error"}. The end of stdin ends it, so it never outlives whoever started it.
@@ -14,28 +14,30 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortexnet.cli.demo.services import DemoFailed, DemoNode, Result
+from cortexnet.cli.demo.deeds import Result
+from cortexnet.cli.demo.services import DemoFailed, DemoNode
 from cortexnet.errors import CortexError, describe
 from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-OPERATION_TIMEOUT = 15.0
-"""Seconds; all that is done takes far less than one."""
+OPERATION_TIMEOUT = 30.0
+"""Seconds; to find each other takes ten, all else far less than one."""
 
 Command = dict[str, Any]
 
 
-async def work(name: str, count: int, folder: Path) -> None:
+async def work(name: str, count: int, folder: Path, bootstrap: str = "") -> None:
     """Run the nodes until stdin ends."""
     commands: asyncio.Queue[Command | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     threading.Thread(target=read_commands, args=(loop, commands), daemon=True, name="stdin").start()
     async with contextlib.AsyncExitStack() as running:
-        nodes = {f"{name}{index}": DemoNode(f"{name}{index}", folder) for index in range(1, count + 1)}
+        nodes = {f"{name}{index}": DemoNode(f"{name}{index}", folder, bootstrap) for index in range(1, count + 1)}
         for demo in nodes.values():
             await running.enter_async_context(demo.node)
+            running.push_async_callback(demo.deeds.close)
         answer({"nodes": [_introduction(demo) for demo in nodes.values()]})
         scope = Scope()
         while (command := await commands.get()) is not None:
@@ -61,6 +63,17 @@ async def _execute(nodes: dict[str, DemoNode], command: Command) -> None:
         "stop_asking": demo.stop_asking,
         "echo": demo.echo,
         "send_file": demo.send_file,
+        "find": demo.deeds.find,
+        "put": demo.deeds.put,
+        "get": demo.deeds.get,
+        "provide": demo.deeds.provide,
+        "providers": demo.deeds.providers,
+        "join": demo.deeds.join,
+        "publish": demo.deeds.publish,
+        "heard": demo.deeds.heard,
+        "opinion": demo.deeds.opinion,
+        "misbehave": demo.deeds.misbehave,
+        "persist": demo.deeds.persist,
     }
     try:
         async with asyncio.timeout(OPERATION_TIMEOUT):
@@ -97,4 +110,4 @@ def read_commands(loop: asyncio.AbstractEventLoop, commands: "asyncio.Queue[Comm
 if __name__ == "__main__":
     # Ctrl-C reaches all processes of a terminal; who started us ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(work(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
+    asyncio.run(work(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:]))
