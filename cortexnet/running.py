@@ -297,6 +297,10 @@ class Running:
 
             self.gossip = Gossip(context, config.gossip, finder=self.discovery)
             services.append(self.gossip)
+        if self.reputation is not None and config.manager.best_peers:
+            from cortexnet.reputation.best_peers import BestPeers
+
+            services.append(BestPeers(context, self.reputation, config.manager))
         if config.mdns is not None:
             from cortexnet.discovery.mdns import Mdns
 

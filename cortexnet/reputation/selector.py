@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, final
 from cortexnet.documented import documented
 from cortexnet.errors import (
     CortexError,
-    DialFailed,
     LimitExceeded,
     LocalError,
-    NegotiationFailed,
+    MessageTooLarge,
     NoPeers,
     PeerTimeout,
-    ProtocolViolation,
     describe,
 )
 from cortexnet.host.deadline import deadline
@@ -142,13 +140,12 @@ class Selector:
         if isinstance(error, LocalError | LimitExceeded):
             return  # that was us
         self._selection.failed(peer, protocol)
-        # Of dials the ledger hears anyhow, and not to speak a protocol is no fault.
-        if self._reputation is None or seconds is None or isinstance(error, DialFailed | NegotiationFailed):
-            return
-        if isinstance(error, ProtocolViolation):
-            self._reputation.violation(peer, describe(error))
+        if self._reputation is None or seconds is None:
+            return  # of dials the ledger hears anyhow
+        if isinstance(error, MessageTooLarge):
+            self._reputation.report(peer, False)  # too large for whoever has asked, which may be a matter of taste
         else:
-            self._reputation.report(peer, success=False)
+            self._reputation.failed(peer, error)
 
     def abandoned(self, peer: PeerId, protocol: str, seconds: float) -> None:
         # It is no failure: for all we know it would have answered.

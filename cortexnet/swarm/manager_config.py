@@ -39,6 +39,9 @@ class ConnectionManagerConfig:
     """From the loss of a kept peer to its first dial, less up to half of it at random: a crowd shall not come back at once."""
     retry_longest: float = 60.0
     """The wait doubles with each failure up to here: a bootstrap node that is back is found within a minute."""
+    best_peers: int = 8
+    """Peers with the best scores that are kept connected for it, never trimmed, and dialed again when they are lost: as many as
+    gossip wants of a topic. Beside those of `keep`, and not where reputation is off. 0: nobody."""
     watch_interval: float = 5.0
     """Between looks at the addresses of the network interfaces, a millisecond each. 0: never; see `manager.network_changed`."""
 
@@ -73,6 +76,8 @@ def _objection(name: str, value: object) -> str:
     if name in ("low", "high"):
         is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         return "" if value is None or is_count else "be a whole number of at least 1"
+    if name == "best_peers":
+        return "" if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else "be a whole number, or 0"
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
         return "be a number of seconds"
     return "" if value > 0 or name in _MAY_BE_ZERO else "be above 0"

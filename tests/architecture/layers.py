@@ -46,6 +46,7 @@ SHELLS = {
     "cortexnet.observe.loop_lag",
     "cortexnet.observe.observer",
     "cortexnet.observe.status",
+    "cortexnet.reputation.best_peers",
     "cortexnet.reputation.selector",
     "cortexnet.reputation.consequences",
     "cortexnet.reputation.service",
@@ -140,7 +141,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.host",),
     ("cortexnet.observe",),
     ("cortexnet.messaging", "cortexnet.reputation.service"),
-    ("cortexnet.reputation.selector",),
+    ("cortexnet.reputation.best_peers", "cortexnet.reputation.selector"),
     (
         "cortexnet.kad.calls",
         "cortexnet.kad.half",
