@@ -237,13 +237,12 @@ def test_the_mildest_offender_makes_room_and_only_for_a_worse_one() -> None:
             ledger.violation(peer, 0.0)
     mildest, newcomer = PEERS[0], PEERS[10]
     ledger.violation(newcomer, 0.0)
-    assert not ledger.is_bad(newcomer)
-    assert newcomer in ledger, "it is known all the same, among those who go first"
-    assert ledger.is_bad(mildest)
+    assert list(ledger)[-1] == newcomer, "it is known all the same, among those who go first"
+    assert mildest in list(ledger)[:4]
     ledger.violation(newcomer, 0.0)
-    assert not ledger.is_bad(newcomer), "as bad as the mildest is not worse"
+    assert list(ledger)[-1] == newcomer, "as bad as the mildest is not worse"
     ledger.violation(newcomer, 0.0)
-    assert ledger.is_bad(newcomer)
+    assert newcomer in list(ledger)[:4]
     assert mildest not in ledger
 
 

@@ -1,5 +1,6 @@
 """Rows of the ledger: what is written comes back, and anything else is a typed error."""
 
+import sys
 from struct import pack
 
 import pytest
@@ -10,7 +11,6 @@ from cortexnet.errors import ProtocolViolation, RemoteError
 from cortexnet.protobuf import field_bytes
 from cortexnet.reputation.entry import Entry
 from cortexnet.reputation.times import ResponseTimes
-from cortexnet.storage import reputation_codec
 from cortexnet.storage.reputation_codec import (
     Moment,
     decode_entry,
@@ -28,7 +28,7 @@ ENTRY = encode_entry(Entry(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, ResponseTimes([0.5
 
 @given(st.tuples(*[numbers] * 7), times)
 def test_an_entry_comes_back(values: tuple[float, ...], seconds: list[float]) -> None:
-    entry = Entry(*values, times=ResponseTimes(seconds))  # type: ignore[misc]  # seven numbers
+    entry = Entry(*values[:7], times=ResponseTimes(seconds))  # type: ignore[arg-type, misc]  # seven numbers
     found = decode_entry(encode_entry(entry))
     assert list(found.times) == list(entry.times)
     found.times = entry.times
@@ -43,7 +43,7 @@ def test_a_network_and_a_moment_come_back(one: float, other: float) -> None:
 
 def test_a_row_is_the_same_on_machines_of_either_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert field_bytes(1, pack("<7d", *range(1, 8))) + field_bytes(2, pack("<2f", 0.5, 0.25)) == ENTRY
-    monkeypatch.setattr(reputation_codec.sys, "byteorder", "big")
+    monkeypatch.setattr(sys, "byteorder", "big")
     swapped = encode_entry(Entry(1.0, 2.0, times=ResponseTimes([0.5, 0.25])))
     assert swapped.endswith(pack(">2f", 0.5, 0.25)), "an array of the machine, swapped"
     assert list(decode_entry(swapped).times) == [0.5, 0.25]
