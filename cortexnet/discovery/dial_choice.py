@@ -115,6 +115,11 @@ class DialChoice:
         known.due = now + wait
         return wait
 
+    def forgive(self, now: float) -> None:
+        """The network is another one: failures so far say nothing."""
+        for known in self._table.fresh(now):
+            known.failures, known.due = 0, now
+
     def lost(self, peer: PeerId, lasted: float, now: float) -> None:
         """Its connection is gone after so many seconds."""
         known = self._table.get(peer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.discovery.dial_choice import DialChoice, Missing
 from cortexnet.errors import CortexError, NotRunning
+from cortexnet.swarm.manager_events import NetworkChanged
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cortexnet.discovery.found import Known
     from cortexnet.host.context import Context
     from cortexnet.identity.peer_id import PeerId
+    from cortexnet.swarm.manager_events import ManagerEvent
     from cortexnet.transport.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -44,11 +46,13 @@ class FoundDialer:
             self._opened[connection] = self._loop.time()
         self._context.on_connected.append(self._connected)
         self._context.on_disconnected.append(self._disconnected)
+        self._context.manager.observers.append(self._happened)
         self._context.discovered.on_found = lambda known: self._woken.set()
         self._scope.spawn(self._run(), name="dial found peers")
 
     async def close(self) -> None:
         """Dial no more; dials under way are given up."""
+        self._context.manager.observers.remove(self._happened)
         await self._scope.close()
 
     def missing(self) -> Missing:
@@ -60,9 +64,10 @@ class FoundDialer:
         return self._choice.missing(connected, self._score)
 
     def lacks_candidates(self) -> bool:
-        """Whether more peers are needed than were found and can still be dialed: whoever can should look for more."""
+        """Whether more peers are needed than were found and not tried in vain yet: whoever can should look for more."""
         missing = self.missing()
-        return bool(missing) and len(self._waiting(missing)) < missing.peers + missing.members
+        untried = sum(not known.failures for known in self._waiting(missing))
+        return untried < missing.peers + missing.members
 
     def _score(self, peer: "PeerId") -> float:
         reputation = self._context.reputation
@@ -86,6 +91,11 @@ class FoundDialer:
         lasted = now - self._opened.pop(connection, now)
         if not self._context.peerstore.is_connected(connection.peer_id):
             self._choice.lost(connection.peer_id, lasted, now)
+            self._woken.set()
+
+    def _happened(self, event: "ManagerEvent") -> None:
+        if isinstance(event, NetworkChanged):
+            self._choice.forgive(self._loop.time())
             self._woken.set()
 
     async def _run(self) -> None:

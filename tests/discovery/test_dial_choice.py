@@ -151,5 +151,16 @@ def test_who_did_not_stay_has_failed_and_who_did_is_left_alone_for_a_little() ->
     assert course.table.get(PEERS[1]) is None
 
 
+def test_in_another_network_all_are_as_new() -> None:
+    course = Course()
+    course.find(PEERS[0])
+    known = course.table.get(PEERS[0])
+    assert known is not None
+    course.choice.failed(known, 0.0)
+    course.choice.forgive(1.0)
+    assert known.failures == 0
+    assert course.choose(now=1.0) == [PEERS[0]]
+
+
 def test_where_nobody_waits_there_is_nothing_to_wait_for() -> None:
     assert Course().due(0.0) is None

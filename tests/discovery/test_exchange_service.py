@@ -13,6 +13,7 @@ from cortexnet.discovery.exchange_service import PeerExchange
 from cortexnet.discovery.found_dialer import FoundDialer
 from cortexnet.identity.envelope import PeerRecord, SignedRecord
 from tests.discovery.test_finding import PASSIVE, node, node_of, simulated, sources, until
+from tests.discovery.test_found_dialer import tell_of_nobody
 
 PUBLIC = Multiaddr.parse("/ip4/8.8.8.8/tcp/4001")
 PRIVATE = Multiaddr.parse("/ip4/192.168.1.7/tcp/4001")
@@ -139,6 +140,18 @@ async def test_who_has_enough_peers_asks_nobody_and_who_lost_some_asks_again() -
             for number in range(3):
                 network.cut("alice", f"other {number}")
             await until(lambda: alice.tally.exchanges_asked > asked, 70)
+
+
+async def test_peers_that_were_tried_in_vain_do_not_keep_a_node_from_asking_for_others() -> None:
+    network = simulated()
+    async with node(network, "first", PASSIVE) as first, node_of(first, "alice", DiscoveryConfig(peers=3)) as alice:
+        for port in range(80, 90):
+            tell_of_nobody(alice, f"/memory/{port}")
+        await asyncio.sleep(120)
+        asked = alice.tally.exchanges_asked
+        async with node_of(first, "bob", PASSIVE) as bob:
+            await until(lambda: bob.peer_id in alice.peers, 70)
+        assert alice.tally.exchanges_asked > asked
 
 
 Handler = Callable[[Stream], Awaitable[None]]

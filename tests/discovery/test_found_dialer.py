@@ -87,6 +87,16 @@ async def test_who_is_not_reached_is_left_alone_for_longer_each_time() -> None:
         assert 6 <= alice.tally.found_dials == alice.tally.found_dials_failed <= 9
 
 
+async def test_who_was_not_reached_is_tried_at_once_in_another_network() -> None:
+    network = simulated()
+    async with node(network, "alice", DiscoveryConfig(retry_first=3000.0)) as alice:
+        tell_of_nobody(alice, "/memory/70")
+        await until(lambda: alice.tally.found_dials_failed == 1, 5)
+        alice.manager.network_changed()
+        await until(lambda: alice.tally.found_dials_failed == 2, 5)
+    assert alice.manager.observers == [alice._bus.publish]
+
+
 async def test_who_ends_the_connection_at_once_is_not_dialed_again_and_again() -> None:
     network = simulated()
     async with node(network, "alice", listen=[]) as alice, node(network, "bob", PASSIVE) as bob:
