@@ -29,6 +29,8 @@ SHELLS = {
     "cortexnet.discovery.found_dialer",
     "cortexnet.discovery.card_search",
     "cortexnet.discovery.cards",
+    "cortexnet.discovery.mdns",
+    "cortexnet.discovery.mdns_sockets",
     "cortexnet.discovery.routing_discovery",
     "cortexnet.kad.calls",
     "cortexnet.kad.half",
