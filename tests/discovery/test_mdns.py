@@ -55,7 +55,7 @@ async def test_who_comes_later_is_found_by_its_announcement_and_finds_all_by_its
         async with Node(at(lan, "10.0.0.2"), 2, ANYWHERE) as two:
             await asyncio.sleep(0.05)
             assert len(one.saw(two)) == 1
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.2)  # the other one may have spoken a moment before
             assert len(two.saw(one)) == 1
 
 
