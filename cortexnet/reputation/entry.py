@@ -77,21 +77,35 @@ class Terms:
 
 def terms_of(entry: Entry, now: float, median: float | None, config: "ReputationConfig") -> Terms:
     """What an entry comes to at `now`, where `median` is the usual response time in the network."""
+    return Terms(*_weighed(entry, now, median, config))
+
+
+def score_of(entry: Entry, now: float, median: float | None, config: "ReputationConfig") -> float:
+    """The score alone, which is asked for at every step of a peer's."""
+    reliability, latency, validity, sharing = _weighed(entry, now, median, config)
+    score = reliability + latency + validity + sharing
+    return score if -100.0 <= score <= 100.0 else max(-100.0, min(100.0, score))
+
+
+def _weighed(entry: Entry, now: float, median: float | None, config: "ReputationConfig") -> tuple[float, float, float, float]:
     left = 0.5 ** ((now - entry.since) / config.half_life) if now > entry.since else 1.0
     successes, failures = entry.successes * left, entry.failures * left
-    given, taken = entry.given * left, entry.taken * left
-    return Terms(
-        reliability=config.reliability_weight * (successes - failures) / (successes + failures + _PRIOR),
-        latency=config.latency_weight * _quickness(entry.times, median),
-        validity=-config.violation_cost * min(entry.violations * left, config.violations_limit),
-        sharing=config.sharing_weight * given / (given + taken + _FREE),
-    )
+    reliability = config.reliability_weight * (successes - failures) / (successes + failures + _PRIOR)
+    latency = validity = sharing = 0.0
+    if median and entry.times.count:
+        latency = config.latency_weight * _quickness(entry.times, median)
+    if entry.violations:
+        validity = -config.violation_cost * min(entry.violations * left, config.violations_limit)
+    if entry.given:
+        given = entry.given * left
+        sharing = config.sharing_weight * given / (given + entry.taken * left + _FREE)
+    return reliability, latency, validity, sharing
 
 
-def _quickness(times: ResponseTimes, median: float | None) -> float:
-    """From -1, slow, to 1; 0 where that is not known."""
-    own = times.quantile(0.5)
-    if own is None or median is None or own <= 0 or median <= 0:
+def _quickness(times: ResponseTimes, median: float) -> float:
+    """From -1, slow, to 1."""
+    own, count = times.median, times.count
+    if own <= 0:
         return 0.0
-    count = len(times)
-    return max(-1.0, min(1.0, log2(median / own) / _LATENCY_RANGE)) * count / (count + _SURE_OF_TIMES)
+    quickness = log2(median / own) / _LATENCY_RANGE
+    return max(-1.0, min(1.0, quickness)) * count / (count + _SURE_OF_TIMES)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, final
 
-from cortexnet.reputation.entry import Entry, Terms, terms_of
+from cortexnet.reputation.entry import Entry, Terms, score_of, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +34,8 @@ class Ledger:
         self._good: dict[PeerId, Entry] = {}  # the one that changed last stands last, here and below
         self._bad: dict[PeerId, Entry] = {}
         self._medians = array("f")  # those of all peers that have response times, in order
+        self.median: float | None = None
+        """The usual response time in seconds: the median of peers' medians; None where fewer than three are known."""
 
     def __len__(self) -> int:
         return len(self._good) + len(self._bad)
@@ -60,12 +62,6 @@ class Ledger:
         copied = replace(entry)
         copied.fade(now, self._config.half_life)
         return copied
-
-    @property
-    def median(self) -> float | None:
-        """The usual response time in seconds: the median of peers' medians; None where fewer than three are known."""
-        count = len(self._medians)
-        return self._medians[count // 2] if count >= _FEW else None
 
     def quantile(self, peer: "PeerId", q: float) -> float | None:
         """Of the last 100 response times of a peer, in seconds."""
@@ -107,9 +103,11 @@ class Ledger:
         if success:
             entry.last_seen = now
         if response_time is not None:
-            before = entry.times.quantile(0.5)
-            entry.times.add(response_time)
-            self._moved(before, entry.times.quantile(0.5))
+            times = entry.times
+            before = times.median if times.count else None
+            times.add(response_time)
+            if times.median != before:
+                self._moved(before, times.median)
         self._close(peer, entry, now)
 
     def violation(self, peer: "PeerId", now: float) -> None:
@@ -142,13 +140,14 @@ class Ledger:
         if entry is None:
             return False
         self._moved(entry.times.quantile(0.5), None)
-        self._changed(peer)
+        if self.on_change is not None:
+            self.on_change(peer)
         return True
 
     # --- the tables --------------------------------------------------------------------------------------------------------
 
     def _score(self, entry: Entry, now: float) -> float:
-        return terms_of(entry, now, self.median, self._config).score
+        return score_of(entry, now, self.median, self._config)
 
     def _open(self, peer: "PeerId", now: float) -> Entry:
         entry = self._good.pop(peer, None) or self._bad.pop(peer, None)
@@ -159,11 +158,12 @@ class Ledger:
 
     def _close(self, peer: "PeerId", entry: Entry, now: float) -> None:
         self._settle(peer, entry, now)
-        self._changed(peer)
+        if self.on_change is not None:
+            self.on_change(peer)
 
     def _settle(self, peer: "PeerId", entry: Entry, now: float) -> None:
         """Put an entry where it belongs by its score; who has to go for that, goes."""
-        score = self._score(entry, now)
+        score = score_of(entry, now, self.median, self._config)
         if score < 0 and self._has_room_for_worse(score, now):
             self._bad[peer] = entry
             return
@@ -187,13 +187,9 @@ class Ledger:
 
     def _moved(self, before: float | None, after: float | None) -> None:
         """The median of a peer is another one."""
-        if before == after:
-            return
+        medians = self._medians
         if before is not None:
-            del self._medians[bisect_left(self._medians, before)]
+            del medians[bisect_left(medians, before)]
         if after is not None:
-            insort(self._medians, after)
-
-    def _changed(self, peer: "PeerId") -> None:
-        if self.on_change is not None:
-            self.on_change(peer)
+            insort(medians, after)
+        self.median = medians[len(medians) // 2] if len(medians) >= _FEW else None

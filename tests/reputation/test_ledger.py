@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cortexnet import PeerId
 from cortexnet.reputation.config import ReputationConfig
-from cortexnet.reputation.entry import EVIDENCE_LIMIT, Entry, terms_of
+from cortexnet.reputation.entry import EVIDENCE_LIMIT, Entry
 from cortexnet.reputation.explanation import explain
 from cortexnet.reputation.ledger import Ledger
 from cortexnet.reputation.times import ResponseTimes
@@ -347,7 +347,7 @@ class LedgerMachine(RuleBasedStateMachine):
             entry = ledger.entry(peer)
             assert entry is not None
             assert -100 <= ledger.score(peer, self.now) <= 100
-            assert terms_of(entry, self.now, ledger.median, self.config).score == ledger.score(peer, self.now)
+            assert ledger.terms(peer, self.now).score == ledger.score(peer, self.now)
             assert min(entry.successes, entry.failures, entry.violations, entry.given, entry.taken) >= 0
 
 

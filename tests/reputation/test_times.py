@@ -27,7 +27,8 @@ def test_the_last_hundred_count_in_their_order(values: list[float]) -> None:
         kept.add(value)
     last = values[-LIMIT:]
     assert list(kept) == last
-    assert len(kept) == len(last)
+    assert kept.count == len(last)
+    assert kept.median == (sorted(last)[len(last) // 2] if last else 0.0)
     assert [kept.quantile(place / LIMIT) for place in range(LIMIT)] == [
         sorted(last)[int(place / LIMIT * len(last))] if last else None for place in range(LIMIT)
     ]
