@@ -133,7 +133,7 @@ class Selection:
         `late` is the 95th percentile of its response times whatever was asked; None: unknown.
         """
         known = self._known.get((peer, purpose))
-        if known is not None and len(known.times) >= _ENOUGH:
+        if known is not None and known.times.count >= _ENOUGH:
             late = known.times.quantile(LATE)
         return max(self._config.hedge_default if late is None else late, self._config.hedge_least)
 
