@@ -1,6 +1,7 @@
 """Messages: what becomes of those that come, and to whom our own go."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from cortexnet.gossip.messages import ControlMessages, Rpc, Subscription
 from cortexnet.gossip.score_params import ScoreParams, Thresholds, TopicScoreParams
 from cortexnet.gossip.signing import RejectReason
 from tests.support.gossip_router import TOPIC, Desk, id_of, message, peer_id
+
+if TYPE_CHECKING:
+    from cortexnet.identity.peer_id import PeerId
 
 
 def joined(**settings: object) -> Desk:
@@ -163,6 +167,31 @@ def test_a_wrong_signature_is_charged_to_all_who_sent_those_bytes_and_leaves_the
     assert not desk.router._state.pending
     desk.bring(honest, message(1))
     assert len(desk.delivered()) == 1
+
+
+def test_who_passes_on_what_no_correct_peer_does_is_named_once_each_time() -> None:
+    desk = scored()
+    blamed: "list[tuple[PeerId, RejectReason]]" = []
+    desk.router.on_charged(lambda peer, reason: blamed.append((peer, reason)))
+    first, second = desk.meshed([1, 2])
+    for peer in (first, second):
+        desk.hear(peer, Rpc(messages=[message(1, signature=b"forged")]))
+    (token,) = desk.of(Validate)
+    desk.router.rejected(token, RejectReason.INVALID_SIGNATURE, desk.now)
+    assert blamed == [(first, RejectReason.INVALID_SIGNATURE), (second, RejectReason.INVALID_SIGNATURE)]
+    blamed.clear()
+    desk.hear(first, Rpc(messages=[message(2, signature=None)]))
+    assert blamed == [(first, RejectReason.MISSING_SIGNATURE)]
+    blamed.clear()
+    for number, verdict in ((3, Verdict.REJECT), (4, Verdict.IGNORE), (5, Verdict.ACCEPT)):
+        desk.clear()
+        desk.hear(second, Rpc(messages=[message(number)]))
+        (token,) = desk.of(Validate)
+        desk.router.validated(token, verdict, desk.now)
+    assert blamed == [(second, RejectReason.VALIDATION_FAILED)]
+    blamed.clear()
+    desk.hear(first, Rpc(messages=[Message.build(TOPIC, b"x", author=bytes(desk.own), seqno=bytes(8), signature=b"s" * 64)]))
+    assert blamed == [], "what is our own may come back late, and by way of others"
 
 
 def test_a_forgery_in_validation_does_not_shut_out_what_it_looks_like() -> None:

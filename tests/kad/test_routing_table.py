@@ -169,6 +169,21 @@ def test_the_replaceable_peer_that_was_there_longest_makes_room() -> None:
     assert list(table) == [first, fourth, fifth]
 
 
+def test_of_two_replaceable_peers_the_worse_one_makes_room() -> None:
+    worth: dict[PeerId, float] = {}
+    table = RoutingTable(OWN, bucket_size=3, worth=lambda peer_id: worth.get(peer_id, 0.0))
+    first, second, third, fourth, fifth, sixth = at(0)[:6]
+    table.add(first, 0.0)
+    table.add(second, 0.0, replaceable=True)
+    table.add(third, 0.0, replaceable=True)
+    worth |= {first.peer_id: -100.0, third.peer_id: -5.0, fourth.peer_id: -50.0}
+    assert table.add(fourth, 1.0, replaceable=True), "who comes is not weighed: distance alone decides about that"
+    assert list(table) == [first, second, fourth], "and who is not replaceable stays, however bad"
+    assert table.add(fifth, 1.0)
+    assert table.add(sixth, 1.0)
+    assert list(table) == [first, fifth, sixth]
+
+
 def test_nobody_is_replaceable_once_the_table_has_settled() -> None:
     table = RoutingTable(OWN, bucket_size=2)
     first, second, third = at(0)[:3]

@@ -343,6 +343,60 @@ def test_a_gate_that_fails_refuses(is_told: bool) -> None:
     assert [type(fault) for fault in faults] == [ZeroDivisionError] * is_told
 
 
+# --- who is asked about whom the rules let in
+
+
+@pytest.mark.parametrize("is_active", [False, True], ids=["without rules", "with rules"])
+def test_whoever_is_to_admit_is_asked_about_those_who_connect_once_they_are_verified(is_active: bool) -> None:
+    gater = new_gater()
+    asked: list[object] = []
+    gater.admission = lambda peer, address: asked.append((peer, address))
+    if is_active:
+        gater.deny(B)
+    assert refusing(gater, A, HERE) == []
+    assert asked == [(A, HERE)]
+    gater.check_secured(A, HERE, "outbound")
+    assert asked == [(A, HERE)], "whom we dial we want"
+    if is_active:
+        with pytest.raises(Denied):
+            gater.check_secured(B, HERE, "inbound")
+        assert asked == [(A, HERE)]
+
+
+def test_what_it_raises_refuses() -> None:
+    def refuse(peer: PeerId, address: Multiaddr) -> None:
+        raise LimitExceeded("strangers", limit=1, value=2, setting="reputation.newcomer_burst")
+
+    gater = new_gater()
+    gater.admission = refuse
+    with pytest.raises(LimitExceeded, match="newcomer_burst"):
+        gater.check_secured(A, HERE, "inbound")
+
+
+def test_which_rule_denies_a_peer_and_for_how_long_yet_can_be_asked() -> None:
+    time = Time()
+    gater = new_gater(time=time)
+    assert gater.denial(A) is None
+    gater.deny(A, "floods us", 60)
+    gater.deny(B, "for good")
+    time.now += 20
+    assert gater.denial(A) == ("floods us", 40.0)
+    assert gater.denial(B) == ("for good", float("inf"))
+    time.now += 40
+    assert gater.denial(A) is None
+
+
+def test_whether_a_rule_allows_exactly_this_peer_can_be_asked() -> None:
+    time = Time()
+    gater = new_gater(time=time)
+    gater.allow("192.0.2.0/24")
+    assert not gater.is_allowed(A)
+    gater.allow(A, "a friend", 60)
+    assert (gater.is_allowed(A), gater.is_allowed(B)) == (True, False)
+    time.now += 60
+    assert not gater.is_allowed(A)
+
+
 # --- explanations
 
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from cortexnet.errors import LimitExceeded, LocalError
+from cortexnet.errors import Denied, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.resources import Direction, Reservation, Resources
@@ -393,3 +393,22 @@ def test_streams_are_rated_by_address_but_not_on_loopback(ip: str | None, limite
             connection.admit_protocol("/a", 0.0)
     else:
         connection.admit_protocol("/a", 0.0)
+
+
+# --- streams of who is not welcome
+
+
+def test_whoever_objects_to_a_peer_is_asked_about_each_stream_of_it() -> None:
+    resources = Resources(Limits())
+    objection = Denied("a stream", rule="score -60", setting="reputation.refuse_below")
+    resources.objection = lambda peer: objection if peer == A else None
+    bad = resources.admit_connection("inbound", ipv4(1), A)
+    good = resources.admit_connection("inbound", ipv4(2), B)
+    unknown = resources.admit_inbound(ipv4(3))
+    with pytest.raises(Denied):
+        bad.admit_stream()
+    assert resources.streams.inbound == 0
+    with good.admit_stream(), unknown.admit_stream():
+        assert resources.streams.inbound == 2
+    resources.objection = None
+    bad.admit_stream().release()

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.tags import FORGET_AFTER, LARGEST, FixedSteps, HalfLife, Tags
+from cortexnet.swarm.tags import FORGET_AFTER, LARGEST, STANDING, FixedSteps, HalfLife, Tags
 
 PEERS = [PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in range(12)]
 A, B, C, D = PEERS[:4]
@@ -35,6 +35,16 @@ def test_a_peer_is_worth_the_sum_of_its_tags() -> None:
     table.remove(A, "gossip", 0.0)
     table.remove(A, "gossip", 0.0)
     assert table.value(A, 0.0) == 4
+
+
+def test_a_good_name_is_worth_something_and_no_need() -> None:
+    table = tags()
+    assert table.need(A, 0.0) == 0
+    table.set(A, STANDING, 7, 0.0)
+    assert (table.value(A, 0.0), table.need(A, 0.0)) == (7, 0)
+    table.set(A, "dht", 5, 0.0)
+    table.set(A, STANDING, -9, 0.0)
+    assert (table.value(A, 0.0), table.need(A, 0.0)) == (-4, 5)
 
 
 def test_a_peer_without_tags_takes_no_place() -> None:

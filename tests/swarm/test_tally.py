@@ -17,7 +17,8 @@ def test_refusals_are_counted_by_the_setting_that_would_allow_them_and_those_of_
     for error in (over("limits.a"), over("limits.a"), over("limits.b"), Denied("a peer", rule="x"), Denied("a peer", rule="y")):
         tally.refused(error)
     tally.refused(ProtocolViolation("that is no refusal of ours"))
-    assert tally.refusals == {"limits.a": 2, "limits.b": 1, "denied": 2}
+    tally.refused(Denied("a peer", rule="its score is -60", setting="reputation.refuse_below"))
+    assert tally.refusals == {"limits.a": 2, "limits.b": 1, "denied": 2, "reputation.refuse_below": 1}
 
 
 def test_the_table_of_refusals_does_not_grow_without_end() -> None:
