@@ -171,7 +171,7 @@ def test_a_wrong_signature_is_charged_to_all_who_sent_those_bytes_and_leaves_the
 
 def test_who_passes_on_what_no_correct_peer_does_is_named_once_each_time() -> None:
     desk = scored()
-    blamed: "list[tuple[PeerId, RejectReason]]" = []
+    blamed: list[tuple[PeerId, RejectReason]] = []
     desk.router.on_charged(lambda peer, reason: blamed.append((peer, reason)))
     first, second = desk.meshed([1, 2])
     for peer in (first, second):
