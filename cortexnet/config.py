@@ -1,7 +1,7 @@
 """The configuration of a node: every setting with its default, its unit and its reason."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol, Self, final, runtime_checkable
@@ -14,7 +14,7 @@ from cortexnet.mux import yamux
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
-from cortexnet.texts import is_text
+from cortexnet.texts import is_text, list_of_texts
 from cortexnet.transport.websocket_config import WebSocketConfig
 from cortexnet.version import VERSION
 
@@ -139,6 +139,9 @@ class Config:
         for key, text in (("agent_version", self.agent_version), ("protocol_version", self.protocol_version)):
             if not is_text(text):
                 raise ConfigInvalid(f"must be a text, but is {text!r}", key=key)
+        for key, flag in (("early_muxer", self.early_muxer), ("signed_messages", self.signed_messages), ("perf", self.perf)):
+            if not isinstance(flag, bool):
+                raise ConfigInvalid(f"must be true or false, but is {flag!r}", key=key)
         self.manager.watermarks(self.limits)
         if "memory" in self.transports and self.memory_network is None:
             raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
@@ -151,7 +154,7 @@ class Config:
         """
         from cortexnet.profiles import PROFILES  # most nodes have no use for it
 
-        if name not in PROFILES:
+        if not isinstance(name, str) or name not in PROFILES:
             raise ConfigInvalid(f"{name!r} is not one of {', '.join(PROFILES)}", key="profile")
         config = cls()
         parts = {part: replace(attrgetter(part)(config), **values) for part, values in PROFILES[name].changes.items()}
@@ -172,15 +175,8 @@ def _path(key: str, value: object) -> str:
     return path
 
 
-def _list(key: str, values: object) -> tuple[str, ...]:
-    """Texts, such that nobody changes them later."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ConfigInvalid(f"must be a list of texts, but is {values!r}", key=key)
-    return tuple(values)
-
-
 def _chosen(key: str, values: object, known: Sequence[str]) -> tuple[str, ...]:
-    names = _list(key, values)
+    names = list_of_texts(key, values)
     if not names:
         raise ConfigInvalid("needs at least one entry", key=key)
     for name in names:
@@ -190,7 +186,7 @@ def _chosen(key: str, values: object, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _addresses(key: str, values: object) -> tuple[str, ...]:
-    texts = _list(key, values)
+    texts = list_of_texts(key, values)
     for text in texts:
         try:
             Multiaddr.parse(text)

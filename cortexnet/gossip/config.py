@@ -9,7 +9,7 @@ from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.texts import is_text
+from cortexnet.texts import is_text, list_of_texts
 
 if TYPE_CHECKING:
     from cortexnet.gossip.messages import Message
@@ -201,6 +201,11 @@ class GossipConfig:
         self.direct_ids()
 
     def _check_names(self) -> None:
+        for name in ("protocols", "direct_peers"):
+            object.__setattr__(self, name, list_of_texts(f"gossip.{name}", attrgetter(name)(self)))
+        for name in _FLAGS:
+            if not isinstance(attrgetter(name)(self), bool):
+                raise _invalid(name, f"must be true or false, but is {attrgetter(name)(self)!r}")
         for protocol in self.protocols:
             if protocol not in PROTOCOLS:
                 raise _invalid("protocols", f"{protocol!r} is none of {', '.join(PROTOCOLS)}")
@@ -263,6 +268,7 @@ _POSITIVE = {
     *("validation_limit", "topic_validation_limit", "validation_timeout", "queue_size"),
     *("queue_bytes",),
 }
+_FLAGS = [field.name for field in fields(GossipConfig) if type(field.default) is bool]
 _NUMBERS = {field.name: field.default for field in fields(GossipConfig) if type(field.default) in (int, float)}
 
 

@@ -68,6 +68,14 @@ class PeerGaterParams:
                 )
             if value == 0 and name in _POSITIVE:
                 raise ConfigInvalid("must be above 0", key=f"gossip.peer_gater.{name}")
+        weights: object = self.topic_weights
+        if not isinstance(weights, Mapping) or not all(isinstance(name, str) and _is_weight(weights[name]) for name in weights):
+            message = f"must give topics numbers of at least 0, but is {weights!r}"
+            raise ConfigInvalid(message, key="gossip.peer_gater.topic_weights")
+
+
+def _is_weight(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
 _BOUNDS = {

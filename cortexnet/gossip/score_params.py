@@ -15,6 +15,7 @@ from typing import final
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.texts import list_of_texts
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -189,6 +190,8 @@ class ScoreParams:
         _check_finite(self.retained_limit, "retained_limit", least=0)
         _check_above(self.seen_ttl, "seen_ttl")
         _check_finite(self.delivery_limit, "delivery_limit", least=1)
+        allowed = list_of_texts("gossip.score.colocation_allowed", self.colocation_allowed)
+        object.__setattr__(self, "colocation_allowed", allowed)
         self.allowed_networks()
 
     def allowed_networks(self) -> tuple[Network, ...]:

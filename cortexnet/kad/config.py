@@ -1,6 +1,6 @@
 """What a node is told about the DHT: which network it joins, and what it does there."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, Self, final
 
@@ -9,6 +9,7 @@ from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.store_config import StoreConfig
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.texts import list_of_texts
 
 if TYPE_CHECKING:
     from cortexnet.kad.records import Validator
@@ -151,9 +152,7 @@ def _is_prefix(value: object) -> bool:
 
 
 def _addresses(values: object) -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ConfigInvalid(f"must be a list of addresses, but is {values!r}", key="kad.bootstrap")
-    texts = tuple(values)
+    texts = list_of_texts("kad.bootstrap", values)
     for text in texts:
         try:
             _, peer = Multiaddr.parse(text).split_peer()

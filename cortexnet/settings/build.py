@@ -32,14 +32,13 @@ def parse(data: bytes, name: str, environment: Mapping[str, str] | None = None) 
 
 def build(sources: list[Source]) -> Settings:
     """The settings of several sources, each of which goes before those in front of it. Raises ConfigInvalid."""
-    sources = with_profile(sources)
+    known = with_profile(sources)
     try:
-        return _settings(merged(sources))
+        return _settings(merged(known))
     except _Objection as objection:
-        place = place_of(sources, objection.path, objection.message)
+        place = place_of(known, objection.path, objection.message)
         key = ".".join(str(name) for name in objection.path)
-        file, line = (place.name, place.line) if place is not None else ("", 0)
-        raise ConfigInvalid(objection.message, key=key, file=file, line=line) from None
+        raise ConfigInvalid(objection.message, key=key, file=place.name, line=place.line) from None
 
 
 def with_profile(sources: list[Source]) -> list[Source]:

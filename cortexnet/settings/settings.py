@@ -1,6 +1,5 @@
 """What a node is started with, put together from a profile, a file, the environment and options."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, final, get_args
 
@@ -10,7 +9,7 @@ from cortexnet.errors import ConfigInvalid, LocalError, ProtocolViolation
 from cortexnet.identity.keys import KeyType
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.access_rules import parse_subject
-from cortexnet.texts import is_text
+from cortexnet.texts import list_of_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +26,7 @@ class Settings:
 
     profile: str = "default"
     """Which defaults are taken where nothing else is said: "default", "light" (a client that asks and serves little) or "server"
-    (a public node with memory to spare). What is set explicitly goes before it."""
+    (a public node with memory to spare). What is set explicitly goes before it. A program takes `Config.profile` for `config`."""
     listen: tuple[str, ...] = ("/ip4/0.0.0.0/tcp/0",)
     """Where connections are accepted. Port 0 takes any that is free; an empty list makes a node that only dials."""
     bootstrap: tuple[str, ...] = ()
@@ -72,12 +71,8 @@ class Settings:
 
 
 def _checked(key: str, values: object, check: "Callable[[str, str], None]") -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ConfigInvalid(f"must be a list of texts, but is {values!r}", key=key)
-    texts = tuple(values)
+    texts = list_of_texts(key, values)
     for text in texts:
-        if not is_text(text):
-            raise ConfigInvalid(f"must be a list of texts, but has {text!r}", key=key)
         check(key, text)
     return texts
 

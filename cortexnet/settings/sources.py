@@ -96,14 +96,17 @@ def merged(sources: list[Source]) -> Table:
     return whole
 
 
-def place_of(sources: list[Source], path: Path, message: str = "") -> Place | None:
-    """Where a setting stands that came from these; of a list's, the element that the message names. Else where its table does."""
+def place_of(sources: list[Source], path: Path, message: str = "") -> Place:
+    """Where a setting stands that came from these; of a list's, the element that the message names. Else where its table does.
+
+    Where not even that is there, but missing, the first of these that says anything.
+    """
     while path:
         for source in reversed(sources):
             if path in source.places:
                 return _element(source, path, message) or source.places[path]
         path = path[:-1]
-    return None
+    return Place(next((place.name for source in sources for place in source.places.values()), ""))
 
 
 def _element(source: Source, path: Path, message: str) -> Place | None:

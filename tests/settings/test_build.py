@@ -72,6 +72,15 @@ def test_the_dht_has_a_table_of_its_own_and_can_be_off() -> None:
     assert "kad.mode" in str(failure('[kad]\nmode = "leech"'))
 
 
+def test_a_table_of_numbers_has_names_of_the_users() -> None:
+    gossip = parse(b"[gossip.peer_gater.topic_weights]\nblocks = 2\n'a b' = 0.5", "node.toml").config.gossip
+    assert gossip is not None
+    assert gossip.peer_gater is not None
+    assert gossip.peer_gater.topic_weights == {"blocks": 2.0, "a b": 0.5}
+    assert "must be a table of numbers" in str(failure("gossip.peer_gater.topic_weights = 5"))
+    assert "must be a table of numbers" in str(failure("gossip.peer_gater.topic_weights.blocks = 'x'"))
+
+
 def test_an_empty_file_means_all_defaults() -> None:
     assert parse(b"", "node.toml") == Settings()
 
@@ -214,8 +223,9 @@ def test_a_profile_changes_the_defaults_and_what_is_set_goes_before_it() -> None
 
 def test_options_go_before_the_file_and_their_faults_name_them() -> None:
     file = from_toml(b"perf = true\n[limits]\nconnections = 5\n", "node.toml")
-    options = from_options({("limits", "connections"): "500"}, {("limits", "connections"): "--limit"})
-    assert build([file, options]).config.limits.connections == 500
+    said = {("limits", "connections"): "500", ("perf",): False, ("deny",): ["192.0.2.1"]}
+    settings = build([file, from_options(said, dict.fromkeys(said, "--x"))])
+    assert (settings.config.limits.connections, settings.config.perf, settings.deny) == (500, False, ("192.0.2.1",))
     wrong = from_options({("limits", "conections"): "500"}, {("limits", "conections"): "--limit"})
     with pytest.raises(ConfigInvalid, match="did you mean connections") as caught:
         build([file, wrong])
@@ -225,6 +235,23 @@ def test_options_go_before_the_file_and_their_faults_name_them() -> None:
 def test_what_two_settings_disagree_about_is_told_of_the_one_that_was_set() -> None:
     error = failure("[manager]\nlow = 300\n[limits]\nconnections = 200")
     assert (error.line, error.key) == (2, "manager.low")
+
+
+def test_what_is_wrong_with_a_setting_that_nobody_has_set_is_told_of_its_table() -> None:
+    error = failure("perf = true\n[reputation]\nlatency_weight = 40")
+    assert (error.line, error.key) == (2, "reputation.reliability_weight")
+
+
+def test_what_is_missing_is_told_of_the_file() -> None:
+    error = failure("\ntransports = ['memory']")
+    assert (error.file, error.line, error.key) == ("node.toml", 0, "memory_network")
+
+
+def test_what_is_wrong_with_the_defaults_has_no_place() -> None:
+    light = Config.profile("light")
+    assert light.limits.connections < 100  # or the next line means nothing
+    error = failure("profile = 'light'\n[manager]\nhigh = 100")
+    assert (error.line, error.key) == (3, "manager.high")
 
 
 @given(st.binary(max_size=200))
