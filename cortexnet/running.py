@@ -239,6 +239,7 @@ class Running:
             self.reputation = Reputation(config.reputation, self._blueprint.gater, self.storage)
             self.swarm.on_offence = self.reputation.offended
             self.pinger.judge = self.reputation
+            self.observer.reputation = self.reputation
         self._context = context = self._make_context()
         self._services = self._make_services(context, joins=joins)
         if self.reputation is not None:

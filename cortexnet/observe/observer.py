@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from cortexnet.multiformats.multiaddr import Multiaddr
     from cortexnet.observe.health import Health
     from cortexnet.observe.status import Json
+    from cortexnet.reputation.service import Reputation
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
     from cortexnet.swarm.swarm import Swarm
     from cortexnet.transport.connection import Connection
+
+_OFFENDERS_SHOWN = 100
 
 
 @final
@@ -45,6 +48,8 @@ class Observer:
         """Who is to be connected and can't be reached at present."""
         self.kept: Callable[[], int] = int
         """How many are to be connected."""
+        self.reputation: Reputation | None = None
+        """What is known of how peers behave."""
         self.storage_failure: Callable[[], CortexError | None] = lambda: None
         """Why the state directory can't be written at present."""
 
@@ -153,6 +158,7 @@ class Observer:
         """What the status socket can be asked."""
         return {
             "peers": self._peers,
+            "offenders": self._offenders,
             "health": lambda: asdict(self.health()),
             "counters": self._resources.snapshot,
             "totals": self._totals,
@@ -168,10 +174,21 @@ class Observer:
             {
                 "peer_id": str(peer),
                 "agent_version": self._peerstore.agent_version(peer),
+                "score": None if self.reputation is None else self.reputation.score(peer),
                 "connections": [self._facts(connection) for connection in self._swarm.connections_to(peer)],
             }
             for peer in self._swarm.peers
         ]
+
+    def _offenders(self) -> "Json":
+        """Peers with a bad score, the worst first."""
+        reputation = self.reputation
+        if reputation is None:
+            return []
+        scores = [(score, peer) for peer in reputation.peers() if (score := reputation.score(peer)) < 0]
+        scores.sort(key=lambda found: found[0])
+        told = [reputation.explain(peer) for _, peer in scores[:_OFFENDERS_SHOWN]]
+        return [{**asdict(one), "peer_id": str(one.peer_id), "text": str(one)} for one in told]
 
     def _facts(self, connection: "Connection") -> "dict[str, Json]":
         return {

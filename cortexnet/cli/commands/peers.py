@@ -16,19 +16,21 @@ from cortexnet.observe.status import ask
 @click.option(
     "--state-dir", required=True, type=click.Path(file_okay=False), metavar="DIR", help="The state directory of the running node."
 )
+@click.option("--offenders", is_flag=True, help="Show peers with a bad score instead, connected or not, the worst 100 at most.")
 @with_output
-def command(output: Output, state_dir: str) -> None:
+def command(output: Output, state_dir: str, offenders: bool) -> None:
     """Show whom a running node is connected to.
 
     And whether the node is well. It is asked by a socket in its state directory, which nobody but its owner can use.
 
     \b
-    --json prints an event "peer" for each (peer_id, agent_version, connections:
-    address, direction, transport, security, muxer, seconds, rtt, streams), and
-    at the end "health" (status, problems: what, advice; uptime, peers,
-    connections, addresses, loop_lag).
+    --json prints an event "peer" for each (peer_id, agent_version, score,
+    connections: address, direction, transport, security, muxer, seconds, rtt,
+    streams), and at the end "health" (status, problems: what, advice; uptime,
+    peers, connections, addresses, loop_lag); with --offenders an event
+    "offender" for each (peer_id, score, standing, the score's terms, counts).
     """
-    lifecycle.run(lambda: _show(output, state_dir))
+    lifecycle.run(lambda: _show_offenders(output, state_dir) if offenders else _show(output, state_dir))
 
 
 async def _show(output: Output, state_dir: str) -> None:
@@ -41,8 +43,17 @@ async def _show(output: Output, state_dir: str) -> None:
     output.say("\n".join(lines), "health", **health)
 
 
+async def _show_offenders(output: Output, state_dir: str) -> None:
+    found: Sequence[Mapping[str, Any]] = await ask(state_dir, "offenders")
+    for offender in found:
+        output.say(offender["text"], "offender", **{name: value for name, value in offender.items() if name != "text"})
+    if not found:
+        output.say("no peer has a bad score", "none")
+
+
 def _lines(peer: Mapping[str, Any]) -> list[str]:
-    lines = [f"{peer['peer_id']}  {peer['agent_version'] or ''}".rstrip()]
+    score = "" if peer["score"] is None else f"  score {peer['score']:+.0f}"
+    lines = [f"{peer['peer_id']}{score}  {peer['agent_version'] or ''}".rstrip()]
     for connection in peer["connections"]:
         made_of = ", ".join(str(connection[name]) for name in ("transport", "security", "muxer") if connection[name])
         rtt = "" if connection["rtt"] is None else f", round trip {duration(connection['rtt'])}"
