@@ -52,7 +52,6 @@ class FoundDialer:
 
     async def close(self) -> None:
         """Dial no more; dials under way are given up."""
-        self._context.manager.observers.remove(self._happened)
         await self._scope.close()
 
     def missing(self) -> Missing:
