@@ -8,6 +8,9 @@ from typing import final
 
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
 
+INTERFACES_LIMIT = 32
+"""Interfaces that are used where none are named, two sockets each. A machine full of containers has hundreds, one for each."""
+
 _IPS = ("ip4", "ip6")
 
 
@@ -40,12 +43,13 @@ class Interface:
 
 
 def usable(interfaces: Iterable[Interface], names: Sequence[str], listen: Sequence[Multiaddr]) -> list[Interface]:
-    """Those to be used: the ones that are named, or else all that are made for multicast. Without `names`, a node that listens on
-    loopback alone stays within the machine."""
+    """Those to be used: the ones that are named, or else all that are made for multicast, those with an address to tell first.
+    Without `names`, a node that listens on loopback alone stays within the machine."""
     if names:
         return [interface for interface in interfaces if interface.name in names]
     stays = bool(listen) and all(address.is_loopback for address in listen)
-    return [each for each in interfaces if each.is_multicast and (each.is_loopback or not stays)]
+    found = [each for each in interfaces if each.is_multicast and (each.is_loopback or not stays)]
+    return sorted(found, key=lambda each: not each.ips)[:INTERFACES_LIMIT]
 
 
 def told(listen: Iterable[Multiaddr], interface: Interface) -> list[Multiaddr]:
@@ -79,7 +83,7 @@ def believed(addresses: Iterable[Multiaddr], source: str, interface: Interface, 
     for address in addresses:
         parts = address.components
         ip, *rest = parts[1:] if parts[0].protocol == "ip6zone" and len(parts) > 1 else parts
-        if ip.protocol not in _IPS or address.is_relayed or address.is_unspecified:
+        if ip.protocol not in _IPS or address.is_relayed:
             continue
         if address.is_loopback:
             is_good = is_here

@@ -4,7 +4,7 @@ from ipaddress import ip_interface
 
 import pytest
 
-from cortexnet.discovery.mdns_addresses import Interface, believed, host_ips, told, usable
+from cortexnet.discovery.mdns_addresses import INTERFACES_LIMIT, Interface, believed, host_ips, told, usable
 from cortexnet.multiformats.multiaddr import Multiaddr
 
 RELAY = "12D3KooWT3McK9DpaNQafoKgUQ9Rf4GZuDEuLqGE4BrCPUXbhN86"
@@ -46,6 +46,13 @@ def test_who_listens_on_loopback_alone_stays_within_the_machine() -> None:
 
 def test_those_that_are_named_are_used_whatever_they_are() -> None:
     assert usable(ALL, ("lo", "tun0", "nothing"), at("/ip4/127.0.0.1/tcp/1")) == [LO, TUN0]
+
+
+def test_of_too_many_those_with_addresses_of_their_own_are_used() -> None:
+    many = [interface(f"veth{number}", "fe80::1/64") for number in range(INTERFACES_LIMIT)]
+    assert usable([*many, ETH0], (), []) == [ETH0, *many[:-1]]
+    names = [each.name for each in many] + ["eth0"]
+    assert usable([*many, ETH0], names, []) == [*many, ETH0]
 
 
 def test_an_interface_without_addresses_is_no_loopback() -> None:

@@ -33,6 +33,15 @@ def test_new_addresses_are_news_and_known_ones_are_not() -> None:
     assert not table.heard(peer(1), HERE + THERE, NEIGHBOUR, 2.0)
 
 
+def test_each_is_told_again_in_its_own_time() -> None:
+    table = heard()
+    assert table.heard(peer(1), HERE, NEIGHBOUR, 0.0)
+    assert table.heard(peer(2), HERE, NEIGHBOUR, 1.0)
+    assert table.heard(peer(1), THERE, NEIGHBOUR, 29.0)
+    assert table.heard(peer(2), HERE, NEIGHBOUR, 1.0 + RENEWAL)
+    assert not table.heard(peer(1), HERE, NEIGHBOUR, 1.0 + RENEWAL)
+
+
 def test_we_and_who_is_nowhere_are_not_told() -> None:
     table = heard()
     assert not table.heard(peer(0), HERE, NEIGHBOUR, 0.0)

@@ -277,6 +277,15 @@ def test_a_value_that_is_not_of_its_size_is_a_violation(kind: int, value: bytes)
         decode(header(answers=2) + record(b"\0", kind, value) + record(b"\0", 99, b""))
 
 
+def test_a_value_does_not_go_on_in_the_record_behind_it() -> None:
+    """Read by its kind alone, the first one would end where its size says, or where the next begins."""
+    address = record(b"\0", A, bytes(4))
+    longer = address[:9] + b"\0\5" + address[11:]
+    assert longer[9:11] == b"\0\5"
+    with pytest.raises(ProtocolViolation, match="says 5 bytes"):
+        decode(header(answers=2) + longer + record(b"\0", 99, b""))
+
+
 def test_names_too_far_behind_are_written_in_full() -> None:
     """A pointer reaches 16 KiB; a packet of ours never has so much, but who writes one need not know."""
     strings = (bytes(255),) * 70
