@@ -48,7 +48,7 @@ PROFILES: Mapping[str, Profile] = {
         "A node that others rely on, at a public address with 2 GiB and 8,192 descriptors to spare: a bootstrap node, say.",
         {
             "limits": {
-                "connections": 2_000,  # some 200 KiB each in use; the manager trims at 1,125
+                "connections": 2_000,  # an idle one takes some 40 KiB; three quarters of those inbound, 1,125, are kept
                 "connections_inbound": 1_500,
                 "connections_outbound": 500,
                 "unauthenticated": 256,  # a crowd that comes back after an outage

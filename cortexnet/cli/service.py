@@ -1,4 +1,5 @@
-"""What a service manager is told, and what it finds: sd_notify(3), its watchdog, and a file that says that the node is ready.
+"""What a service manager is told and finds: sd_notify(3), its watchdog, a file that says that the node is ready; and what the
+system is asked for.
 
 Spec: the protocol of sd_notify(3): datagrams of lines `NAME=value` to the unix socket that NOTIFY_SOCKET names.
 """
@@ -14,9 +15,12 @@ from collections.abc import Iterator, Mapping
 from typing import final
 
 from cortexnet.errors import StorageFailed
+from cortexnet.swarm.limits import Limits
 from cortexnet.transport.scope import Scope
 
 log = logging.getLogger(__name__)
+
+_OTHER_SOCKETS = 64  # that listen, or are accepted and not authenticated yet
 
 
 @final
@@ -66,6 +70,32 @@ def _watchdog(environment: Mapping[str, str]) -> float:
     microseconds, process = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
     is_ours = not process or process == str(os.getpid())
     return int(microseconds) / 1e6 if microseconds.isdecimal() and len(microseconds) < 19 and is_ours else 0.0
+
+
+def raise_descriptor_limit(limits: Limits) -> None:
+    """Let this process open the files that its limits take, half of which are sockets, as far as the system lets it do that.
+
+    The usual 1,024 are there for programs that use select(), which asyncio does not.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    wanted = 2 * (limits.connections + limits.dials + _OTHER_SOCKETS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    if soft < wanted:
+        log.warning(
+            "%d connections want %d open files, and this process may have %d: raise its limit (ulimit -n, LimitNOFILE)",
+            limits.connections,
+            wanted,
+            soft,
+        )
 
 
 @contextlib.contextmanager

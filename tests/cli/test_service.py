@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +92,29 @@ def test_a_file_that_can_not_be_made_ends_it(tmp_path: Path) -> None:
     result = invoke("run", *LOOPBACK, "--ready-file", str(tmp_path / "no" / "ready"))
     assert result.exit_code == 1
     assert "can't say there that the node is ready" in result.stderr
+
+
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, int(sys.argv[1])))
+os.execv(sys.executable, [sys.executable, "-m", "cortexnet", "run", "--listen", "/ip4/127.0.0.1/tcp/0", "--json"])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the limits of other processes")
+@pytest.mark.parametrize(("hard", "soft", "says"), [("4000", "1024", ""), ("500", "500", "may have 500: raise its limit")])
+def test_it_may_open_as_many_files_as_its_limits_take(hard: str, soft: str, says: str) -> None:
+    command = [sys.executable, "-c", LIMITED, hard]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        assert node.stderr is not None
+        assert json.loads(node.stdout.readline())["event"] == "listening"
+        limits = Path(f"/proc/{node.pid}/limits").read_text()
+        node.send_signal(signal.SIGTERM)
+        log = node.stderr.read()
+    assert re.search(rf"Max open files\s+{soft} ", limits)
+    assert says in log
+    assert bool(says) == bool(log)
 
 
 def test_it_never_runs_with_some_of_its_addresses_alone(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cortexnet.cli.exits import Interrupted
 from cortexnet.cli.options import with_output
 from cortexnet.cli.options_of_settings import Given, with_settings
 from cortexnet.cli.output import Json, Output
-from cortexnet.cli.service import ServiceManager, ready_file
+from cortexnet.cli.service import ServiceManager, raise_descriptor_limit, ready_file
 from cortexnet.cli.text import duration
 from cortexnet.errors import ConfigInvalid, describe
 from cortexnet.identity.identity import Identity
@@ -82,6 +82,7 @@ class _Service:
         self._began_with = settings
         self._manager = ServiceManager(os.environ)
         self._scope = Scope()
+        raise_descriptor_limit(settings.config.limits)
         self._has_key = bool(settings.identity) or settings.config.state_directory is not None
         self._node = Node(_identity(settings), listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)
         self._rules = Rules(self._node.gater)
