@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from cortexnet.multiformats.cid import Cid as Cid
     from cortexnet.multiformats.multiaddr import Multiaddr as Multiaddr
     from cortexnet.node import Node as Node
+    from cortexnet.reputation.config import ReputationConfig as ReputationConfig
+    from cortexnet.reputation.explanation import Explanation as Explanation
     from cortexnet.settings.files import load_settings as load_settings
     from cortexnet.settings.settings import Settings as Settings
     from cortexnet.swarm.access_rules import Rule as Rule
@@ -117,6 +119,8 @@ _PLACES = {
     "cortexnet.multiformats.cid": ("Cid",),
     "cortexnet.multiformats.multiaddr": ("Multiaddr",),
     "cortexnet.node": ("Node",),
+    "cortexnet.reputation.config": ("ReputationConfig",),
+    "cortexnet.reputation.explanation": ("Explanation",),
     "cortexnet.settings.files": ("load_settings",),
     "cortexnet.settings.settings": ("Settings",),
     "cortexnet.swarm.access_rules": ("Rule",),

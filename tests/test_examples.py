@@ -126,6 +126,17 @@ def test_access_is_denied_and_allowed_by_rules_and_by_a_gate() -> None:
     ]
 
 
+def test_a_peer_that_lies_is_refused_then_denied_then_forgiven() -> None:
+    assert run("examples/reputation.py").splitlines() == [
+        "noticed: True",
+        "honest: b'3'",
+        "liar: 0x1008",
+        "liar: denied",
+        "validity -110.0: 11.0 violations",
+        "forgiven: True",
+    ]
+
+
 def test_a_file_arrives_whole_and_is_named_by_its_digest(tmp_path: Path) -> None:
     sent, folder = tmp_path / "sent", tmp_path / "received"
     sent.write_bytes(bytes(range(256)) * 8_000)

@@ -13,6 +13,7 @@ from cortexnet.gossip.config import GossipConfig
 from cortexnet.kad.config import KadConfig
 from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.store_config import StoreConfig
+from cortexnet.reputation.config import ReputationConfig
 from cortexnet.swarm.limits import Limits
 from tests.architecture.source_tree import PACKAGE, ROOT
 
@@ -43,6 +44,7 @@ def test_the_limits_of_gossip_and_the_dht_are_what_the_document_says() -> None:
         "kad.dht": DhtConfig,
         "kad.store": StoreConfig,
         "mdns": MdnsConfig,
+        "reputation": ReputationConfig,
     }
     defaults = {(where, each.name): each.default for where, owner in owners.items() for each in fields(owner)}
     assert {where for where, _, _ in rows} == set(owners)
