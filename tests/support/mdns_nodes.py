@@ -1,6 +1,6 @@
 """Real nodes that know of each other by mDNS alone; run within a network namespace, by `tests/test_mdns_over_sockets.py`.
 
-    python -m tests.support.mdns_nodes SERVICE INTERFACE COUNT
+    python -m tests.support.mdns_nodes SERVICE INTERFACE COUNT LISTEN
 
 Prints, as JSON, how many others each node has found by mDNS, and how many it has pinged.
 """
@@ -29,15 +29,13 @@ async def find(node: Node, count: int) -> dict[str, int]:
     return {"found": len(found), "pinged": len(pings)}
 
 
-async def main(service: str, interface: str, count: int) -> None:
+async def main(service: str, interface: str, count: int, listen: str) -> None:
     mdns = MdnsConfig(service=service, interfaces=[interface] if interface != "any" else [])
     async with AsyncExitStack() as stack:
-        nodes = [
-            await stack.enter_async_context(Node(listen=["/ip4/127.0.0.1/tcp/0"], config=Config(mdns=mdns))) for _ in range(count)
-        ]
+        nodes = [await stack.enter_async_context(Node(listen=[listen], config=Config(mdns=mdns))) for _ in range(count)]
         results = await asyncio.gather(*[find(node, count - 1) for node in nodes])
     sys.stdout.write(json.dumps(results))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]))
