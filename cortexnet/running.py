@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
 from cortexnet.discovery.discovered import Discovered
-from cortexnet.errors import CortexError
+from cortexnet.errors import CortexError, PeerTimeout
 from cortexnet.host.context import Context, Service
 from cortexnet.host.host import Host
 from cortexnet.host.identify import PROTOCOL as IDENTIFY
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
 
+_IDENTIFY_AGAIN = (5.0, 10.0, 20.0, 40.0)
+"""Seconds from a peer's silence to the next question, 100 with the time of each: a connection that is silent for 40 is dead."""
 _INTERFACES_AGE = (
     10.0  # seconds; to ask the system for its interfaces takes a millisecond, and any peer may have us say where we are
 )
@@ -212,7 +214,11 @@ class Running:
 
     def _builtin(self) -> "dict[str, StreamHandler]":
         """What every node answers to."""
-        handlers: dict[str, StreamHandler] = {IDENTIFY: self.identify.serve, IDENTIFY_PUSH: self.identify.serve_push, PING: serve_ping}
+        handlers: dict[str, StreamHandler] = {
+            IDENTIFY: self.identify.serve,
+            IDENTIFY_PUSH: self.identify.serve_push,
+            PING: serve_ping,
+        }
         if self._blueprint.config.perf:
             from cortexnet.host import perf
 
@@ -349,6 +355,16 @@ class Running:
         self._scope.spawn(self._identify(connection), name=f"identify {connection.peer_id}")
 
     async def _identify(self, connection: Connection) -> None:
+        """Without it no service uses the peer: a peer that stood still, or was cut off just then, is asked again."""
+        for pause in (*_IDENTIFY_AGAIN, None):
+            if await self._ask_who(connection) or pause is None:
+                return
+            await asyncio.wait([connection.closed], timeout=pause)
+            if not connection.is_open:
+                return
+
+    async def _ask_who(self, connection: Connection) -> bool:
+        """Whether there is an answer, or never will be."""
         peer = connection.peer_id
         try:
             await self.identify.identify(connection)
@@ -356,9 +372,11 @@ class Running:
             log.debug("identify of %s failed: %s", peer, error, extra={"peer": peer})
             if self.reputation is not None:
                 self.reputation.failed(peer, error)
+            return not isinstance(error, PeerTimeout)
         except Exception as error:  # boundary: a bug that one peer's answer brings out costs its connection, not the node
             log.warning("identify of %s failed: %r", peer, error, exc_info=True, extra={"peer": peer})
             connection.abort()
+        return True
 
     def _start_bootstrap(self, addresses: Sequence[Multiaddr]) -> None:
         from cortexnet.discovery.bootstrap import Bootstrap

@@ -134,6 +134,7 @@ class Director:
             self._round = number
             faults = round_of_faults(self._chance, len(self.members), self._settings.timing)
             report = RoundReport(number, [f"{fault.begin:g}: {fault}" for fault in faults])
+            load.is_storing = True
             load.start()
             await self._bring(faults)
             await self._start_missing()
@@ -241,7 +242,7 @@ class Director:
         """The calm after a round, and what must be so at its end."""
         timing, begin = self._settings.timing, self._elapsed()
         self._say(f"calm {report.number}")
-        if not report.number:
+        if not report.number:  # nothing is stored yet, for a DHT that is being formed does not find it again
             load.start()
         await self._sleep_until(begin + timing.calm / 10)
         load.is_storing = False  # so that what the DHT has open is closed by the end
@@ -261,7 +262,6 @@ class Director:
         for failure in await load.look_up(self._round):
             self._fail(failure.node, failure.what)
         await self._each(self._check_problems)
-        load.is_storing = True
         report.took = self._elapsed() - begin - timing.calm
         self.report.rounds.append(report)
         self._say(
@@ -286,8 +286,8 @@ class Director:
         async def ask(member: Member) -> None:
             answer = await member.call("peers")
             links[member.name] = {name_of[peer] for peer in answer["peers"]}
-            if answer["twice"]:
-                self._fail(member.name, f"still connected twice with {', '.join(name_of[peer] for peer in answer['twice'])}")
+            for peer, connections in answer["twice"].items():
+                self._fail(member.name, f"still connected twice with {name_of[peer]}: {'; '.join(connections)}")
 
         await self._each(ask)
         for part in components(links)[1:]:

@@ -33,7 +33,7 @@ class Load:
         self._now = now
         self._scope = Scope()
         self._numbers = itertools.count(1)
-        self.is_storing = True
+        self.is_storing = False
         self.must_answer = False
         """Whether each request must be answered now, and each message be taken: then `unanswered` says which were not."""
         self.unanswered: list[tuple[Member, str]] = []

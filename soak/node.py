@@ -138,9 +138,14 @@ class SoakNode:
 
     async def peers(self) -> Result:
         """Whom it is connected to, and with whom twice although time enough has passed to close one of the connections."""
-        old = asyncio.get_running_loop().time() - DUPLICATES
-        counts = Counter(str(connection.peer_id) for connection, since in self._since.items() if since < old)
-        return {"peers": list(map(str, self._node.peers)), "twice": [peer for peer, count in counts.items() if count > 1]}
+        now = asyncio.get_running_loop().time()
+        old: dict[str, list[str]] = {}
+        for connection, since in self._since.items():
+            if since < now - DUPLICATES:
+                streams = ", ".join(str(stream.protocol) for stream in connection.streams) or "no streams"
+                told = f"{connection.direction} for {now - since:.0f} s with {streams}"
+                old.setdefault(str(connection.peer_id), []).append(told)
+        return {"peers": list(map(str, self._node.peers)), "twice": {peer: each for peer, each in old.items() if len(each) > 1}}
 
     async def publish(self, message: str) -> Result:
         """To how many it went."""

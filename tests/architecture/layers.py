@@ -184,7 +184,7 @@ BOUNDARIES = {
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
     "cortexnet/transport/quic_endpoint.py:receive_safely",  # a packet that the QUIC engine fails of costs its connection
-    "cortexnet/running.py:Running._identify",  # a bug in what is done about a new connection costs it
+    "cortexnet/running.py:Running._ask_who",  # a bug in what is done about a new connection costs it
     "cortexnet/gossip/incoming.py:_identify",  # an id function that fails of what a peer sent costs that message
     "cortexnet/swarm/upkeep.py:Upkeep._dial",  # a bug on the way to one kept peer is not the end of the node
 }
