@@ -40,7 +40,7 @@ PROFILES: Mapping[str, Profile] = {
                 "silence_timeout": 75.0,  # more than one such interval
             },
             "manager": {"idle_timeout": 120.0},  # each open connection costs a ping
-            "kad": {"mode": "client", "requests": 64},
+            "kad": {"mode": "client"},
             "gossip": {"seen_limit": 20_000, "cache_bytes": 8 * MIB, "queue_bytes": 4 * MIB},
         },
     ),
@@ -63,7 +63,7 @@ PROFILES: Mapping[str, Profile] = {
                 "kept_peers": 256,
                 "access_rules": 50_000,
             },
-            "kad": {"mode": "server", "requests": 1_024},
+            "kad": {"mode": "server"},
         },
     ),
 }

@@ -57,7 +57,7 @@ def test_the_profiles_do_what_they_are_called_for() -> None:
         lambda config: config.limits.connections,
         lambda config: config.limits.memory,
         lambda config: config.limits.peerstore_peers,
-        lambda config: config.kad.requests,
+        lambda config: config.limits.peerstore_all_addresses,
     ):
         assert read(light) < read(usual) < read(server)
     assert light.kad is not None
