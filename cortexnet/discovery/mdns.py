@@ -83,8 +83,8 @@ class Mdns:
             link.tell([address.with_peer(bytes(self._context.identity.peer_id)) for address in told(listen, interface)])
         if self._links:
             self._is_warned = False
-        elif failures:
-            self._warn("; ".join(failures))
+        else:
+            self._warn("; ".join(failures) or _nothing_for(listen))
 
     async def _open(self, interface: Interface) -> list[str]:
         """One more; or why not."""
@@ -111,6 +111,13 @@ class Mdns:
         if self._heard.heard(sighting.peer_id, addresses, source, self._now()):
             log.debug("%s is at %s", sighting.peer_id, ", ".join(map(str, addresses)))
             self._context.discovered.found(sighting.peer_id, addresses, SOURCE)
+
+
+def _nothing_for(listen: "Sequence[Multiaddr]") -> str:
+    """Why no interface is used, where none was named and none has failed."""
+    if listen and all(address.is_loopback for address in listen):
+        return 'this node listens on loopback alone; MdnsConfig(interfaces=["lo"]) finds others on this machine'
+    return "no network interface is up and made for multicast"
 
 
 @final

@@ -23,6 +23,10 @@ def goodbyes(lan: Lan) -> list[str]:
     return [source for source, packet in packets if packet.answers and packet.answers[0].ttl == 0]
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 async def test_nodes_of_a_network_find_each_other_within_two_seconds() -> None:
     lan = Lan()
     async with AsyncExitStack() as stack:
@@ -112,13 +116,21 @@ async def test_on_each_interface_a_node_says_what_it_listens_on_there() -> None:
         assert {peer for peer, _ in both.seen} == {one.peer_id, other.peer_id}
 
 
-async def test_who_listens_on_loopback_alone_says_nothing_outside() -> None:
+async def test_who_listens_on_loopback_alone_says_nothing_outside_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     lan = Lan()
     machine = Machine(lo=(interface("lo", "127.0.0.1/8", is_multicast=False), Lan()), eth0=(interface("eth0", "10.0.0.1/8"), lan))
     async with Node(machine, 1, ["/ip4/127.0.0.1/tcp/1"]):
         await asyncio.sleep(60)
     assert lan.packets == []
     assert machine.opened == 0
+    assert [text for text in warnings(caplog) if "listens on loopback alone" in text] == warnings(caplog)[:1]
+
+
+async def test_a_machine_without_a_network_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async with Node(Machine(), 1, ANYWHERE):
+        await asyncio.sleep(60)
+    assert len(warnings(caplog)) == 1
+    assert "no network interface is up and made for multicast" in warnings(caplog)[0]
 
 
 async def test_nodes_on_loopback_find_each_other_where_that_is_named() -> None:
@@ -167,10 +179,6 @@ async def test_a_listener_that_comes_later_is_announced() -> None:
         one.swarm.listen_addresses.append(Multiaddr.parse(ANYWHERE[0]))
         await asyncio.sleep(12)
         assert two.saw(one) == [["/ip4/10.0.0.1/tcp/4001"]]
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_network_without_multicast_is_one_warning_until_it_works_again(caplog: pytest.LogCaptureFixture) -> None:
