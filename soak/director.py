@@ -287,7 +287,9 @@ class Director:
             answer = await member.call("peers")
             links[member.name] = {name_of[peer] for peer in answer["peers"]}
             for peer, connections in answer["twice"].items():
-                self._fail(member.name, f"still connected twice with {name_of[peer]}: {'; '.join(connections)}")
+                self._fail(member.name, f"still connected twice with {name_of[peer]}: {connections}")
+            for peer, connection in answer["unheard"].items():
+                self._fail(member.name, f"gossip does not know {name_of[peer]}: {connection}")
 
         await self._each(ask)
         for part in components(links)[1:]:

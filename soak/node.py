@@ -27,9 +27,9 @@ REMEMBERED: Final = 4_096
 """Messages of which one knows whether they came."""
 ENTRIES: Final = 5
 """Of tables, for each peer: how many there are depends on who dialed, and on which protocols it has streams of."""
-DUPLICATES: Final = 75.0
-"""Seconds in which of two connections to one peer the worse is closed: 45 after the last use of a stream of the DHT, and 10 to
-20 more."""
+MENDING: Final = 75.0
+"""Seconds in which of two connections to one peer the worse is closed, 45 after the last use of a stream of the DHT and 10 to 20
+more; and in which a peer that was cut off when it was asked who it is has been asked again."""
 UNSETTLED: Final = 4_096
 """Bytes of memory that a stream may stand for although they were read: yamux settles the account only from here on."""
 TIMEOUT: Final = 30.0
@@ -137,15 +137,20 @@ class SoakNode:
     # --- what applications do ----------------------------------------------------------------------------------------------
 
     async def peers(self) -> Result:
-        """Whom it is connected to, and with whom twice although time enough has passed to close one of the connections."""
+        """Whom it is connected to; whom twice, and whom unknown to gossip, although time enough has passed to mend that."""
         now = asyncio.get_running_loop().time()
-        old: dict[str, list[str]] = {}
+        old: dict[PeerId, list[str]] = {}
         for connection, since in self._since.items():
-            if since < now - DUPLICATES:
+            if since < now - MENDING:
                 streams = ", ".join(str(stream.protocol) for stream in connection.streams) or "no streams"
                 told = f"{connection.direction} for {now - since:.0f} s with {streams}"
-                old.setdefault(str(connection.peer_id), []).append(told)
-        return {"peers": list(map(str, self._node.peers)), "twice": {peer: each for peer, each in old.items() if len(each) > 1}}
+                old.setdefault(connection.peer_id, []).append(told)
+        heard = self._node.gossip.peers(TOPIC)
+        return {
+            "peers": list(map(str, self._node.peers)),
+            "twice": {str(peer): "; ".join(each) for peer, each in old.items() if len(each) > 1},
+            "unheard": {str(peer): each[0] for peer, each in old.items() if peer not in heard},
+        }
 
     async def publish(self, message: str) -> Result:
         """To how many it went."""
