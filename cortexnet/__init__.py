@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from cortexnet.node import Node as Node
     from cortexnet.reputation.config import ReputationConfig as ReputationConfig
     from cortexnet.reputation.explanation import Explanation as Explanation
+    from cortexnet.reputation.selection_config import SelectionConfig as SelectionConfig
+    from cortexnet.reputation.selector import Answer as Answer
     from cortexnet.settings.files import load_settings as load_settings
     from cortexnet.settings.settings import Settings as Settings
     from cortexnet.swarm.access_rules import Rule as Rule
@@ -121,6 +123,8 @@ _PLACES = {
     "cortexnet.node": ("Node",),
     "cortexnet.reputation.config": ("ReputationConfig",),
     "cortexnet.reputation.explanation": ("Explanation",),
+    "cortexnet.reputation.selection_config": ("SelectionConfig",),
+    "cortexnet.reputation.selector": ("Answer",),
     "cortexnet.settings.files": ("load_settings",),
     "cortexnet.settings.settings": ("Settings",),
     "cortexnet.swarm.access_rules": ("Rule",),

@@ -117,6 +117,14 @@ def test_a_kept_peer_comes_back_and_the_least_valuable_one_goes() -> None:
     ]
 
 
+def test_those_who_answer_soon_are_asked_and_another_one_where_they_hang() -> None:
+    assert run("examples/selection.py").splitlines() == [
+        "the slow one has answered few of 100: True",
+        "who is asked last, if all are: slow",
+        "although the others hang: 144 from slow",
+    ]
+
+
 def test_access_is_denied_and_allowed_by_rules_and_by_a_gate() -> None:
     assert run("examples/access_control.py").splitlines() == [
         "closed: True",

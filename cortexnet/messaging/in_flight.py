@@ -26,6 +26,11 @@ class InFlight:
         found = self._peers.get(peer)
         return 0 if found is None else found.under_way + len(found.waiting)
 
+    def silence(self, peer: PeerId) -> float:
+        """Seconds for which a peer that has requests has finished none; 0 where it has none."""
+        found = self._peers.get(peer)
+        return 0.0 if found is None else asyncio.get_running_loop().time() - found.heard
+
     async def enter(self, peer: PeerId) -> None:
         """Wait for the turn of one request, which `leave` ends. Cancelled: the next one's turn comes.
 
@@ -33,7 +38,7 @@ class InFlight:
         """
         found = self._peers.get(peer)
         if found is None:
-            found = self._peers[peer] = _Peer()
+            found = self._peers[peer] = _Peer(asyncio.get_running_loop().time())
         if found.under_way < self._at_once:  # then nobody waits: who leaves hands its place on
             found.under_way += 1
             return
@@ -52,6 +57,7 @@ class InFlight:
     def leave(self, peer: PeerId) -> None:
         """A request to the peer is over, whichever way."""
         found = self._peers[peer]
+        found.heard = asyncio.get_running_loop().time()
         if found.waiting:
             turn, _ = found.waiting.popitem(last=False)
             turn.set_result(None)
@@ -63,8 +69,9 @@ class InFlight:
 
 @final
 class _Peer:
-    __slots__ = ("under_way", "waiting")
+    __slots__ = ("heard", "under_way", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.under_way = 0
+        self.heard = now  # when the last request was over, or the first began
         self.waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()  # a deque would take long to find who gave up

@@ -32,6 +32,8 @@ _SLOW = 3.0
 """Times the usual response time: then another pair is drawn."""
 _WEIGHT = 0.25
 """Of a response time in the moving average: a peer that becomes slow is seen to be after a few answers."""
+_CENSORED = 2.0
+"""Times what a peer had taken when nobody waited any more: what it would have taken, on average, where few take very long."""
 _FAILURES = 4
 """Failures in a row that are looked at: each doubles the cost."""
 _PURPOSES = 64
@@ -40,6 +42,8 @@ _ENOUGH = 8
 """Response times from which on their 95th percentile says something."""
 LATE = 0.95
 """Share of a peer's own response times that is exceeded before a second peer is asked."""
+_OVER = 1.25
+"""By what factor: of a peer whose answers all take the same, every other one is a little later than 95 % of them."""
 
 
 @final
@@ -51,6 +55,8 @@ class Standing:
     """Its reputation, from -100 to 100."""
     in_flight: int = 0
     """Requests that it has of ours."""
+    silence: float = 0.0
+    """Seconds for which it has not finished any of these."""
     is_connected: bool = True
     response_time: float | None = None
     """Seconds, the median whatever was asked; None: unknown."""
@@ -109,7 +115,7 @@ class Selection:
         seconds = standing.response_time if known is None or known.recent is None else known.recent
         if seconds is None:
             seconds = self._usual(purpose) or _UNKNOWN
-        cost: float = seconds * (1 + standing.in_flight) * 2.0 ** (-standing.score / _HALVING)
+        cost: float = max(seconds, standing.silence) * (1 + standing.in_flight) * 2.0 ** (-standing.score / _HALVING)
         if known is not None:
             cost *= 2.0 ** min(known.failures, _FAILURES)
         return cost if standing.is_connected else cost * _DIAL
@@ -135,7 +141,7 @@ class Selection:
         known = self._known.get((peer, purpose))
         if known is not None and known.times.count >= _ENOUGH:
             late = known.times.quantile(LATE)
-        return max(self._config.hedge_default if late is None else late, self._config.hedge_least)
+        return self._config.hedge_default if late is None else max(_OVER * late, self._config.hedge_least)
 
     # --- how it went -------------------------------------------------------------------------------------------------------
 
@@ -160,12 +166,13 @@ class Selection:
         """It would have taken longer than that, nobody knows how long.
 
         Left out altogether, a peer that has become slow would never be seen to: somebody else always answers first. So where it
-        has taken longer than it usually does, this counts as its time; where it has not, it says nothing.
+        has taken longer than it usually does, twice as long counts as its time: who has not answered for so long will, on
+        average, need about as long again. Where it has not, it says nothing.
         """
         known = self._of(peer, purpose)
         least = self._usual(purpose) if known.recent is None else known.recent
         if least is not None and seconds > least:
-            known.took(seconds)
+            known.took(_CENSORED * seconds)
 
     def _usual(self, purpose: str) -> float | None:
         """The median of the last answers, whoever gave them."""

@@ -13,7 +13,7 @@ from cortexnet.errors import ConfigInvalid
 class SelectionConfig:
     """Settings of `node.selection`. Times are seconds. Raises ConfigInvalid."""
 
-    exploration: float = 0.05
+    exploration: float = 0.03
     """Share of the choices that fall on anybody: who was slow once is asked again some time, and newcomers get a chance."""
     hedges: float = 0.1
     """Second tries for each request, in the long run: where the whole network is slow, its load grows by a tenth at most."""

@@ -167,6 +167,7 @@ class Selector:
         return Standing(
             score=0.0 if reputation is None else reputation.score(peer),
             in_flight=self.caller.in_flight.count(peer),
+            silence=self.caller.in_flight.silence(peer),
             is_connected=connection is not None,
             response_time=response_time,
         )
@@ -181,7 +182,7 @@ class _Try:
 
 @final
 class _Race:
-    """One request, on its way to one peer, or two."""
+    """One request, on its way to one peer or more."""
 
     def __init__(
         self, selector: Selector, left: list[PeerId], protocol: str, exchange: Callable[[Stream], Awaitable[bytes]]
@@ -194,11 +195,10 @@ class _Race:
         self._loop = asyncio.get_running_loop()
         self._running: dict[asyncio.Task[bytes | CortexError], _Try] = {}
         self._errors: list[tuple[PeerId, CortexError]] = []
-        self._late_at = 0.0  # a second peer is asked then
+        self._late_at = 0.0  # when the one that was asked last is late
 
     async def run(self, tasks: asyncio.TaskGroup, tries: int) -> Answer | CortexError:
-        """The first answer, or why there is none. No more than `tries` peers are asked, and two of them at a time."""
-        has_hedged = False
+        """The first answer, or why there is none. No more than `tries` peers are asked."""
         while True:
             may_begin = self._left and tries > 0
             if not self._running:
@@ -207,13 +207,14 @@ class _Race:
                 self._begin(tasks)
                 tries -= 1
                 continue
-            wait = None if has_hedged or not may_begin else max(0.0, self._late_at - self._loop.time())
+            wait = None if not may_begin else max(0.0, self._late_at - self._loop.time())
             done, _ = await asyncio.wait(self._running, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                has_hedged = True
                 if self._selector.take_hedge():
                     self._begin(tasks)
                     tries -= 1
+                else:
+                    self._wait_longer()
             for task in done:
                 outcome = self._outcome(task)
                 if outcome is not None:
@@ -226,6 +227,11 @@ class _Race:
         now = self._loop.time()
         self._late_at = now + self._selector.patience(peer, self._protocol)
         self._running[tasks.create_task(self._try(peer), name=f"request to {peer}")] = _Try(peer, now)
+
+    def _wait_longer(self) -> None:
+        """There are too many second tries at present: look again when as much time has gone by as until now."""
+        now = self._loop.time()
+        self._late_at = now + max(now - each.begin for each in self._running.values())
 
     async def _try(self, peer: PeerId) -> bytes | CortexError:
         """Errors are returned: raised, they would end the other tries."""

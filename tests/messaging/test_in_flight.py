@@ -37,6 +37,20 @@ async def test_the_rest_waits_in_the_order_of_asking() -> None:
     assert turns.count(PEER) == 0
 
 
+async def test_for_how_long_a_peer_has_finished_nothing() -> None:
+    turns = in_flight()
+    assert turns.silence(PEER) == 0
+    await turns.enter(PEER)
+    await asyncio.sleep(1)
+    await turns.enter(PEER)
+    assert turns.silence(PEER) == pytest.approx(1)
+    turns.leave(PEER)
+    await asyncio.sleep(0.5)
+    assert turns.silence(PEER) == pytest.approx(0.5)
+    turns.leave(PEER)
+    assert turns.silence(PEER) == 0
+
+
 async def test_peers_do_not_wait_for_each_other() -> None:
     turns = in_flight(at_once=1)
     await turns.enter(PEER)

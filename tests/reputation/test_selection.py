@@ -35,6 +35,8 @@ def share_of(chosen: PeerId, selection: Selection, know: dict[PeerId, Standing],
         (Standing(response_time=0.05), Standing()),  # nobody's time is known: a tenth of a second
         (Standing(), Standing(in_flight=1)),
         (Standing(response_time=0.05, in_flight=1), Standing(response_time=0.05, in_flight=2)),
+        (Standing(in_flight=1), Standing(in_flight=1, silence=0.2)),
+        (Standing(response_time=0.2, in_flight=1, silence=0.1), Standing(response_time=0.3, in_flight=1, silence=0.1)),
         (Standing(score=80), Standing(score=40)),
         (Standing(), Standing(score=-30)),
         (Standing(), Standing(is_connected=False)),
@@ -174,18 +176,18 @@ def test_second_tries_are_a_share_of_the_requests() -> None:
     assert [choice.take_hedge() for _ in range(5)] == [True, True, True, False, False], "no more is saved up than that"
 
 
-def test_patience_is_what_a_peer_hardly_ever_needs() -> None:
+def test_patience_is_a_little_more_than_a_peer_hardly_ever_needs() -> None:
     choice = selection(SelectionConfig(hedge_default=1.0, hedge_least=0.01))
     assert choice.patience(A, ASK, None) == 1.0
-    assert choice.patience(A, ASK, 0.3) == 0.3
+    assert choice.patience(A, ASK, 0.4) == 0.5
     for number in range(7):
         choice.answered(A, ASK, 0.1)
-        assert choice.patience(A, ASK, 0.3) == 0.3, f"{number + 1} answers do not say much"
+        assert choice.patience(A, ASK, 0.4) == 0.5, f"{number + 1} answers do not say much"
     choice.answered(A, ASK, 0.1)
-    assert choice.patience(A, ASK, 0.3) == pytest.approx(0.1)
+    assert choice.patience(A, ASK, 0.4) == pytest.approx(0.125)
     for _ in range(100):
         choice.answered(A, ASK, 0.0001)
-    assert choice.patience(A, ASK, 0.3) == 0.01
+    assert choice.patience(A, ASK, 0.4) == 0.01
 
 
 def test_a_time_that_nobody_waited_for_counts_only_where_it_says_something() -> None:
@@ -199,9 +201,9 @@ def test_a_time_that_nobody_waited_for_counts_only_where_it_says_something() -> 
     choice.abandoned(A, ASK, 0.5)
     assert share_of(A, choice, {A: Standing(response_time=0.01), B: Standing()}) == 0
     choice.abandoned(A, ASK, 0.4)
-    for _ in range(7):
-        choice.abandoned(A, ASK, 0.6)
-    assert choice.patience(A, ASK, None) == pytest.approx(0.6)
+    for number in range(1, 8):
+        choice.abandoned(A, ASK, 5.0 * 4**number)
+    assert choice.patience(A, ASK, None) == pytest.approx(1.25 * 2 * 5.0 * 4**7), "it would have gone on, nobody knows how long"
 
 
 def test_what_is_remembered_is_bounded() -> None:

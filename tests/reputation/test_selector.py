@@ -65,6 +65,7 @@ async def crowd(*takes: float, selection: SelectionConfig | None = None) -> Asyn
         for each in served:
             await alice.dial(each.node.addresses)
         await asyncio.sleep(1)
+        alice.selection._selection._random = Random(7)  # each run draws the same
         yield alice, served
 
 
@@ -108,12 +109,42 @@ async def test_a_second_try_after_what_the_peer_hardly_ever_needs() -> None:
         while answer.peer_id != second.peer_id or not first.requests:  # chance may have begun with the second one
             begin = loop.time()
             answer = await alice.request_any([first.peer_id, second.peer_id], ASK, b"?")
-        assert loop.time() - begin == pytest.approx(0.022 + 0.032, abs=0.003)
+        assert loop.time() - begin == pytest.approx(1.25 * 0.022 + 0.032, abs=0.003)
         await asyncio.sleep(0.1)
         assert (first.requests, first.cancelled) == (1, 1), "nobody waits any more, and it knows"
         explained = alice.reputation.explain(first.peer_id)
         assert explained.failures == 0, "it lost, but it may have been about to answer"
         assert alice.selection.pick([first.peer_id, second.peer_id], 1, ASK) == [second.peer_id], "yet it was slow"
+
+
+async def test_a_third_try_where_the_second_is_late_too() -> None:
+    async with crowd(0.02, 0.02, 0.02, 0.02) as (alice, served):
+        await learn(alice, served)
+        for each in served:
+            each.takes = 10.0
+        begin = asyncio.get_running_loop().time()
+        assert (await alice.request_any([each.peer_id for each in served], ASK, b"?")).data == b"?"
+        assert asyncio.get_running_loop().time() - begin == pytest.approx(10.0, abs=0.1)
+        await asyncio.sleep(0.1)
+        assert sorted((each.requests, each.cancelled) for each in served) == [(0, 0), (1, 0), (1, 1), (1, 1)]
+
+
+async def test_a_request_that_may_not_be_hedged_is_when_others_have_paid_for_it() -> None:
+    async with crowd(0.02, 0.02, 0.02, selection=SelectionConfig(exploration=0.0, hedge_burst=1, hedges=0.5)) as (alice, served):
+        await learn(alice, served)
+        peers = [each.peer_id for each in served]
+        for each in served:
+            each.takes = 30.0
+        await asyncio.wait([asyncio.ensure_future(alice.request_any(peers, ASK, b"?"))], timeout=1.0)
+        assert sum(each.requests for each in served) == 2, "more was not saved up"
+        again = asyncio.ensure_future(alice.request_any(peers, ASK, b"?"))
+        await asyncio.wait([again], timeout=1.0)
+        assert sum(each.requests for each in served) == 3
+        third = asyncio.ensure_future(alice.request_any(peers, ASK, b"?"))
+        await asyncio.wait([third], timeout=2.0)
+        assert sum(each.requests for each in served) == 5, "two requests have paid for one more try"
+        for asking in (again, third):
+            asking.cancel()
 
 
 async def test_a_network_that_is_slow_gets_a_tenth_more() -> None:
@@ -122,7 +153,7 @@ async def test_a_network_that_is_slow_gets_a_tenth_more() -> None:
         peers = [each.peer_id for each in served]
         for number in range(200):
             for each in served:
-                each.takes = 0.05 + 0.01 * number  # slower and slower: each request is late
+                each.takes = 0.05 * 1.03**number  # slower and slower: each request is late
             await alice.request_any(peers, ASK, b"?")
         total = sum(each.requests for each in served)
         assert 210 <= total <= 200 + 20 + 2
@@ -226,7 +257,7 @@ async def test_three_tenths_slow_over_real_nodes(at_once: int) -> None:
     loop = asyncio.get_running_loop()
 
     async def p95(how: str, alice: Node, served: list[Served]) -> float:
-        times, left = list[float](), iter(range(400))
+        times, left = list[float](), iter(range(460))
         peers = [each.peer_id for each in served]
 
         async def work() -> None:
@@ -240,7 +271,7 @@ async def test_three_tenths_slow_over_real_nodes(at_once: int) -> None:
                 times.append(loop.time() - begin)
 
         await asyncio.gather(*(work() for _ in range(at_once)))
-        return statistics.quantiles(times, n=20)[-1]
+        return statistics.quantiles(times[60:], n=20)[-1]  # first it has to meet them
 
     results, loads = {}, {}
     for how in ("chance", "pick", "any"):
@@ -251,4 +282,4 @@ async def test_three_tenths_slow_over_real_nodes(at_once: int) -> None:
     assert results["any"] <= results["chance"] / 2
     for how in ("pick", "any"):
         assert max(loads[how].values()) <= 0.25 * loads[how].total()
-        assert loads[how].total() <= 400 * 1.1 + 10
+        assert loads[how].total() <= 460 * 1.1 + 10
