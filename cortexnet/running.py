@@ -244,6 +244,7 @@ class Running:
 
             self.reputation = Reputation(config.reputation, self._blueprint.gater, self.storage)
             self.swarm.on_offence = self.reputation.offended
+            self.swarm.on_shared = self.reputation.shared
             self.pinger.judge = self.reputation
             self.observer.reputation = self.reputation
         self._context = context = self._make_context()

@@ -103,6 +103,7 @@ async def request(stream: Stream, data: bytes, *, framing: Framing = "varint", s
     if framing == "eof" and not response:
         # A responder of rust-libp2p that fails on QUIC looks like this.
         raise RequestFailed(f"{stream.peer_id} sent an empty response")
+    stream.connection.shared(given=len(response))
     return response
 
 
@@ -149,6 +150,7 @@ class _Exchange:
             if self._framing == "eof" and not response:
                 raise LocalError(f"the handler of {stream.protocol} returned no bytes, which callers take for a failure")
             await _write(stream, response, self._framing)
+            stream.connection.shared(taken=len(response))
         finally:
             stream.on_failure = None
 

@@ -89,6 +89,8 @@ class Swarm:
         """Called with each connection that is gone."""
         self.on_offence: Callable[[Connection, RemoteError], None] | None = None
         """Called where the peer of a connection has broken a protocol; see `Connection.on_offence`. Must not raise."""
+        self.on_shared: Callable[[PeerId, int, int], None] | None = None
+        """Called with what peers gave and got; see `Connection.on_shared`. Must not raise."""
         self.on_dial_failed: Callable[[PeerId | None, CortexError], None] | None = None
         """Called with each dial that led to nobody. Must not raise."""
 
@@ -140,6 +142,7 @@ class Swarm:
         connection.on_lost = self._lost
         connection.on_overload = self._relieve
         connection.on_offence = self.on_offence
+        connection.on_shared = self.on_shared
         self._connections.setdefault(peer, []).append(connection)
         self._peerstore.mark_connected(peer)
         self._dialer.backoff.on_success(peer)

@@ -86,6 +86,8 @@ class Connection:
         self.on_offence: Callable[[Connection, RemoteError], None] | None = None
         """Called with what the peer itself has sent and no correct peer sends. What does not decrypt is not among it: anybody on
         the way can have changed that."""
+        self.on_shared: Callable[[PeerId, int, int], None] | None = None
+        """Called with the peer, and how many bytes it gave that were asked for, and got that it asked for."""
         self.on_overload: Callable[[], None] | None = None
         """Called where all connections together hold more memory than the node may."""
         self.last_used = float("-inf")
@@ -226,6 +228,11 @@ class Connection:
         """The peer has broken a protocol, on one of its streams or in the muxer's frames."""
         if self.on_offence is not None:
             self.on_offence(self, error)
+
+    def shared(self, *, given: int = 0, taken: int = 0) -> None:
+        """The peer gave so many bytes that were asked for, or asked for and got so many."""
+        if self.on_shared is not None:
+            self.on_shared(self.peer_id, given, taken)
 
     # --- time --------------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from cortexnet import (
     PeerId,
     PeerTimeout,
     Reject,
+    Request,
     Stream,
     StreamReset,
 )
@@ -152,6 +153,28 @@ async def test_an_echo_of_other_bytes_is_a_violation() -> None:
             await alice.ping(bob.peer_id)
         assert term(alice, bob.peer_id) == (2, 0, 1)
         assert "answered a ping with other bytes" not in str(alice.reputation.explain(bob.peer_id))
+
+
+async def test_requests_count_and_who_gives_whom() -> None:
+    async with a_town() as town:
+        alice, bob = await town.node(0), await town.node(1)
+
+        async def answer(request: Request) -> bytes:
+            if request.data == b"hang":
+                await asyncio.sleep(3600)
+            return bytes(5_000)
+
+        bob.respond("/test/give", answer)
+        await alice.dial(bob.addresses)
+        await settle()
+        await alice.request(bob.peer_id, "/test/give", b"give")
+        assert alice.reputation.explain(bob.peer_id).given == pytest.approx(5_000, rel=1e-3)
+        assert bob.reputation.explain(alice.peer_id).taken == pytest.approx(5_000, rel=1e-3)
+        assert term(alice, bob.peer_id) == (3, 0, 0)
+        assert alice.reputation.quantile(bob.peer_id, 0.5) is not None
+        with pytest.raises(PeerTimeout):
+            await alice.request(bob.peer_id, "/test/give", b"hang", timeout=20)
+        assert term(alice, bob.peer_id) == (3, 1, 0)
 
 
 async def test_a_dial_that_fails_counts_for_who_was_good_and_where_anybody_can_be_reached() -> None:
