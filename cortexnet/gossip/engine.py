@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol, assert_never, final
 
-from cortexnet.errors import NegotiationFailed
+from cortexnet.errors import NegotiationFailed, PeerTimeout
 from cortexnet.gossip.actions import (
     ASKED,
     CONTROL,
@@ -216,8 +216,11 @@ class Engine:
         best = self._context.swarm.connection_to(peer)
         connection = best if best in direct and best is not None else direct[0]
         async with deadline(self._context.limits.negotiation_timeout, f"a gossip stream to {peer}"):
-            info = await self._context.identify.identified(connection)
-            spoken = [protocol for protocol in self._config.protocols if protocol in info.protocols]
+            try:
+                info = await self._context.identify.identified(connection)
+                spoken = [protocol for protocol in self._config.protocols if protocol in info.protocols]
+            except PeerTimeout:  # it stood still, or was cut off; that it speaks gossip it has shown
+                spoken = []
             return await connection.open_stream(spoken[:1] or list(self._config.protocols))
 
     def opened(self, line: Line, stream: "Stream") -> None:

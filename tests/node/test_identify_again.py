@@ -25,6 +25,10 @@ async def echo(stream: Stream) -> None:
         await stream.write(chunk)
 
 
+async def be_silent(stream: Stream) -> None:
+    await stream.read_all(limit=1)
+
+
 @pytest.mark.parametrize("seconds", [1.0, 8.0, 20.0, 35.0])
 async def test_services_meet_a_peer_that_was_cut_off_when_it_was_asked(seconds: float) -> None:
     network = SimulatedNetwork(conditions=LinkConditions(latency=0.05))
@@ -51,12 +55,12 @@ async def test_nobody_is_asked_for_ever() -> None:
     network = SimulatedNetwork()
     asked: list[float] = []
 
-    async def be_silent(stream: Stream) -> None:
+    async def note(stream: Stream) -> None:
         asked.append(asyncio.get_running_loop().time())
-        await stream.read_all(limit=1)
+        await be_silent(stream)
 
     bob = node(network, "bob")
-    bob.handle(IDENTIFY, be_silent)
+    bob.handle(IDENTIFY, note)
     async with node(network, "alice") as alice, bob:
         await alice.dial(bob.addresses)
         await asyncio.sleep(1_000)
@@ -67,12 +71,28 @@ async def test_nobody_is_asked_for_ever() -> None:
             await alice._run.identify.identified(alice.connections[0])
 
 
+async def test_gossip_goes_both_ways_with_a_peer_that_does_not_say_who_it_is() -> None:
+    """It has opened its stream to us, so it speaks gossip."""
+    network = SimulatedNetwork(conditions=LinkConditions(latency=0.05))
+    bob = node(network, "bob")
+    bob.handle(IDENTIFY, be_silent)
+    async with (
+        node(network, "alice") as alice,
+        bob,
+        alice.gossip.subscribe("topic") as at_alice,
+        bob.gossip.subscribe("topic") as at_bob,
+        asyncio.timeout(60),
+    ):
+        await alice.dial(bob.addresses)
+        await asyncio.sleep(10)
+        for sender, receiver in ((alice, at_bob), (bob, at_alice)):
+            await sender.gossip.publish("topic", bytes(sender.peer_id))
+            assert (await anext(receiver)).data == bytes(sender.peer_id)
+
+
 async def test_nothing_is_left_of_it_when_the_connection_ends() -> None:
     network = SimulatedNetwork()
     bob = node(network, "bob")
-
-    async def be_silent(stream: Stream) -> None:
-        await stream.read_all(limit=1)
 
     bob.handle(IDENTIFY, be_silent)
     async with node(network, "alice") as alice, bob:
