@@ -50,7 +50,9 @@ class InFlight:
         try:
             await turn
         except asyncio.CancelledError:
-            if found.waiting.pop(turn, turn) is turn:
+            if turn.cancelled():
+                found.waiting.pop(turn, None)
+            else:
                 self.leave(peer)  # it had just been given its place
             raise
 
@@ -58,10 +60,11 @@ class InFlight:
         """A request to the peer is over, whichever way."""
         found = self._peers[peer]
         found.heard = asyncio.get_running_loop().time()
-        if found.waiting:
+        while found.waiting:
             turn, _ = found.waiting.popitem(last=False)
-            turn.set_result(None)
-            return
+            if not turn.done():  # else it was cancelled in the same turn of the loop
+                turn.set_result(None)
+                return
         found.under_way -= 1
         if not found.under_way:
             del self._peers[peer]

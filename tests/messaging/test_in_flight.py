@@ -83,6 +83,24 @@ async def test_whoever_stops_waiting_is_left_out() -> None:
     assert first.cancelled()
 
 
+async def test_who_gives_up_as_a_place_becomes_free_does_not_take_it_along() -> None:
+    turns = in_flight(at_once=1)
+    await turns.enter(PEER)
+    first, second = (asyncio.ensure_future(turns.enter(PEER)) for _ in range(2))
+    await settle()
+    first.cancel()
+    turns.leave(PEER)
+    await second
+    await asyncio.wait([first])
+    assert (first.cancelled(), turns.count(PEER)) == (True, 1)
+    third = asyncio.ensure_future(turns.enter(PEER))
+    await settle()
+    third.cancel()
+    turns.leave(PEER)
+    await asyncio.wait([third])
+    assert turns.count(PEER) == 0
+
+
 async def test_a_turn_that_came_with_the_end_goes_to_the_next() -> None:
     turns = in_flight(at_once=1)
     await turns.enter(PEER)
