@@ -87,7 +87,8 @@ _WHO_DIALED: Final = ("connections_inbound", "connections_outbound")
 def excess(base: Figures, now: Figures) -> dict[str, tuple[int, int]]:
     """What is above the baseline, and how much would be right.
 
-    A peer that was not connected at the baseline may bring what each of those did that were. Who dialed does not matter.
+    A peer that was not connected at the baseline may bring what each of those did that were; and of what nearly each of them had
+    one, each may have one: it may just have been on its way. Who dialed does not matter.
     """
     more = max(0, now.peers - base.peers)
     known = base.named()
@@ -96,7 +97,8 @@ def excess(base: Figures, now: Figures) -> dict[str, tuple[int, int]]:
         if name.endswith(_WHO_DIALED):
             continue
         before = known.get(name, 0)
-        right = before + more * round(before / max(1, base.peers))
+        each = before / max(1, base.peers)
+        right = max(before + more * round(each), now.peers if 0.5 < each <= 1 else 0)
         if count > right:
             found[name] = count, right
     return found | {name: (count, now.peers) for name, count in now.dht.items() if count > now.peers}

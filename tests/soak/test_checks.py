@@ -68,6 +68,17 @@ def test_one_more_connection_may_have_what_each_of_the_others_has() -> None:
     assert list(excess(base, now).values()) == [(25, 24), (13, 12), (2, 1), (25, 24), (1, 0)]
 
 
+def test_what_nearly_each_peer_had_one_of_each_may_have_one_of() -> None:
+    base = figures(10, 25, {"write": 9, "run": 4}, streams=9)
+    assert excess(base, figures(10, 25, {"write": 10, "run": 4}, streams=10)) == {}
+    assert list(excess(base, figures(10, 26, {"write": 11, "run": 5}, streams=11)).values()) == [
+        (26, 25),
+        (11, 10),
+        (5, 4),
+        (11, 10),
+    ]
+
+
 def test_the_dht_may_have_one_stream_for_each_peer_whatever_the_baseline() -> None:
     base = figures(10)
     assert excess(base, replace(base, dht={"to": 10, "from": 3})) == {}

@@ -21,6 +21,7 @@ SHORT = Timing(faults=4.8, interval=0.8, calm=4.0, judged=1.5, pace=0.1)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_a_short_one_passes(tmp_path: Path) -> None:
     lines: list[str] = []
     report = await Director(Settings(minutes=1, nodes=5, rounds=1, seed=1, timing=SHORT), tmp_path, lines.append).run()
@@ -34,6 +35,7 @@ async def test_a_short_one_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_a_node_that_ends_by_itself_is_named_and_what_it_has_logged_stays(tmp_path: Path) -> None:
     def say(text: str) -> None:
         victim = director.members[1]
