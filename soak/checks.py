@@ -98,7 +98,7 @@ def excess(base: Figures, now: Figures) -> dict[str, tuple[int, int]]:
             continue
         before = known.get(name, 0)
         each = before / max(1, base.peers)
-        right = max(before + more * round(each), now.peers if 0.5 < each <= 1 else 0)
+        right = max(before + more * round(each), now.peers if 0.8 < each <= 1 else 0)
         if count > right:
             found[name] = count, right
     return found | {name: (count, now.peers) for name, count in now.dht.items() if count > now.peers}
