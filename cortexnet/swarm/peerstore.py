@@ -110,22 +110,25 @@ class Peerstore:
     ) -> bool:
         """Keep a signed record, and learn its addresses in place of those of the record before; False where that one is newer.
 
-        `believed` are those of its addresses that are worth to be kept; all where it is None. Nothing is kept, and False
-        returned, where there are none of use and the peer is not known. The rest is as in `add_addresses`.
+        `believed` are those of its addresses that are worth to be kept; all where it is None. What was believed before, of who
+        told it then, and is on the record still stays so. Nothing is kept, and False returned, where there are none of use and
+        the peer is not known. The rest is as in `add_addresses`.
         """
         peer, sequence = record.record.peer_id, record.record.sequence
         entry = self._find(peer)
         if entry is not None and entry.record is not None and entry.record_sequence > sequence:
             return False
-        listed = record.record.addresses if believed is None else believed
-        named = [found for address in listed if (found := _where(peer, address)) is not None]
+        listed = _places(peer, record.record.addresses)
+        named = listed if believed is None else _places(peer, believed)
+        # Who hands on the record of a neighbour of ours can't know its private addresses: they are not his to take away.
+        before = frozenset() if entry is None else entry.certified.intersection(listed)
         if entry is not None:
-            self._drop(peer, entry, entry.certified.difference(named))
+            self._drop(peer, entry, entry.certified.difference(before))
         self.add_addresses(peer, named, ttl, now, is_near=is_near)
         entry = self._find(peer)
         if entry is None:
             return False
-        entry.certified = frozenset(named).intersection(entry.addresses)
+        entry.certified = before.union(named).intersection(entry.addresses)
         entry.record, entry.record_sequence = record.envelope, sequence
         if peer not in self._connected:
             self._count_description(peer, entry)
@@ -335,6 +338,11 @@ class Peerstore:
             or self._unconnected_addresses > self._limits.peerstore_all_addresses
         ):
             self.forget(next(iter(self._heard_of or self._met)))
+
+
+def _places(peer: PeerId, addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
+    """Those that are of use, each as it is kept."""
+    return [found for address in addresses if (found := _where(peer, address)) is not None]
 
 
 def _where(peer: PeerId, address: Multiaddr) -> Multiaddr | None:

@@ -71,6 +71,16 @@ def test_of_a_record_only_what_is_believed_is_learned() -> None:
     assert peerstore.addresses(PEER, 0.0) == at(1)
 
 
+@pytest.mark.parametrize("sequence", [7, 8])
+def test_who_believes_less_of_a_record_takes_away_nothing_that_is_still_on_it(sequence: int) -> None:
+    """A stranger in the internet hands on the record of a neighbour of ours, whose private addresses he can't know."""
+    peerstore = Peerstore(Limits())
+    assert peerstore.accept_record(record(7, 0, 1, 2), 0.0)
+    assert peerstore.accept_record(record(sequence, 0, 1), 10.0, believed=at(1))
+    assert set(peerstore.addresses(PEER, 10.0)) == set(at(0, 1))
+    assert known(peerstore).certified == frozenset(at(0, 1))
+
+
 def test_a_record_without_an_address_of_use_makes_nobody_known() -> None:
     peerstore = Peerstore(Limits())
     assert not peerstore.accept_record(record(1), 0.0)
