@@ -72,16 +72,15 @@ class Dialer:
 
         Names may lead to public addresses only, unless they are among `private_names`: else a peer could send us into our own
         network by a name of its own. `direct` leaves relays out and tries addresses that failed lately too: who asks for that
-        has a reason to think that now they will do. Raises DialFailed, which says of each address why.
+        has a reason to think that now they will do. Where there are more addresses than are tried, the first ones are; of them
+        the best comes first. Raises DialFailed, which says of each address why.
         """
         loop = asyncio.get_running_loop()
         named, plain = _split(addresses)
         choice = self._choose(plain, expected, direct=direct)
         is_single = not named and len(choice.addresses) <= 1
         plan = DialPlan(
-            [ScheduledDial(address, 0.0) for address in choice.addresses]
-            if is_single
-            else rank(choice.addresses, tcp_first=self._tcp_first),
+            [ScheduledDial(address, 0.0) for address in choice.addresses] if is_single else self._schedule(choice.addresses),
             loop.time(),
             peer=expected,
             backoff=self.backoff,
@@ -94,6 +93,12 @@ class Dialer:
             return await self._run_in_turn(plan, expected)
         names = loop.create_task(self._look_up(named, expected, private_names, direct=direct)) if named else None
         return await self._run(plan, expected, names)
+
+    def _schedule(self, addresses: Sequence["Multiaddr"]) -> list[ScheduledDial]:
+        """Of many the first ones come first, however good the others look: lies about a peer don't hide what it says itself."""
+        limit = self._resources.limits.dial_addresses_per_peer
+        ranked = rank(addresses[:limit], tcp_first=self._tcp_first)
+        return [*ranked, *(ScheduledDial(address, 0.0) for address in addresses[limit:])]  # the plan says that it left them out
 
     def _choose(self, addresses: Iterable["Multiaddr"], expected: "PeerId | None", *, direct: bool) -> Choice:
         now = asyncio.get_running_loop().time()

@@ -136,9 +136,12 @@ class Peerstore:
         return True
 
     def addresses(self, peer: PeerId, now: float) -> list[Multiaddr]:
-        """Where the peer may be reached now, in the order it was learned."""
+        """Where the peer may be reached now, in the order it was learned: first what it has signed, then what others say."""
         entry = self._find(peer)
-        return [] if entry is None else [address for address, expires in entry.addresses.items() if expires > now]
+        if entry is None:
+            return []
+        found = [address for address, expires in entry.addresses.items() if expires > now]
+        return sorted(found, key=lambda address: address not in entry.certified) if entry.certified else found
 
     def private_names(self, peer: PeerId) -> frozenset[Multiaddr]:
         """Those of a peer's addresses that begin with a name which may lead into private networks: told by one who is in ours."""

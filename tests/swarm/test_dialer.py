@@ -114,6 +114,18 @@ def now() -> float:
 # --- the order of attempts
 
 
+async def test_of_too_many_addresses_the_first_ones_are_tried_however_good_the_others_look() -> None:
+    """Anybody can tell the DHT of a peer at addresses that rank higher than its own."""
+    setup = Setup(Limits(dial_addresses_per_peer=4))
+    lies = [Multiaddr.parse(f"/ip4/5.6.7.{number}/tcp/1") for number in range(8)]
+    true = Multiaddr.parse("/ip4/1.2.3.4/tcp/40000")
+    for address in lies:
+        setup.at(address, 0, ConnectionRefusedError(111, "refused"))
+    setup.at(true, 0)
+    assert (await setup.dialer.dial(PEER, [true, *lies])).address == true
+    assert [text for _, text in setup.transport.dials] == [*map(str, lies[:3]), str(true)], "of those the best comes first"
+
+
 @pytest.mark.parametrize(("hanging", "answering", "step"), [(FIRST, SECOND, 0.25), (PRIVATE_FIRST, PRIVATE_SECOND, 0.03)])
 async def test_the_second_address_is_tried_soon_when_the_first_hangs(
     hanging: Multiaddr, answering: Multiaddr, step: float

@@ -106,6 +106,13 @@ def test_of_too_many_signed_addresses_those_that_are_kept_are_called_signed() ->
     assert (peerstore.addresses(PEER, 0.0), known(peerstore).certified) == (at(0, 1), frozenset(at(0, 1)))
 
 
+def test_what_a_peer_has_signed_comes_before_what_others_say_of_it() -> None:
+    peerstore = Peerstore(Limits())
+    peerstore.add_addresses(PEER, at(0, 1, 2), 60.0, 0.0)
+    peerstore.accept_record(record(1, 1, 3), 0.0)
+    assert peerstore.addresses(PEER, 0.0) == at(1, 3, 0, 2)
+
+
 # --- descriptions
 
 
