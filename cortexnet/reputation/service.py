@@ -23,6 +23,7 @@ from cortexnet.reputation.consequences import Consequences
 from cortexnet.reputation.explanation import Explanation, explain
 from cortexnet.reputation.ledger import Ledger
 from cortexnet.reputation.subnets import Networks
+from cortexnet.swarm.dial_plan import shown
 from cortexnet.transport.log_limit import LogLimit
 
 if TYPE_CHECKING:
@@ -168,15 +169,18 @@ class Reputation:
     def dial_failed(self, peer: PeerId | None, error: CortexError) -> None:
         """A dial has led to nobody.
 
-        It counts where the peer was a good one, or anybody could harm it by telling wrong addresses of it; where an address of it
-        did not answer, which limits of ours and dials that were given up say nothing about; and where this node is connected to
-        anybody, or it may be our own network that is down.
+        It counts where the peer was a good one; where an address that it has signed did not answer, or anybody could harm it by
+        telling wrong ones of it, which limits of ours and dials that were given up say nothing about; and where this node is
+        connected to anybody, or it may be our own network that is down.
         """
         context = self._context
         if peer is None or context is None or not isinstance(error, DialFailed) or not context.swarm.peers:
             return
-        entry = self._ledger.entry(peer)
-        if entry is not None and entry.successes > 0 and any(_is_its_own(cause) for _, cause in error.attempts):
+        entry, known = self._ledger.entry(peer), context.peerstore.known(peer, self._loop.time())
+        if entry is None or entry.successes <= 0 or known is None:
+            return
+        signed = {shown(address) for address in known.certified}
+        if any(address in signed and _is_its_own(cause) for address, cause in error.attempts):
             self.report(peer, False)
 
     def _connected(self, connection: "Connection") -> None:

@@ -22,6 +22,7 @@ from cortexnet import (
     KadConfig,
     Limits,
     LocalError,
+    Multiaddr,
     Node,
     PeerId,
     PeerTimeout,
@@ -201,6 +202,24 @@ async def test_a_dial_that_fails_counts_for_who_was_good_and_where_anybody_can_b
         with pytest.raises(DialFailed):
             await alice.dial(stranger)
         assert IDENTITIES[3].peer_id not in alice.reputation.peers(), "anybody can tell wrong addresses of anybody"
+
+
+async def test_nobody_is_blamed_for_where_others_say_that_it_is() -> None:
+    """Somebody tells wrong addresses of a peer that was good, such as one that only ever calls and can't be dialed at all."""
+    async with a_town() as town:
+        alice, carol = await town.node(0), await town.node(2)
+        await alice.dial(carol.addresses)
+        config = Config(transports=["memory"], memory_network=town.network.host("bob"), gossip=None, kad=None)
+        async with Node(IDENTITIES[1], config=config) as bob:
+            await bob.dial(alice.addresses)
+            await settle()
+        await settle()
+        assert term(alice, bob.peer_id) == (1, 0, 0)
+        now = asyncio.get_running_loop().time()
+        alice.peerstore.add_addresses(bob.peer_id, [Multiaddr.parse("/memory/666")], 60, now)
+        with pytest.raises(DialFailed, match="/memory/666"):
+            await alice.dial(bob.peer_id)
+        assert term(alice, bob.peer_id) == (1, 0, 0)
 
 
 async def test_limits_of_ours_and_dials_that_are_given_up_say_nothing_about_anybody() -> None:
