@@ -303,7 +303,7 @@ class Connection:
         if opening:
             stream.protocol = protocols[0]
             self.mux.send(stream_id, opening)
-        stream.negotiate(choice)
+        stream.negotiate(choice, expected=opening)  # who agrees sends the same back
         self.link.flush_soon()
         if confirm or len(protocols) > 1:
             try:

@@ -551,6 +551,28 @@ async def test_an_unsupported_protocol_shows_at_the_first_read() -> None:
         assert peer.resets(1) == [StreamCode.NEGOTIATION_FAILED]
 
 
+@pytest.mark.parametrize("cut", range(len(ANSWER + ACCEPTED) + 1))
+@pytest.mark.parametrize("answer", [ACCEPTED, ANSWER + ACCEPTED], ids=["once", "greeted twice"])
+async def test_an_answer_is_the_same_however_it_is_cut(answer: bytes, cut: int) -> None:
+    async with proposed() as (peer, _, stream, _):
+        peer.send(acked(1), data(1, answer[:cut]))
+        await settle()
+        peer.send(data(1, answer[cut:] + b"hello"))
+        assert await stream.read_exactly(5) == b"hello"
+        assert (stream.protocol, stream.is_negotiating) == ("/any", False)
+
+
+@pytest.mark.parametrize("cut", range(len(REFUSED) + 4))
+@pytest.mark.parametrize("answer", [REFUSED + b"more", ANSWER + b"\x05/yes\n"], ids=["no", "something else"])
+async def test_another_answer_of_the_same_length_is_none_however_it_is_cut(answer: bytes, cut: int) -> None:
+    async with proposed() as (peer, _, stream, _):
+        peer.send(acked(1), data(1, answer[:cut]))
+        await settle()
+        peer.send(data(1, answer[cut:]))
+        with pytest.raises((NegotiationFailed, ProtocolViolation)):
+            await stream.read()
+
+
 @pytest.mark.parametrize("code", [StreamCode.NONE, StreamCode.NEGOTIATION_FAILED])
 async def test_a_reset_instead_of_an_answer_is_a_refusal(code: int) -> None:
     async with proposed() as (peer, _, stream, _):
