@@ -27,7 +27,10 @@ class Sentence:
 
 @final
 class Standings:
-    """The peers that are refused or denied. They are looked at when their ledger has changed, and when their time has come."""
+    """The peers that are refused or denied, twice `offenders` at most.
+
+    They are looked at when their ledger has changed, and when their time has come.
+    """
 
     def __init__(self, config: "ReputationConfig", ledger: "Ledger") -> None:
         self._config = config
@@ -64,7 +67,13 @@ class Standings:
         level = config.deny_below if standing == "denied" else config.refuse_below
         until = now + max(1.0, self._ledger.recovers_in(peer, level, now, limit=config.deny_limit))
         sentence = self._low[peer] = Sentence(standing, before, score, until)
+        if len(self._low) > 2 * config.offenders:
+            self._forget_with_ledger()
         return sentence
+
+    def _forget_with_ledger(self) -> None:
+        """Drop those whom the ledger has dropped for worse ones: at least half, so that a crowd costs little for each."""
+        self._low = {peer: sentence for peer, sentence in self._low.items() if self._ledger.is_bad(peer)}
 
     def due(self, now: float) -> "list[PeerId]":
         """Whose time has come: they are to be judged again."""

@@ -64,3 +64,18 @@ def test_who_is_forgotten_is_forgiven() -> None:
     standings.judge(PEER, 0.0)
     ledger.forget(PEER)
     assert standings.judge(PEER, 0.0).standing == "good"
+
+
+@pytest.mark.parametrize(("worse", "left"), [(4, 8), (5, 4)])
+def test_who_is_forgotten_for_worse_ones_is_not_remembered_here_for_long(worse: int, left: int) -> None:
+    """A crowd of identities, each a little worse than those before, grows the ledger no further, nor this."""
+    config = ReputationConfig(offenders=4)
+    ledger = Ledger(config)
+    standings = Standings(config, ledger)
+    for number in range(4 + worse):
+        peer = PeerId(b"\x00\x01" + bytes([number]))
+        for _ in range(6 if number < 4 else 9 if number < 8 else 12):
+            ledger.violation(peer, 0.0)
+        standings.judge(peer, 0.0)
+    assert len(standings) == left
+    assert all(standings.of(peer) != "good" for peer in ledger)
