@@ -246,6 +246,7 @@ class Running:
             self.swarm.on_offence = self.reputation.offended
             self.swarm.on_shared = self.reputation.shared
             self.pinger.judge = self.reputation
+            self.upkeep.worth = self.reputation.score
             self.observer.reputation = self.reputation
         self._context = context = self._make_context()
         self._services = self._make_services(context, joins=joins)

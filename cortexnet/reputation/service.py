@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
 
 _AGE = 1e9  # seconds; nobody has waited so long
+_OUTAGE = 8  # dials that fail in a row: as many peers are rarely gone at once
 
 
 @final
@@ -58,6 +59,7 @@ class Reputation:
         self._consequences = Consequences(config, self._ledger, self._networks, gater, self._now)
         self._context: Context | None = None
         self._identified: set[Connection] = set()
+        self._dials_failed = 0  # in a row
 
     def attach(self, context: "Context") -> None:
         """The other parts of the node."""
@@ -170,11 +172,14 @@ class Reputation:
         """A dial has led to nobody.
 
         It counts where the peer was a good one; where an address that it has signed did not answer, or anybody could harm it by
-        telling wrong ones of it, which limits of ours and dials that were given up say nothing about; and where this node is
-        connected to anybody, or it may be our own network that is down.
+        telling wrong ones of it, which limits of ours and dials that were given up say nothing about; and unless it may be our
+        own network that is down: where nobody is connected, or many dials in a row have failed.
         """
         context = self._context
-        if peer is None or context is None or not isinstance(error, DialFailed) or not context.swarm.peers:
+        if context is None or not isinstance(error, DialFailed) or not any(_is_its_own(cause) for _, cause in error.attempts):
+            return
+        self._dials_failed += 1
+        if peer is None or not context.swarm.peers or self._dials_failed > _OUTAGE:
             return
         entry, known = self._ledger.entry(peer), context.peerstore.known(peer, self._loop.time())
         if entry is None or entry.successes <= 0 or known is None:
@@ -185,6 +190,7 @@ class Reputation:
 
     def _connected(self, connection: "Connection") -> None:
         if connection.direction == "outbound":
+            self._dials_failed = 0
             self._ledger.report(connection.peer_id, self._now(), success=True)
         self._consequences.connected(connection.peer_id)
 

@@ -75,6 +75,8 @@ class Upkeep:
         self._dialing = 0
         self._unreachable: dict[Key, None] = {}  # and said so
         self._untried: dict[Key, None] = {}
+        self.worth: Callable[[PeerId], float] | None = None
+        """Which of several kept peers is to be dialed first."""
         self.all_tried = asyncio.Event()
         """Whether each of those who were kept at the start was dialed once, or never will be."""
 
@@ -153,7 +155,7 @@ class Upkeep:
                 self._trim_above_high(now)
             if now >= self._idle_at:
                 self._close_idle(now)
-            for key in self._rules.warm.take_due(now, max(0, _DIALS - self._dialing)):
+            for key in self._rules.warm.take_due(now, max(0, _DIALS - self._dialing), self.worth):
                 self._dialing += 1
                 self._scope.spawn(self._dial(key), name=f"keep {key}")
             due = self._next_timeout()

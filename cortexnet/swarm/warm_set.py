@@ -4,7 +4,7 @@ A peer that was lost is dialed again after about a second, then after twice that
 wait is cut by up to half at random. A connection that ended soon counts as a failure too: its peer may not want us.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
@@ -97,9 +97,15 @@ class WarmSet:
             if kept.since is None:
                 kept.due = now
 
-    def take_due(self, now: float, room: int) -> list[Key]:
-        """Up to `room` of those to be dialed now; each waits for `succeeded` or `failed`."""
-        due = [key for key, kept in self._kept.items() if kept.due is not None and kept.due <= now][:room]
+    def take_due(self, now: float, room: int, worth: Callable[[PeerId], float] | None = None) -> list[Key]:
+        """Up to `room` of those to be dialed now, by their `worth` where not all of them have room; each waits for `succeeded` or
+        `failed`."""
+        due = [key for key, kept in self._kept.items() if kept.due is not None and kept.due <= now]
+        if worth is not None and len(due) > room:
+            peers = [self._kept[key].peer for key in due]
+            worths = {key: 0.0 if peer is None else -worth(peer) for key, peer in zip(due, peers, strict=True)}
+            due.sort(key=worths.__getitem__)
+        del due[room:]
         for key in due:
             self._kept[key].due = None
         return due

@@ -222,6 +222,22 @@ async def test_nobody_is_blamed_for_where_others_say_that_it_is() -> None:
         assert term(alice, bob.peer_id) == (1, 0, 0)
 
 
+async def test_where_all_dials_fail_it_is_nobodys_fault() -> None:
+    async with a_town() as town:
+        alice, bob, carol = await town.node(0), await town.node(1), await town.node(2)
+        for other in (bob, carol):
+            await alice.dial(other.addresses)
+            await settle()
+        gone = DialFailed("gone", [(str(bob.listen_addresses()[0]), ConnectionClosed(by="network"))])
+        for _ in range(100):
+            alice.reputation.dial_failed(bob.peer_id, gone)
+        assert term(alice, bob.peer_id) == (2, 8, 0)
+        await alice.disconnect(carol.peer_id)
+        await alice.dial(carol.addresses)
+        alice.reputation.dial_failed(bob.peer_id, gone)
+        assert term(alice, bob.peer_id) == (2, 9, 0)
+
+
 async def test_limits_of_ours_and_dials_that_are_given_up_say_nothing_about_anybody() -> None:
     async with a_town() as town:
         alice, bob, carol = await town.node(0), await town.node(1), await town.node(2)

@@ -119,6 +119,17 @@ def test_at_most_as_many_are_dialed_as_there_is_room() -> None:
     assert [kept.take_due(0.0, room) for room in (0, 3, 3)] == [[], PEERS[:3], PEERS[3:]]
 
 
+def test_where_there_is_not_room_for_all_the_best_are_dialed_first() -> None:
+    kept = warm()
+    worth = dict(zip(PEERS, (0.0, 5.0, -5.0, 5.0), strict=True))
+    kept.keep(PLACE, [], 0.0)
+    for peer in PEERS:
+        kept.keep(peer, [], 0.0)
+    assert kept.take_due(0.0, 2, worth.__getitem__) == [PEERS[1], PEERS[3]]
+    assert kept.take_due(0.0, 2, worth.__getitem__) == [PLACE, PEERS[0]], "of equals the one that was kept first"
+    assert kept.take_due(0.0, 2, worth.__getitem__) == [PEERS[2]]
+
+
 def test_so_many_are_kept_and_not_one_more() -> None:
     kept = warm(limit=2)
     kept.keep(A, [], 0.0)
