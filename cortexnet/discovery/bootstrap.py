@@ -60,7 +60,10 @@ class Bootstrap:
         self._scope = scope
         self._random = Random()
         self._results: dict[Key, BootstrapResult] = {}
-        self._names: dict[Key, None] = {}
+        self._names: dict[Key, dict[Key, None]] = {}
+        """Whom each name led to last."""
+        self._given: dict[Key, None] = {}
+        """Those that are named by an address, whatever becomes of names."""
 
     @property
     def results(self) -> list[BootstrapResult]:
@@ -78,11 +81,11 @@ class Bootstrap:
         for address in addresses:
             if address.has("dnsaddr") and address.split_peer()[1] is None:
                 self._upkeep.expect(address)
-                self._names[address] = None
+                self._names[address] = {}
                 self._set(address, BootstrapResult(address, None, "not tried yet"))
                 self._scope.spawn(self._follow(address), name=f"look up {address}")
-            else:
-                self._keep(address)
+            elif (key := self._keep(address)) is not None:
+                self._given[key] = None
 
     def connected(self, connection: "Connection") -> None:
         """There is a connection, whoever has dialed."""
@@ -143,17 +146,17 @@ class Bootstrap:
 
     async def _follow(self, name: "Multiaddr") -> None:
         """Keep the peers that a name leads to, as long as the node runs."""
-        failures, kept = 0, dict["Key", None]()
+        failures = 0
         while True:
             wait = AGAIN
-            if not self._is_any_connected(kept):
+            if not self._is_any_connected(self._names[name]):
                 try:
-                    kept = self._take_over(name, await self._resolve(name), kept)
+                    self._take_over(name, await self._resolve(name))
                     failures = 0
                 except CortexError as error:
                     wait = min(RETRY_LONGEST, RETRY_FIRST * 2.0 ** min(failures, 16))
                     failures += 1
-                    if not kept:
+                    if not self._names[name]:
                         self._failed(name, error, wait, is_first=failures == 1)
             self._upkeep.tried(name)
             await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
@@ -169,18 +172,19 @@ class Bootstrap:
             again = "bootstrap name %s leads to nobody now: %s; %s; it is looked up again, next in %.0f s at most"
             log.warning(again, name, error, ADVICE[problem], wait)
 
-    def _take_over(self, name: "Multiaddr", found: "list[Multiaddr]", before: "dict[Key, None]") -> "dict[Key, None]":
-        """Keep those that were found, and those no longer that were found before and are not connected."""
+    def _take_over(self, name: "Multiaddr", found: "list[Multiaddr]") -> None:
+        """Keep those that were found, and those no longer that it led to before and nothing else does, unless connected."""
         self._results.pop(name, None)
-        kept: dict[Key, None] = {}
+        before, kept = self._names[name], dict["Key", None]()
         for address in found:
             key = self._keep(address)
             if key is not None and key not in kept:
                 kept[key] = None
                 if key not in before and self._results[key].outcome == "not tried yet":
                     self._upkeep.expect(key)
+        self._names[name] = kept
         for key in before:
-            if key not in kept and isinstance(key, PeerId) and not self._upkeep.is_connected(key):
+            is_wanted = key in self._given or any(key in wanted for wanted in self._names.values())
+            if isinstance(key, PeerId) and not is_wanted and not self._upkeep.is_connected(key):
                 self._manager.forget(key)
-                del self._results[key]
-        return kept
+                self._results.pop(key, None)

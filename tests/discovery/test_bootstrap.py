@@ -139,8 +139,8 @@ class Names:
         return [Multiaddr.parse(text) for text in self.found]
 
 
-def follow(one: Node, names: Names) -> Bootstrap:
-    """What a node does that is given NAME."""
+def follow(one: Node, names: Names, *addresses: Multiaddr) -> Bootstrap:
+    """What a node does that is given these addresses, or NAME."""
     assert one._running is not None
     assert one._scope is not None
     running = one._running
@@ -149,7 +149,7 @@ def follow(one: Node, names: Names) -> Bootstrap:
     )
     one.watch(connected=bootstrap.connected, disconnected=bootstrap.disconnected)
     running.bootstrap = bootstrap
-    bootstrap.start([NAME])
+    bootstrap.start(addresses or [NAME])
     return bootstrap
 
 
@@ -200,6 +200,44 @@ async def test_where_nobody_of_a_name_is_left_it_may_lead_to_others_by_now() -> 
         await until(lambda: outcomes(alice) == ["connected"], 301)
         assert alice.manager.kept == [first.peer_id]
         assert alice.manager.kept_count == 1
+
+
+async def test_who_is_behind_two_names_stays_as_long_as_it_is_behind_one() -> None:
+    network, shared, other = simulated(), Identity.generate().peer_id, Identity.generate().peer_id
+    async with node(network, "alice", listen=[]) as alice:
+        names = Names([f"/memory/72/p2p/{shared}"])
+        second = Multiaddr.parse("/dnsaddr/second.example.org")
+        found = {NAME: names.found, second: names.found}
+
+        async def resolve(address: Multiaddr) -> list[Multiaddr]:
+            names.found = found[address]
+            return await Names.resolve(names, NAME)
+
+        names.resolve = resolve  # type: ignore[method-assign]
+        follow(alice, names, NAME, second)
+        await alice.ready()
+        assert alice.manager.kept == [shared]
+        found[NAME] = [f"/memory/73/p2p/{other}"]
+        await asyncio.sleep(AGAIN + 10)
+        assert set(alice.manager.kept) == {shared, other}
+        found[second] = found[NAME]
+        await asyncio.sleep(AGAIN + 10)
+        assert alice.manager.kept == [other]
+        assert [result.peer_id for result in alice.bootstrap_results] == [other]
+        found[second] = [f"/memory/72/p2p/{shared}"]
+        await asyncio.sleep(AGAIN + 10)
+        assert set(alice.manager.kept) == {shared, other}, "both names are still followed"
+
+
+async def test_whom_an_address_names_stays_whatever_becomes_of_a_name() -> None:
+    network, given, other = simulated(), Identity.generate().peer_id, Identity.generate().peer_id
+    async with node(network, "alice", listen=[]) as alice:
+        names = Names([f"/memory/72/p2p/{given}"])
+        follow(alice, names, Multiaddr.parse(f"/memory/72/p2p/{given}"), NAME)
+        await alice.ready()
+        names.found = [f"/memory/73/p2p/{other}"]
+        await asyncio.sleep(AGAIN + 10)
+        assert set(alice.manager.kept) == {given, other}
 
 
 async def test_more_peers_than_may_be_kept_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
