@@ -219,7 +219,7 @@ class SoakNode:
         held["memory"] = max(0, held["memory"] - UNSETTLED * len(streams))
         # What the DHT has open follows its own upkeep, which no calm interrupts: apart from the rest, and bounded by the peers.
         served = found.pop(f"{HANDLER} {DHT}", 0)
-        asking = sum(stream.protocol == DHT for stream in streams) - served
+        asking = sum(stream.protocol == DHT and stream.direction == "outbound" for stream in streams)
         held["streams_inbound"] -= served
         held["streams_outbound"] -= asking
         held["entries"] = max(0, held["entries"] - ENTRIES * len(self._node.peers))

@@ -76,7 +76,7 @@ class Host:
         return await connection.open_stream(self._known(peer, protocols), confirm=confirm)
 
     def is_superfluous(self, stream: Stream) -> bool:
-        """Whether its connection ends as soon as nobody uses it: there is a better one to the peer, to be used for what is new."""
+        """Whether its connection ends as soon as nobody uses it: there is a better one to the peer, for all that is new."""
         return self._swarm.is_superfluous(stream.connection)
 
     def _known(self, peer: "PeerId", protocols: Sequence[str]) -> Sequence[str]:
