@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from cortexnet.config import Config
-from cortexnet.errors import LocalError
+from cortexnet.errors import ConfigInvalid
 from cortexnet.multiformats import multiaddr_websocket
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multiformats.multiaddr_quic import is_quic
@@ -23,11 +23,20 @@ _UNDERSTOOD: Mapping[str, Callable[[Multiaddr], bool]] = {
 }
 
 
+def _is_any_port(address: Multiaddr) -> bool:
+    return "0" in (address.value_of("tcp"), address.value_of("udp"), address.value_of("memory"))
+
+
 def check_listening(config: Config, addresses: Iterable[Multiaddr]) -> None:
-    """Raise LocalError where no enabled transport can listen on one of these, ConfigInvalid where its certificate is useless."""
+    """Raise ConfigInvalid where no enabled transport can listen on one of these, it is there twice, or a certificate is bad."""
+    seen: set[Multiaddr] = set()
     for address in addresses:
         if not any(_UNDERSTOOD[name](address) for name in config.transports):
-            raise LocalError(f"no enabled transport can listen on {address}: see Config.transports, or use another address")
+            advice = "see Config.transports, or use another address"
+            raise ConfigInvalid(f"no enabled transport can listen on {address}: {advice}", key="listen")
+        if address in seen and not _is_any_port(address):
+            raise ConfigInvalid(f"{address} is there twice: once is enough", key="listen")
+        seen.add(address)
         where = multiaddr_websocket.parse(address)
         if where is not None and where.is_secure:
             from cortexnet.transport.outer_tls import server_context  # few nodes listen with TLS around WebSockets

@@ -10,7 +10,9 @@ import click
 
 from cortexnet.cli.options import to_subjects
 from cortexnet.errors import ConfigInvalid
-from cortexnet.settings.build import build
+from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.preflight import check_listening
+from cortexnet.settings.build import build, placed
 from cortexnet.settings.files import sources
 from cortexnet.settings.settings import Settings
 from cortexnet.settings.sources import Source, from_options
@@ -33,8 +35,15 @@ class Given:
         return [*sources(self.file, os.environ), from_options(self.options, self.names)]
 
     def read(self) -> Settings:
-        """The settings. Raises ConfigInvalid, OSError."""
-        return build(self.sources())
+        """The settings, with which this machine could listen as far as that is known before. Raises ConfigInvalid, OSError."""
+        sources = self.sources()
+        settings = build(sources)
+        own = [Multiaddr.parse(address).split_peer()[0] for address in settings.listen]
+        try:
+            check_listening(settings.config, [address for address in own if address is not None])
+        except ConfigInvalid as error:
+            raise placed(error, sources) from None
+        return settings
 
 
 _LISTS = {

@@ -36,9 +36,19 @@ def build(sources: list[Source]) -> Settings:
     try:
         return _settings(merged(known))
     except _Objection as objection:
-        place = place_of(known, objection.path, objection.message)
-        key = ".".join(str(name) for name in objection.path)
-        raise ConfigInvalid(objection.message, key=key, file=place.name, line=place.line) from None
+        raise _placed(objection, known) from None
+
+
+def placed(error: ConfigInvalid, sources: list[Source]) -> ConfigInvalid:
+    """The same error, and where the setting that it names stands in these sources."""
+    message = str(error).removeprefix(f"{error.key}: ")
+    return _placed(_Objection(tuple(error.key.split(".")), message), with_profile(sources))
+
+
+def _placed(objection: "_Objection", sources: list[Source]) -> ConfigInvalid:
+    place = place_of(sources, objection.path, objection.message)
+    key = ".".join(str(name) for name in objection.path)
+    return ConfigInvalid(objection.message, key=key, file=place.name, line=place.line)
 
 
 def with_profile(sources: list[Source]) -> list[Source]:

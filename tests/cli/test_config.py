@@ -46,10 +46,23 @@ def test_a_variable_that_is_wrong_is_named(file: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("text", "code", "says"),
     [
-        ('listen = ["/ip4/127.0.0.1/udp/1/quic-v1/webtransport"]', 2, "no enabled transport can listen on"),
-        ('transports = ["tcp"]\nlisten = ["/ip4/127.0.0.1/tcp/0/ws"]', 2, "no enabled transport can listen on"),
-        ('listen = ["/ip4/127.0.0.1/tcp/0/wss"]', 2, "websocket.certificate: is needed to listen on /wss"),
-        ('listen = ["/ip4/127.0.0.1/tcp/0/tls/ws"]\n[websocket]\ncertificate = "none.pem"', 2, "none.pem"),
+        (
+            'listen = [\n  "/ip4/127.0.0.1/tcp/0",\n  "/ip4/127.0.0.1/udp/1/quic-v1/webtransport"]',
+            2,
+            "node.toml:3:listen: no enabled transport can listen on /ip4/127.0.0.1/udp/1/quic-v1/webtransport",
+        ),
+        ('transports = ["tcp"]\nlisten = ["/ip4/127.0.0.1/tcp/0/ws"]', 2, "node.toml:2:listen: no enabled transport can"),
+        (
+            'listen = ["/ip4/127.0.0.1/tcp/7", "/ip4/127.0.0.1/tcp/7"]',
+            2,
+            "node.toml:1:listen: /ip4/127.0.0.1/tcp/7 is there twice",
+        ),
+        ('listen = ["/ip4/127.0.0.1/tcp/0/wss"]', 2, "node.toml:websocket.certificate: is needed to listen on /wss"),
+        (
+            'listen = ["/ip4/127.0.0.1/tcp/0/tls/ws"]\n[websocket]\ncertificate = "none.pem"',
+            2,
+            "node.toml:3:websocket.certificate: none.pem",
+        ),
         (
             'listen = ["/ip4/127.0.0.1/tcp/0/p2p/12D3KooWGRUVh7wCHhPoMYHjD3vdC5EEBNHFFrSvDfFvqFTmTvkg"]',
             2,
@@ -67,6 +80,17 @@ def test_what_run_would_refuse_is_found_before(
         result = invoke(*command, "node.toml")
         assert result.exit_code == code
         assert says in result.stderr
+
+
+def test_an_address_with_a_free_port_may_be_there_twice(file: Path) -> None:
+    file.write_text('listen = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0"]')
+    assert invoke("config", "check", str(file)).exit_code == 0
+
+
+def test_run_makes_nothing_where_its_settings_are_wrong(file: Path, tmp_path: Path) -> None:
+    file.write_text(f'transports = ["tcp"]\nlisten = ["/ip4/127.0.0.1/tcp/0/ws"]\nstate_directory = "{tmp_path}/state"')
+    assert invoke("run", "--config", str(file)).exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["node.toml"]
 
 
 def test_an_address_that_ends_in_the_own_peer_id_is_in_order(file: Path, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def test_a_setting_that_makes_no_sense_is_a_usage_error_with_its_place(text: str
         (("--bootstrap", "/ip4/1/tcp/2"), "--bootstrap:bootstrap: multiaddr"),
         (("--limit", "conections=5"), "limits.conections: there is no such limit; did you mean connections"),
         (("--limit", "connections"), "--limit:limits: is set by NAME=VALUE"),
-        (("--listen", "/ip4/127.0.0.1/udp/1/quic-v1/webtransport"), "no enabled transport can listen on"),
+        (("--listen", "/ip4/127.0.0.1/udp/1/quic-v1/webtransport"), "--listen:listen: no enabled transport can listen on"),
     ],
 )
 def test_options_that_make_no_sense_are_usage_errors(options: tuple[str, ...], says: str) -> None:
