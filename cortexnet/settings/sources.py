@@ -75,8 +75,24 @@ def from_environment(environment: Mapping[str, str]) -> Source:
     for variable in sorted(environment):
         if variable.startswith(PREFIX) and variable not in _NOT_SETTINGS:
             path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
+            meant = None if path[0] in top_level() else _parted("_".join(path), top_level())
+            if meant is not None:
+                name = PREFIX + "__".join(meant).upper()
+                raise ConfigInvalid(f"there is no such setting; did you mean {name}?", key=".".join(path), file=variable)
             _set(table, path, environment[variable], places, Place(variable))
     return Source(table, places)
+
+
+def _parted(text: str, known: Mapping[str, Setting]) -> tuple[str, ...] | None:
+    """The path to a setting whose names were all joined by single underscores; None where it leads to none."""
+    if text in known:
+        return (text,)
+    for name, setting in known.items():
+        if setting.part is not None and setting.kind == "part" and text.startswith(f"{name}_"):
+            rest = _parted(text.removeprefix(f"{name}_"), settable(setting.part))
+            if rest is not None:
+                return (name, *rest)
+    return None
 
 
 def from_options(options: Mapping[tuple[str, ...], Any], names: Mapping[tuple[str, ...], str]) -> Source:

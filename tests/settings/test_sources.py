@@ -62,6 +62,9 @@ def test_an_empty_variable_is_an_empty_list_or_text() -> None:
         ("CORTEXNET_KAD", "{ mode = 'leech' }", "kad.mode", "is not one of"),
         ("CORTEXNET_LISTEN", "/ip4/192.0.2.1/tcp/1,here", "listen", "'here' does not begin with a slash"),
         ("CORTEXNET_", "5", "", "no such setting"),
+        ("CORTEXNET_LIMITS_CONNECTIONS", "5", "limits_connections", "did you mean CORTEXNET_LIMITS__CONNECTIONS?"),
+        ("CORTEXNET_KAD_DHT__ALPHA", "5", "kad_dht.alpha", "did you mean CORTEXNET_KAD__DHT__ALPHA?"),
+        ("CORTEXNET_KAD_", "5", "kad_", "did you mean kad?"),
         ("CORTEXNET_PROFILE", "fat", "profile", "'fat' is not one of default, light, server"),
     ],
 )
