@@ -51,6 +51,9 @@ def test_by_themselves_the_watermarks_fit_the_limits(connections: int, inbound: 
         ("retry_longest", 0.0),
         ("watch_interval", "5"),
         ("grace", True),
+        ("best_peers", -1),
+        ("best_peers", 1.0),
+        ("best_peers", None),
     ],
 )
 def test_a_setting_that_is_none_is_refused_by_its_name(key: str, value: object) -> None:
