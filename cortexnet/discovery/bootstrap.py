@@ -15,6 +15,7 @@ from cortexnet.discovery.events import BootstrapResult
 from cortexnet.discovery.found import BOOTSTRAP
 from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation, describe
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.swarm.dial_plan import shown
 from cortexnet.swarm.dial_problem import ADVICE, problem_of
 from cortexnet.swarm.manager_events import KeptPeerReached, KeptPeerUnreachable, ManagerEvent
 
@@ -110,7 +111,7 @@ class Bootstrap:
         try:
             key = self._manager.keep_address(address)
         except (LimitExceeded, ProtocolViolation) as error:
-            log.warning("bootstrap peer %s is left out: %s", address, error)
+            log.warning("bootstrap peer %s is left out: %s", shown(address), error)  # it may be of somebody's DNS
             return None
         if key is not None and key not in self._results:
             peer = key if isinstance(key, PeerId) else None

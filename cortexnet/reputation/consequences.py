@@ -128,7 +128,7 @@ class Consequences:
         is in the middle of what the peer has sent."""
         if not self._suspects:
             self._loop.call_soon(self._judge)
-        self._suspects[peer] = why
+        self._suspects[peer] = _harmless(why)
 
     def forgive(self, peer: "PeerId") -> None:
         """Nothing is known of the peer any more."""
@@ -262,5 +262,9 @@ class Consequences:
 
 
 def _reason(score: float, why: str) -> str:
-    shown = "".join(character if character.isprintable() else "?" for character in why)
-    return f"{_OURS}score {score:.1f}, {shown:.{_WHY_LIMIT}}"
+    return f"{_OURS}score {score:.1f}, {why}"
+
+
+def _harmless(why: str) -> str:
+    """What may hold a peer's own words, for logs, events and rules."""
+    return "".join(character if character.isprintable() else "?" for character in why[:_WHY_LIMIT])

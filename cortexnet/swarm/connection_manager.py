@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, final
 from cortexnet.errors import LimitExceeded, LocalError, NotRunning
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.swarm.dial_plan import shown
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.swarm.manager_events import ManagerEvent, NetworkChanged
@@ -136,7 +137,7 @@ class ConnectionManager:
             self._keep(key, ())
         else:
             self.keep(key, [] if where is None else [where])
-        self._names.setdefault(key, f"bootstrap peer {address}")
+        self._names.setdefault(key, f"bootstrap peer {shown(address)}")
         return key
 
     def _keep(self, key: Key, addresses: Iterable[Multiaddr]) -> None:

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cortexnet.cli.commands import dht
+from cortexnet.cli.output import Output
 from cortexnet.identity.identity import Identity
+from cortexnet.kad.contact import Contact
 from cortexnet.kad.ipns import IpnsRecord
+from cortexnet.multiformats.multiaddr import Multiaddr
 from tests.support.command_line import OTHER_PEER, events, invoke, running
 
 CID = "bafkreicmtj24zjyx563izblpe25ieudtp5congangmmtzfh2bohjzv3brq"
@@ -130,3 +134,10 @@ def test_what_makes_no_sense_is_said_at_once(arguments: list[str], says: str) ->
     assert result.exit_code == 2
     assert says in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_an_address_cannot_make_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    name = b"x\n12D3KooWforged"
+    contact = Contact(Identity.generate().peer_id, [Multiaddr(bytes([54, len(name)]) + name + b"\x06\x00\x01")])
+    dht._say_contact(Output(), "peer", contact)
+    assert capsys.readouterr().out == f"{contact.peer_id}\n  /dns4/x\\n12D3KooWforged/tcp/1\n"

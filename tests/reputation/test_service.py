@@ -569,12 +569,18 @@ async def test_what_connections_are_worth_follows_the_score() -> None:
         assert alice.manager.tags(bob.peer_id) == {}
 
 
-async def test_a_reason_is_one_printable_line_however_the_peer_put_it() -> None:
+async def test_a_reason_is_one_printable_line_however_the_peer_put_it(caplog: pytest.LogCaptureFixture) -> None:
     async with a_town() as town:
         alice = await town.node(0)
-        for _ in range(10):
-            alice.reputation.violation(IDENTITIES[1].peer_id, "a\nb\x1b[31m" + "x" * 1000)
-        await settle()
+        async with alice.events(PeerDenied) as events:
+            with caplog.at_level(logging.INFO, "cortexnet.reputation"):
+                for _ in range(10):
+                    alice.reputation.violation(IDENTITIES[1].peer_id, "a\nb\x1b[31m" + "x" * 1000)
+                await settle()
+            denied = await anext(events)
+            assert isinstance(denied, PeerDenied)
+            assert denied.why.isprintable()
+        assert [record.getMessage().isprintable() for record in caplog.records] == [True]
         (rule,) = alice.gater.rules
         assert rule.reason.isprintable()
         assert len(rule.reason) < 256

@@ -218,5 +218,5 @@ async def _closest(output: Output, network: Network, key: str, place: bytes) -> 
 
 def _say_contact(output: Output, event: str, contact: Contact) -> None:
     addresses: list[Json] = [str(address) for address in contact.addresses]
-    text = "\n".join([str(contact.peer_id), *(f"  {address}" for address in addresses)])
+    text = "\n".join([str(contact.peer_id), *(f"  {escaped(str(address))}" for address in contact.addresses)])
     output.say(text, event, peer_id=str(contact.peer_id), addresses=addresses)

@@ -8,7 +8,7 @@ from cortexnet.cli import lifecycle
 from cortexnet.cli.cards import members_of, to_capability, to_region
 from cortexnet.cli.lookup import Network, joined, network_config, with_network
 from cortexnet.cli.output import Json, Output
-from cortexnet.cli.text import duration
+from cortexnet.cli.text import duration, escaped
 from cortexnet.errors import NotFound
 from cortexnet.identity.card import Card
 from cortexnet.node import Node
@@ -58,5 +58,5 @@ def _say(output: Output, node: Node, card: Card) -> None:
     now = asyncio.get_running_loop().time()
     addresses: list[Json] = [str(address) for address in node.peerstore.addresses(card.peer_id, now)]
     where = f"  {card.details.region}" if card.details.region else ""
-    lines = [f"{card.peer_id}{where}", *(f"  {address}" for address in addresses)]
+    lines = [f"{card.peer_id}{where}", *(f"  {escaped(str(address))}" for address in addresses)]  # of whoever told the DHT
     output.say("\n".join(lines), "card", **members_of(card), addresses=addresses)
