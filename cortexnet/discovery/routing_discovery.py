@@ -68,7 +68,7 @@ class RoutingDiscovery:
         """Let others find this node under a namespace, now and each 2 h 37 min until `stop_advertising`; how many were told.
 
         Raises LocalError for a namespace that is none and where this node listens on nothing that could be told, NoPeers where
-        nobody can be told: nothing goes on then. Cancelled: neither.
+        nobody can be told: nothing goes on then, but who asks this node itself is told. Cancelled: neither.
         """
         told = await self._kad.announce(key_of(namespace))
         if namespace not in self._renewals:

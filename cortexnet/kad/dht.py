@@ -311,9 +311,15 @@ class Dht:
         work = StoreNear(self._engine, provide_message(key, own), now)
         if reprovide:
             self._reproviding.begun([key], work.operation, now)
-        else:  # so that whoever asks us hears it at once
-            self.providers.add(key, own, self._engine.unix(now))
+        else:
+            self.provide_here(key, now)
         return self._run(work, now)
+
+    def provide_here(self, key: bytes, now: float) -> None:
+        """Name this node as a provider of a multihash to whoever asks it, for 48 h; not where it has no address to be told."""
+        own = self._engine.own()
+        if own.addresses:
+            self.providers.add(key, own, self._engine.unix(now))
 
     def provide_many(self, keys: Iterable[bytes], now: float, *, reprovide: bool = True) -> Operation[dict[bytes, int]]:
         """`provide` by regions: each region of the keyspace is explored once. The result counts, by key, the peers told."""

@@ -326,7 +326,9 @@ class KadService:
             half.dht.stop_providing(key)
 
     async def announce(self, key: bytes) -> int:
-        """`provide` of a multihash, once. Raises as `provide`."""
+        """`provide` of a multihash, once. Raises as `provide`; whoever asks this node hears it all the same."""
+        for half in self.halves:
+            half.dht.provide_here(key, self._now())
         return _some(await self._provide(lambda dht, now: dht.provide(key, now, reprovide=False), None), "the provider record")
 
     async def _provide(self, start: "Callable[[Dht, float], Operation[R]]", on_progress: OnProgress | None) -> R:

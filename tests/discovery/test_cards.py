@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,15 @@ async def test_a_card_is_dialed_for_and_asked_for_again_only_after_its_time() ->
         await asyncio.sleep(SAID.cache_time + 1)
         again = await bob.card(alice.peer_id)
         assert (again.details.region, again.sequence > first.sequence) == ("9q8y", True)
+
+
+async def test_a_node_that_is_alone_is_found_by_whoever_asks_it_even_where_that_serves_nothing() -> None:
+    network = simulated()
+    async with node(network, "alice", card=SAID) as alice:
+        await asyncio.sleep(30)  # nobody could be told
+        async with node(network, "bob", replace(PRIVATE, mode="client")) as bob:
+            await bob.dial(alice.addresses)
+            assert [card.peer_id async for card in bob.find("gpu", "u33")] == [alice.peer_id]
 
 
 async def test_what_has_changed_is_seen_by_whoever_asks_afresh() -> None:

@@ -225,6 +225,8 @@ def test_a_node_without_an_address_provides_nothing() -> None:
     node.dht._engine.own = lambda: bare
     with pytest.raises(LocalError, match="no address"):
         node.dht.provide(MULTIHASH, network.now)
+    node.dht.provide_here(MULTIHASH, network.now)
+    assert len(node.dht.providers) == 0
 
 
 def test_values_are_put_again_and_survive_that_all_their_holders_go() -> None:
