@@ -51,7 +51,8 @@ class RejectReason(IntEnum):
     BLACKLISTED_SOURCE = 10
     """The author is denied."""
     MALFORMED = 11
-    """A sequence number that is none: rust and js refuse it, go passes it on and must not be blamed for that."""
+    """A sequence number that is none, a key that can't be read here, such as one on P-224, or an ECDSA signature with something
+    behind it: go takes these for good and passes them on, and must not be blamed for what anybody can have it pass on."""
 
     @property
     def is_charged(self) -> bool:
@@ -77,7 +78,7 @@ def check_form(message: Message, policy: "SigningPolicy") -> RejectReason | None
     if message.author is None or len(message.author) > _AUTHOR_LIMIT or not 0 < len(message.signature) <= SIGNATURE_LIMIT:
         return RejectReason.INVALID_SIGNATURE
     if message.key is not None and len(message.key) > PUBLIC_SIZE_LIMIT:
-        return RejectReason.INVALID_SIGNATURE
+        return RejectReason.MALFORMED
     return RejectReason.MALFORMED if message.seqno is None or len(message.seqno) != SEQNO_SIZE else None
 
 
@@ -87,22 +88,25 @@ def verify(message: Message, policy: "SigningPolicy") -> RejectReason | None:
     if reason is not None or policy == "strict_no_sign":
         return reason
     key = _author_key(message.author or b"", message.key)
-    if key is None or not key.verify(PREFIX + message.signed_bytes(), message.signature or b""):
-        return RejectReason.INVALID_SIGNATURE
+    if isinstance(key, RejectReason):
+        return key
+    if not key.verify(PREFIX + message.signed_bytes(), message.signature or b""):
+        return RejectReason.MALFORMED if key.key_type == "ecdsa" else RejectReason.INVALID_SIGNATURE
     return None
 
 
 @lru_cache(maxsize=1024)  # an author writes more than once, and its key costs as much as the signature
-def _author_key(author: bytes, attached: bytes | None) -> PublicKey | None:
-    """The key of the author: in its id, or attached and of that id. None where there is none."""
+def _author_key(author: bytes, attached: bytes | None) -> PublicKey | RejectReason:
+    """The key of the author: in its id, or attached and of that id. Or what is wrong with it."""
     try:
         peer_id = PeerId.from_bytes(author)
-        if attached is None:
-            return peer_id.public_key()
-        key = PublicKey.unmarshal(attached)
     except RemoteError:
-        return None
-    return key if PeerId.from_public_key(key) == peer_id else None
+        return RejectReason.INVALID_SIGNATURE
+    try:
+        key = peer_id.public_key() if attached is None else PublicKey.unmarshal(attached)
+    except RemoteError:
+        return RejectReason.MALFORMED
+    return key if key is not None and PeerId.from_public_key(key) == peer_id else RejectReason.INVALID_SIGNATURE
 
 
 @final

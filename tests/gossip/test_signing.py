@@ -1,10 +1,13 @@
 """Signatures as go makes and takes them, and what is refused before one is looked at."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +18,7 @@ from cortexnet.gossip.message_id import default_id
 from cortexnet.gossip.signing import PREFIX, RejectReason, Signer, check_form, verify
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.protobuf import field_bytes
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "gossip.json").read_text())
 PARTS = st.none() | st.binary(max_size=60)
@@ -76,11 +80,11 @@ def test_a_sequence_number_has_64_bits(first: int) -> None:
         ("strict_sign", {"signature": b"s", "author": bytes(45), "seqno": bytes(8)}, RejectReason.INVALID_SIGNATURE),
         ("strict_sign", {"signature": b"", "author": AUTHOR, "seqno": bytes(8)}, RejectReason.INVALID_SIGNATURE),
         ("strict_sign", {"signature": bytes(2049), "author": AUTHOR, "seqno": bytes(8)}, RejectReason.INVALID_SIGNATURE),
-        ("strict_sign", {"signature": b"s", "author": AUTHOR, "key": bytes(2049)}, RejectReason.INVALID_SIGNATURE),
+        ("strict_sign", {"signature": b"s", "author": AUTHOR, "key": bytes(2049)}, RejectReason.MALFORMED),
         ("strict_sign", {"signature": b"s", "author": AUTHOR}, RejectReason.MALFORMED),
         ("strict_sign", {"signature": b"s", "author": AUTHOR, "seqno": bytes(7)}, RejectReason.MALFORMED),
         ("strict_sign", {"signature": b"s", "author": AUTHOR, "seqno": bytes(9)}, RejectReason.MALFORMED),
-        ("strict_sign", {"signature": b"s", "author": AUTHOR, "seqno": bytes(8), "key": b"no"}, RejectReason.INVALID_SIGNATURE),
+        ("strict_sign", {"signature": b"s", "author": AUTHOR, "seqno": bytes(8), "key": b"no"}, RejectReason.MALFORMED),
         ("strict_no_sign", {}, None),
         ("strict_no_sign", {"signature": b""}, RejectReason.UNEXPECTED_SIGNATURE),
         ("strict_no_sign", {"author": b""}, RejectReason.UNEXPECTED_AUTH_INFO),
@@ -92,6 +96,23 @@ def test_a_policy_takes_its_own_messages_only(
     policy: SigningPolicy, parts: dict[str, bytes], reason: RejectReason | None
 ) -> None:
     assert verify(Message.build("t", b"data", **parts), policy) == reason
+
+
+def test_nobody_is_blamed_for_what_go_takes_for_good_and_passes_on() -> None:
+    """go reads keys on P-224, skips unknown fields of any form in keys, and looks at nothing behind an ECDSA signature."""
+    spki = ec.generate_private_key(ec.SECP224R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    p224 = b"\x08\x03" + field_bytes(2, spki)
+    group = private_key(0).public_key.marshal() + b"\x7b\x7c"
+    for key in (p224, group):
+        author = b"\x12\x20" + hashlib.sha256(key).digest()
+        message = Message.build("t", b"data", author=author, seqno=bytes(8), signature=b"s", key=key)
+        assert verify(message, "strict_sign") is RejectReason.MALFORMED
+    good = Signer(PrivateKey.generate("ecdsa"), 1).sign("t", b"data")
+    assert verify(good, "strict_sign") is None
+    longer = Message.build(
+        "t", b"data", author=good.author, seqno=good.seqno, signature=(good.signature or b"") + b"x", key=good.key
+    )
+    assert verify(longer, "strict_sign") is RejectReason.MALFORMED
 
 
 @given(PARTS, PARTS, PARTS, PARTS)
