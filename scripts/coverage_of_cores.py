@@ -24,8 +24,8 @@ def coverage(*arguments: str) -> int:
 def main(options: Sequence[str]) -> int:
     """0 if the tests pass and the cores are covered in full."""
     coverage("erase")
-    # Simulations take minutes under coverage, and find no branch that the cores' own tests have not taken.
-    status = coverage("run", "-m", "pytest", "-q", "--ignore=tests/simulation", *options)
+    # Simulations and soaks take minutes under coverage, and find no branch that the cores' own tests have not taken.
+    status = coverage("run", "-m", "pytest", "-q", "--ignore=tests/simulation", "--ignore=tests/soak", *options)
     coverage("combine", "--quiet")
     core_files = ",".join(str(core.path.relative_to(ROOT)) for core in cores())
     print("\n=== shells (for information)")
