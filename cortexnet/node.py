@@ -14,7 +14,7 @@ from cortexnet.host.host import Protocols
 from cortexnet.host.identify import PeerInfo
 from cortexnet.host.stream_opening import StreamOpening
 from cortexnet.identity.identity import Identity
-from cortexnet.identity.peer_id import PeerId
+from cortexnet.identity.peer_id import AnyPeer, PeerId, peer_of
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.observe.bus import EventBus, Subscription
 from cortexnet.running import Blueprint, Running
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AnyAddress = Multiaddr | str
-AnyPeer = PeerId | str
 
 
 @final
@@ -275,7 +274,7 @@ class Node:
 
     def counters_of(self, peer: AnyPeer) -> dict[str, int]:
         """What is in use by one peer, over all of its connections."""
-        return self._resources.of_peer(_peer(peer))
+        return self._resources.of_peer(peer_of(peer))
 
     # --- the DHT -----------------------------------------------------------------------------------------------------------
 
@@ -335,7 +334,7 @@ class Node:
         A card is kept for 10 minutes; `fresh` asks again. Raises NegotiationFailed where the peer has none, RequestFailed where
         it is asked too often, ProtocolViolation for what is no card of its own or of this time, PeerTimeout, DialFailed, Ended.
         """
-        return await self._run.cards.of(_peer(peer), fresh=fresh)
+        return await self._run.cards.of(peer_of(peer), fresh=fresh)
 
     @property
     def own_card(self) -> "Card | None":
@@ -424,7 +423,7 @@ class Node:
 
     async def disconnect(self, peer: AnyPeer) -> None:
         """Close all connections to a peer; nothing happens where there is none. Cancelled: they are aborted."""
-        await self._run.swarm.disconnect(_peer(peer))
+        await self._run.swarm.disconnect(peer_of(peer))
 
     def stream(self, peer: AnyPeer, protocol: str | Sequence[str], *, confirm: bool = False) -> StreamOpening:
         """A stream to a peer, to be used as `async with node.stream(…) as stream` (or awaited, and closed by the caller).
@@ -435,7 +434,7 @@ class Node:
         Cancelled: nothing is left.
         """
         protocols = [protocol] if isinstance(protocol, str) else list(protocol)
-        return StreamOpening(self._run.host, _peer(peer), protocols, confirm=confirm)
+        return StreamOpening(self._run.host, peer_of(peer), protocols, confirm=confirm)
 
     async def request(
         self,
@@ -459,7 +458,7 @@ class Node:
         def exchange(stream: Stream) -> "Awaitable[bytes]":
             return request(stream, data, framing=framing, size_limit=size_limit)
 
-        return await self._caller().call(_peer(peer), protocol, exchange, timeout=timeout, what=f"a request to {peer}")
+        return await self._caller().call(peer_of(peer), protocol, exchange, timeout=timeout, what=f"a request to {peer}")
 
     async def request_any(
         self,
@@ -512,7 +511,7 @@ class Node:
         ProtocolViolation for a wrong receipt, DialFailed, ConnectionClosed. After all but the first two it may have arrived all
         the same. Cancelled: the receiver is told by a reset.
         """
-        return await self._messenger.send(_peer(peer), data, timeout=timeout)
+        return await self._messenger.send(peer_of(peer), data, timeout=timeout)
 
     async def broadcast(
         self, peers: Iterable[AnyPeer], data: bytes, *, timeout: float | None = None
@@ -521,7 +520,7 @@ class Node:
 
         Raises LocalError for more than 1 MiB. Cancelled: messages under way are given up.
         """
-        return await self._messenger.broadcast([_peer(peer) for peer in peers], data, timeout=timeout)
+        return await self._messenger.broadcast([peer_of(peer) for peer in peers], data, timeout=timeout)
 
     async def ping(self, peer: AnyPeer, *, timeout: float | None = None) -> float:
         """Seconds of one round trip; the peer is dialed if need be, which does not count.
@@ -530,7 +529,7 @@ class Node:
         Cancelled: nothing is left.
         """
         run = self._run
-        connection = await run.swarm.dial(_peer(peer))
+        connection = await run.swarm.dial(peer_of(peer))
         return await run.pinger.ping(connection, timeout=timeout)
 
     async def identify(self, peer: AnyPeer) -> PeerInfo:
@@ -539,7 +538,7 @@ class Node:
         Raises DialFailed, and what came of asking: RemoteError, Ended. Cancelled: nothing is left.
         """
         run = self._run
-        connection = await run.swarm.dial(_peer(peer))
+        connection = await run.swarm.dial(peer_of(peer))
         return await run.identify.identified(connection)
 
     async def perf(
@@ -548,7 +547,7 @@ class Node:
         """Send `upload` bytes and fetch `download` bytes over /perf/1.0.0. Raises as `stream`, and as reads and writes do."""
         from cortexnet.host.perf import perf
 
-        connection = await self._run.swarm.dial(_peer(peer))
+        connection = await self._run.swarm.dial(peer_of(peer))
         return await perf(connection, upload=upload, download=download, progress=progress)
 
 
@@ -556,16 +555,12 @@ def _address(address: AnyAddress) -> Multiaddr:
     return Multiaddr.parse(address) if isinstance(address, str) else address
 
 
-def _peer(peer: AnyPeer) -> PeerId:
-    return PeerId.parse(peer) if isinstance(peer, str) else peer
-
-
 def _target(target: AnyAddress | PeerId | Sequence[AnyAddress]) -> tuple[PeerId | None, list[Multiaddr]]:
     """The peer that is meant, and the addresses that were given for it."""
     if isinstance(target, PeerId):
         return target, []
     if isinstance(target, str) and not target.startswith("/"):
-        return PeerId.parse(target), []
+        return peer_of(target), []
     addresses = [_address(target)] if isinstance(target, str | Multiaddr) else [_address(address) for address in target]
     if not addresses:
         raise LocalError("name at least one address")

@@ -108,3 +108,19 @@ class PeerId:
 
     def __hash__(self) -> int:
         return self._hash
+
+
+AnyPeer = PeerId | str
+
+
+def peer_of(peer: AnyPeer) -> PeerId:
+    """A peer by its id or the text of it, as callers name it. Raises ProtocolViolation for a text that is none."""
+    if isinstance(peer, PeerId):
+        return peer
+    text = str(peer)
+    if text.startswith("/"):
+        raise ProtocolViolation(f"{text[:128]!a} is an address, and no peer id: `node.dial` it first, which returns the peer id")
+    try:
+        return PeerId.parse(text)
+    except ProtocolViolation as error:
+        raise ProtocolViolation(f"{text[:128]!a} is no whole peer id, such as 12D3KooW… or Qm…: {error}") from None

@@ -1,13 +1,12 @@
 """What callers name things by, as the bytes that the DHT knows them by: content, values, peers, places."""
 
 from cortexnet.errors import LocalError, ProtocolViolation
-from cortexnet.identity.peer_id import PeerId
+from cortexnet.identity.peer_id import PeerId, peer_of
 from cortexnet.kad.messages import KEY_SIZE_LIMIT
 from cortexnet.kad.server import PROVIDER_KEY_LIMIT
 from cortexnet.multiformats.cid import Cid
 
 AnyCid = Cid | str
-AnyPeer = PeerId | str
 AnyKey = bytes | str
 
 _NAMED_BY_PEER = ("/pk/", "/ipns/")
@@ -20,18 +19,6 @@ def content_key(cid: AnyCid) -> bytes:
     if len(multihash) > PROVIDER_KEY_LIMIT:
         raise LocalError(f"{str(cid)[:128]} has a multihash of {len(multihash)} bytes: peers take up to {PROVIDER_KEY_LIMIT}")
     return multihash
-
-
-def peer_of(peer: AnyPeer) -> PeerId:
-    """A peer by its id or the text of it. Raises ProtocolViolation for a text that is none."""
-    return _peer(peer) if isinstance(peer, str) else peer
-
-
-def _peer(text: str) -> PeerId:
-    try:
-        return PeerId.parse(text)
-    except ProtocolViolation as error:
-        raise ProtocolViolation(f"{text[:128]!a} is no whole peer id, such as 12D3KooW… or Qm…: {error}") from None
 
 
 def _cid(text: str) -> Cid:
@@ -53,7 +40,7 @@ def record_key(key: AnyKey) -> bytes:
 def _record_key(text: str) -> bytes:
     for prefix in _NAMED_BY_PEER:
         if text.startswith(prefix):
-            return prefix.encode() + bytes(_peer(text[len(prefix) :]))
+            return prefix.encode() + bytes(peer_of(text[len(prefix) :]))
     try:
         return text.encode()
     except UnicodeEncodeError:

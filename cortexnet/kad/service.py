@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 from cortexnet.errors import CortexError, LocalError, NoPeers, NotFound, NotRunning
 from cortexnet.host.step_turns import step_turns
-from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.arguments import AnyCid, AnyKey, AnyPeer, content_key, peer_of, place_of, record_key
+from cortexnet.identity.peer_id import AnyPeer, PeerId, peer_of
+from cortexnet.kad.arguments import AnyCid, AnyKey, content_key, place_of, record_key
 from cortexnet.kad.calls import Calls, OnProgress
 from cortexnet.kad.contact import Contact
 from cortexnet.kad.filters import Everything, Filter, Private, Public, is_confined

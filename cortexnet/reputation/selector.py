@@ -21,7 +21,7 @@ from cortexnet.errors import (
     describe,
 )
 from cortexnet.host.deadline import deadline
-from cortexnet.identity.peer_id import PeerId
+from cortexnet.identity.peer_id import PeerId, peer_of
 from cortexnet.messaging.caller import Caller, OpenStream
 from cortexnet.messaging.request import SIZE_LIMIT, Framing, request
 from cortexnet.reputation.selection import LATE, Selection, Standing
@@ -152,7 +152,7 @@ class Selector:
         self._selection.abandoned(peer, protocol, seconds)
 
     def _willing(self, candidates: Iterable[PeerId | str]) -> list[PeerId]:
-        peers = dict.fromkeys(PeerId.parse(peer) if isinstance(peer, str) else peer for peer in candidates)
+        peers = dict.fromkeys(peer_of(peer) for peer in candidates)
         peers.pop(self._own_id, None)
         if self._reputation is None:
             return list(peers)

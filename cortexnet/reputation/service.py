@@ -18,7 +18,7 @@ from cortexnet.errors import (
     StreamReset,
     describe,
 )
-from cortexnet.identity.peer_id import PeerId
+from cortexnet.identity.peer_id import PeerId, peer_of
 from cortexnet.reputation.consequences import Consequences
 from cortexnet.reputation.explanation import Explanation, explain
 from cortexnet.reputation.ledger import Ledger
@@ -89,7 +89,7 @@ class Reputation:
 
     def score(self, peer: PeerId | str) -> float:
         """From -100 to 100, 0 for who is not known. Takes about a microsecond."""
-        return self._ledger.score(_peer(peer), self._now())
+        return self._ledger.score(peer_of(peer), self._now())
 
     def misgivings(self, peer: PeerId) -> float:
         """What speaks against a peer, from -100 to 0: merit elsewhere buys nothing among those who pass on messages."""
@@ -97,7 +97,7 @@ class Reputation:
 
     def explain(self, peer: PeerId | str) -> Explanation:
         """Why a peer has the score it has, and what follows from that; `str` of it is for people."""
-        found = _peer(peer)
+        found = peer_of(peer)
         return explain(found, self._ledger, self._now(), self._consequences.standing(found))
 
     def peers(self) -> list[PeerId]:
@@ -106,7 +106,7 @@ class Reputation:
 
     def quantile(self, peer: PeerId | str, q: float) -> float | None:
         """Of the last 100 response times of a peer, in seconds: 0.5 is the median, 0.95 what hedging waits for; None: unknown."""
-        return self._ledger.quantile(_peer(peer), q)
+        return self._ledger.quantile(peer_of(peer), q)
 
     @property
     def median(self) -> float | None:
@@ -126,7 +126,7 @@ class Reputation:
         """
         if response_time is not None and not 0 <= response_time < _AGE:
             raise LocalError(f"a response time is some seconds, not {response_time!r}")
-        found = _peer(peer)
+        found = peer_of(peer)
         self._ledger.report(found, self._now(), success=success, response_time=response_time)
         if not success and self._ledger.is_bad(found):
             self._consequences.suspect(found, "what it did earlier, and failures")
@@ -134,7 +134,7 @@ class Reputation:
 
     def violation(self, peer: PeerId | str, what: str) -> None:
         """The peer itself sent what no correct peer sends: `what`, in a few words. Never for what another one says of it."""
-        found = _peer(peer)
+        found = peer_of(peer)
         log.debug("%s: %s", found, what, extra={"peer": found})
         self._ledger.violation(found, self._now())
         self._consequences.offended(found, what)
@@ -146,7 +146,7 @@ class Reputation:
 
     def forgive(self, peer: PeerId | str) -> None:
         """Forget all that is known of a peer, good and bad; where it was denied for that, it is so no more."""
-        found = _peer(peer)
+        found = peer_of(peer)
         self._ledger.forget(found)
         self._consequences.forgive(found)
 
@@ -224,7 +224,3 @@ _INNOCENT = (NegotiationFailed, PeerIdMismatch, PeerTimeout, InvalidRecord)
 def _is_its_own(cause: BaseException) -> bool:
     """Whether a failed attempt says something about the peer. That somebody else is at its address does not."""
     return not isinstance(cause, LocalError | LimitExceeded | PeerIdMismatch)
-
-
-def _peer(peer: PeerId | str) -> PeerId:
-    return PeerId.parse(peer) if isinstance(peer, str) else peer

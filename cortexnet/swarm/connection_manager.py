@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import LimitExceeded, LocalError, NotRunning
-from cortexnet.identity.peer_id import PeerId
+from cortexnet.identity.peer_id import PeerId, peer_of
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.dial_plan import shown
 from cortexnet.swarm.limits import Limits
@@ -60,11 +60,11 @@ class ConnectionManager:
 
         Raises LocalError for a tag that was declared as fading, and for what is no finite number; LimitExceeded.
         """
-        self._tags.set(_peer(peer), name, value, self._now())
+        self._tags.set(peer_of(peer), name, value, self._now())
 
     def untag(self, peer: PeerId | str, name: str) -> None:
         """Take the tag away; nothing happens where there is none."""
-        self._tags.remove(_peer(peer), name, self._now())
+        self._tags.remove(peer_of(peer), name, self._now())
 
     def fading(self, name: str, fading: Fading, bump: Bump = add) -> None:
         """Let `name` be a tag that fades: by `HalfLife(seconds)`, or `FixedSteps(step, interval)`.
@@ -76,15 +76,15 @@ class ConnectionManager:
 
     def bump(self, peer: PeerId | str, name: str, amount: float = 1.0) -> None:
         """Give the fading tag of a peer `amount` more. Raises LocalError for a tag that does not fade, LimitExceeded."""
-        self._tags.bump(_peer(peer), name, amount, self._now())
+        self._tags.bump(peer_of(peer), name, amount, self._now())
 
     def value(self, peer: PeerId | str) -> float:
         """What a peer is worth now: the sum of its tags, 0 for one without."""
-        return self._tags.value(_peer(peer), self._now())
+        return self._tags.value(peer_of(peer), self._now())
 
     def tags(self, peer: PeerId | str) -> dict[str, float]:
         """A peer's tags, those that fade at what is left of them."""
-        return self._tags.of(_peer(peer), self._now())
+        return self._tags.of(peer_of(peer), self._now())
 
     # --- who must not go ---------------------------------------------------------------------------------------------------
 
@@ -93,15 +93,15 @@ class ConnectionManager:
 
         The hard limits, `node.disconnect` and the peer itself may still end them. Raises LimitExceeded.
         """
-        self._tags.protect(_peer(peer), name, self._now())
+        self._tags.protect(peer_of(peer), name, self._now())
 
     def unprotect(self, peer: PeerId | str, name: str) -> bool:
         """End what `protect` began; whether the peer is protected under another name."""
-        return self._tags.unprotect(_peer(peer), name, self._now())
+        return self._tags.unprotect(peer_of(peer), name, self._now())
 
     def is_protected(self, peer: PeerId | str, name: str | None = None) -> bool:
         """Whether the peer is protected, under `name` or any; kept peers are."""
-        found = _peer(peer)
+        found = peer_of(peer)
         return self._tags.is_protected(found, name) or (name is None and self._warm.is_kept(found))
 
     # --- who must stay connected -------------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class ConnectionManager:
         later each minute (`retry_first`, `retry_longest`). A second call adds addresses. `node.disconnect` alone does not end it:
         the peer is dialed again. Raises LocalError for our own id, ProtocolViolation for what is no address, LimitExceeded.
         """
-        found = _peer(peer)
+        found = peer_of(peer)
         if found == self._own_id:
             raise LocalError("that is our own peer id: a node does not dial itself")
         parsed = [Multiaddr.parse(address) if isinstance(address, str) else address for address in addresses]
@@ -149,7 +149,7 @@ class ConnectionManager:
 
     def forget(self, peer: PeerId | str) -> None:
         """End what `keep` began; connections stay. Nothing happens where the peer is not kept."""
-        found = _peer(peer)
+        found = peer_of(peer)
         if found in self._warm:
             self._warm.forget(found)
             self._names.pop(found, None)
@@ -209,7 +209,3 @@ class ConnectionManager:
     def _tell(self, event: ManagerEvent) -> None:
         for observer in self.observers:
             observer(event)
-
-
-def _peer(peer: PeerId | str) -> PeerId:
-    return PeerId.parse(peer) if isinstance(peer, str) else peer

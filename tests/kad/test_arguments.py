@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cortexnet.errors import CortexError, LocalError, ProtocolViolation
-from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.arguments import content_key, peer_of, place_of, record_key
+from cortexnet.identity.peer_id import PeerId, peer_of
+from cortexnet.kad.arguments import content_key, place_of, record_key
 from cortexnet.multiformats import multihash
 from cortexnet.multiformats.cid import DAG_PB, RAW, Cid
 
@@ -32,6 +32,8 @@ def test_a_peer_is_named_by_its_id_or_the_text_of_it() -> None:
     assert peer_of(PEER) == peer_of(str(PEER)) == PEER
     with pytest.raises(ProtocolViolation):
         peer_of("nobody")
+    with pytest.raises(ProtocolViolation, match=r"is an address, and no peer id: `node.dial` it first"):
+        peer_of(f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}")
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from cortexnet.cli.output import Output
 from cortexnet.cli.text import escaped
 from cortexnet.errors import ProtocolViolation
 from cortexnet.identity.card import Card
-from cortexnet.identity.peer_id import PeerId
+from cortexnet.identity.peer_id import PeerId, peer_of
 from cortexnet.multiformats.multiaddr import Multiaddr
 
 
 def _to_target(ctx: click.Context, param: click.Parameter, value: str) -> "Multiaddr | PeerId":
     try:
-        return parse_address(value) if value.startswith("/") else PeerId.parse(value)
+        return parse_address(value) if value.startswith("/") else peer_of(value)
     except ProtocolViolation as error:
         raise click.BadParameter(escaped(str(error)), ctx, param) from None
 

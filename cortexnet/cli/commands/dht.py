@@ -13,7 +13,8 @@ from cortexnet.cli.lookup import Network, Watcher, joined, network_config, with_
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import escaped, table
 from cortexnet.errors import CortexError, LocalError, NotFound, ProtocolViolation
-from cortexnet.kad.arguments import content_key, peer_of, place_of, record_key
+from cortexnet.identity.peer_id import peer_of
+from cortexnet.kad.arguments import content_key, place_of, record_key
 from cortexnet.kad.contact import Contact
 from cortexnet.kad.ipns import PREFIX as IPNS
 from cortexnet.kad.ipns import IpnsRecord
