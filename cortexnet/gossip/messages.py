@@ -36,6 +36,8 @@ _IDS: Final = 8  # ids cost as much as one element of any other kind
 _COUNTLESS: Final = 1 << 30  # they are counted where they are read
 _FIELDS_OF_ELEMENT: Final = 5  # go writes four; so many of each element are read in all, whosever they are
 
+_FIELDS_OF_UNREADABLE: Final = 1_000  # that may have been looked at before that was seen; 25 such messages spend all there are
+
 _SUBSCRIPTION = Schema("subscription", Field(1, VARINT), Field(2, BYTES))
 _PRUNE_PEER = Schema("peer of a PRUNE", Field(1, BYTES), Field(2, BYTES))
 _EXTENSIONS = Schema("gossip extensions", Field(_PARTIAL, VARINT), Field(TEST_EXTENSION, VARINT))
@@ -121,7 +123,8 @@ class Rpc:
 def decode(data: bytes, config: GossipConfig) -> Rpc:
     """The RPC that is the whole of `data`, within the limits of `config`; names and ids that are too long are left out.
 
-    Raises ProtocolViolation, or MessageTooLarge above `rpc_limit` or `control_limit`. What may take long is for `decoding`.
+    So are a few messages that can't be read: who sends them may have them from anybody. Raises ProtocolViolation, or
+    MessageTooLarge above `rpc_limit` or `control_limit`. What may take long is for `decoding`.
     """
     steps = decoding(data, config)
     while True:
@@ -142,10 +145,18 @@ def decoding(data: bytes, config: GossipConfig) -> Generator[int, None, Rpc]:
     for number, start, end in _schemas(config.element_limit)[0].scan(data):
         if number == 2:
             header = field_header(2, end - start)
-            message = Message(header + data[start:end], len(header), budget)
-            control_size -= message.payload_share
-            if message.topic_size <= config.topic_size:
-                rpc.messages.append(message)
+            try:
+                message = Message(header + data[start:end], len(header), budget)
+            except ProtocolViolation:
+                # go passes on fields it does not know as they came: anybody can have an honest peer say this, a few times.
+                budget.left -= _FIELDS_OF_UNREADABLE
+                if budget.left < 0:
+                    raise
+                control_size -= end - start
+            else:
+                control_size -= message.payload_share
+                if message.topic_size <= config.topic_size:
+                    rpc.messages.append(message)
         elif number == _PARTIAL:
             control_size -= 1 + varint_size(end - start) + end - start
         else:

@@ -214,7 +214,6 @@ def test_unknown_fields_among_ids_are_skipped() -> None:
     "data",
     [
         field_bytes(1, field_bytes(2, b"\xff")),
-        field_bytes(2, field_bytes(4, b"\xff")),
         field_bytes(3, field_bytes(1, field_bytes(1, b"\xff"))),
         field_bytes(3, field_bytes(3, field_bytes(1, b"\xff"))),
         field_bytes(3, field_bytes(4, field_bytes(1, b"\xff"))),
@@ -228,6 +227,23 @@ def test_unknown_fields_among_ids_are_skipped() -> None:
 def test_what_is_malformed_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolViolation):
         decode(data, CONFIG)
+
+
+@pytest.mark.parametrize("odd", [b"\x7b\x7c", b"\xf8\xff\xff\xff\xff\x00\x00", b"\x7a\x00" * 1_010, field_bytes(4, b"\xff")])
+def test_some_messages_that_can_not_be_read_are_left_out(odd: bytes) -> None:
+    """go forwards fields that it does not know as they came, groups too: so anybody can have honest peers send such a message."""
+    good = field_bytes(2, field_bytes(4, b"t"))
+    left_out = field_bytes(2, field_bytes(4, b"t") + odd)
+    rpc = decode(good + left_out + good, CONFIG)
+    assert [message.topic for message in rpc.messages] == ["t", "t"]
+    assert decode(left_out * 24, CONFIG) == Rpc()
+    with pytest.raises(ProtocolViolation):
+        decode(left_out * 26, CONFIG)
+
+
+def test_the_data_of_a_message_that_is_left_out_is_no_control_either() -> None:
+    rpc = field_bytes(2, field_bytes(2, bytes(CONFIG.control_limit + 1)) + b"\x7b\x7c")
+    assert decode(rpc, CONFIG) == Rpc()
 
 
 UNKNOWN = field_varint(7, 0)

@@ -72,7 +72,7 @@ async def is_reset(stream: Stream) -> bool:
         pytest.param(varint.encode(1024 * 1024 + 1), id="too long"),
         pytest.param(b"\xff" * 10, id="no length"),
         pytest.param(b"\x02\x0a\xff", id="no RPC"),
-        pytest.param(b"\x04\x12\x02\x08\x01", id="no message"),
+        pytest.param(varint.encode(4 * 26) + b"\x12\x02\x08\x01" * 26, id="no messages"),
         pytest.param(frame(Rpc(control=ControlMessages(ihave=[IHave(TOPIC, [bytes(60)] * 9_000)]))), id="too much control"),
     ],
 )
