@@ -74,6 +74,16 @@ def test_requests_are_answered_or_fail_for_the_reason_they_are_made_to() -> None
     ]
 
 
+def test_messages_have_receipts_that_can_be_shown() -> None:
+    assert run("examples/direct_messages.py").splitlines() == [
+        "bob says: noted: the gate opens at nine",
+        "bob has got it",
+        "carol has got it",
+        "mute takes no messages",
+        "bob has signed that he got a message of alice: True",
+    ]
+
+
 def test_topics_pass_on_what_their_validators_accept() -> None:
     lines = re.sub(r"12D3KooW\w+", "PEER", run("examples/topics.py")).splitlines()
     assert lines[:3] == [f"{data} went to 2 peers" for data in ("block 1", "nonsense", "block 2")]
