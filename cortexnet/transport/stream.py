@@ -538,7 +538,8 @@ class Stream:
         """The muxer ended the stream."""
         if self._negotiation is not None and code in (StreamCode.NONE, StreamCode.NEGOTIATION_FAILED):
             protocols = [self.protocol] if self.protocol else []
-            message = f"{self.peer_id} reset the stream instead of settling on {self.protocol or 'a protocol'}"
+            proposed = self.protocol or "a protocol"
+            message = f"{self.peer_id} reset the stream instead of settling on {proposed}: most likely it does not speak it"
             self.fail(NegotiationFailed(message, protocols=protocols))
         else:
             self.fail(StreamReset(code=code, by="remote" if by_peer else "local"))
