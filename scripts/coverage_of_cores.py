@@ -15,6 +15,9 @@ sys.path.insert(0, str(ROOT))
 
 from tests.architecture.layers import cores  # noqa: E402  # needs the path above
 
+NO_CORES = ("architecture", "cli", "interop", "simulation", "soak", "test_examples.py", "test_packaging.py")
+"""Tests of what is no core, or that take minutes under coverage and find no branch that the cores' own tests have not taken."""
+
 
 def coverage(*arguments: str) -> int:
     """The exit status of the coverage tool."""
@@ -24,8 +27,8 @@ def coverage(*arguments: str) -> int:
 def main(options: Sequence[str]) -> int:
     """0 if the tests pass and the cores are covered in full."""
     coverage("erase")
-    # Simulations and soaks take minutes under coverage, and find no branch that the cores' own tests have not taken.
-    status = coverage("run", "-m", "pytest", "-q", "--ignore=tests/simulation", "--ignore=tests/soak", *options)
+    ignored = [f"--ignore=tests/{name}" for name in NO_CORES]
+    status = coverage("run", "-m", "pytest", "-q", *ignored, *options)
     coverage("combine", "--quiet")
     core_files = ",".join(str(core.path.relative_to(ROOT)) for core in cores())
     print("\n=== shells (for information)")
