@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, final
 
-from cortexnet.errors import ProtocolViolation
+from cortexnet.errors import MessageTooLarge, ProtocolViolation
 from cortexnet.kad.contact import Contact
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_header, field_varint, int64, text
 
@@ -29,6 +29,7 @@ PROVIDER_LIMIT: Final = 1_000
 NAME_LIMIT: Final = 1_000
 """Names of one page of a listing."""
 
+_RECORD_SIZE_LIMIT = VALUE_SIZE_LIMIT + 2 * KEY_SIZE_LIMIT
 _TIME_SIZE_LIMIT = 64  # RFC 3339 with nanoseconds takes 35
 _LEVEL_MAX = (1 << 31) - 1
 _RECORD = Schema(
@@ -41,7 +42,7 @@ _MESSAGE = Schema(
     "a DHT message",
     Field(1, VARINT),  # type
     Field(2, BYTES, KEY_SIZE_LIMIT),
-    Field(3, BYTES, VALUE_SIZE_LIMIT + 2 * KEY_SIZE_LIMIT),  # record
+    Field(3, BYTES),  # record, see `_record`
     Field(8, BYTES, count_limit=CLOSER_LIMIT, surplus="skip"),
     Field(9, BYTES, count_limit=PROVIDER_LIMIT + 1, surplus="skip"),  # the one more is never looked into, see `decode`
     Field(10, VARINT),  # cluster level
@@ -115,7 +116,8 @@ class Message:
         """The message that is the whole of `data`, with as many of the peers, the first ones, as the limits say.
 
         They are at most `CLOSER_LIMIT` and `PROVIDER_LIMIT`. Some content has tens of thousands of providers, which all are sent:
-        nothing behind the last provider taken is looked at, so that it costs nothing. Peers without a valid id are left out.
+        nothing behind the last provider taken is looked at, so that it costs nothing. Peers without a valid id are left out. A
+        record that can't be read or is too large is none: go keeps it whatever else is in it, so who answers has it of anybody.
 
         Raises ProtocolViolation, also for a type that there is not, and MessageTooLarge.
         """
@@ -135,7 +137,7 @@ class Message:
             elif number == 2:
                 key = data[value:end]
             elif number == 3:
-                record = Record.decode(data[value:end])
+                record = _record(data, value, end)
             elif number == 10:
                 level = min(max(int64(value), 0), _LEVEL_MAX)
             elif number == 64:
@@ -164,3 +166,12 @@ class Message:
         if self.cursor:
             parts.append(field_bytes(65, self.cursor))
         return b"".join(parts)
+
+
+def _record(data: bytes, start: int, end: int) -> Record | None:
+    if end - start > _RECORD_SIZE_LIMIT:
+        return None
+    try:
+        return Record.decode(data[start:end])
+    except (ProtocolViolation, MessageTooLarge):
+        return None
