@@ -300,3 +300,9 @@ def _rebuilt(kind: type[CortexError], args: tuple[object, ...], state: dict[str,
 def describe(error: BaseException) -> str:
     """What an error says, or its name where it says nothing."""
     return str(error) or type(error).__name__
+
+
+def in_one_line(error: BaseException) -> str:
+    """The same for a log: the attempts of a dial stand behind each other."""
+    first, *others = describe(error).splitlines()
+    return " ".join([first, "; ".join(line.strip() for line in others)]).rstrip()

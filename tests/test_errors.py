@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from cortexnet import errors
-from cortexnet.errors import CortexError, DialFailed, LocalError, describe
+from cortexnet.errors import CortexError, DialFailed, LocalError, describe, in_one_line
 
 EXAMPLES: list[CortexError] = [
     errors.LocalError("not so"),
@@ -116,6 +116,12 @@ def test_what_ended_says_so_without_a_message() -> None:
 def test_an_error_without_words_is_described_by_its_name() -> None:
     assert describe(ValueError()) == "ValueError"
     assert describe(ValueError("no number")) == "no number"
+
+
+def test_a_log_has_one_line_for_all_attempts_of_a_dial() -> None:
+    error = DialFailed("nobody answers:", [("/ip4/192.0.2.1/tcp/1", OSError("refused")), ("/ip4/192.0.2.2/tcp/1", ValueError())])
+    assert in_one_line(error) == "nobody answers: /ip4/192.0.2.1/tcp/1: refused; /ip4/192.0.2.2/tcp/1: ValueError"
+    assert in_one_line(ValueError()) == "ValueError"
 
 
 @pytest.mark.parametrize("code", [-1, 1 << 32, "7", None])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.discovery.events import BootstrapResult
 from cortexnet.discovery.found import BOOTSTRAP
-from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation, describe
+from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation, describe, in_one_line
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.dial_plan import shown
 from cortexnet.swarm.dial_problem import ADVICE, problem_of
@@ -171,7 +171,7 @@ class Bootstrap:
         self._set(name, BootstrapResult(name, None, problem, describe(error), ADVICE[problem]))
         if is_first:
             again = "bootstrap name %s leads to nobody now: %s; %s; it is looked up again, next in %.0f s at most"
-            log.warning(again, name, error, ADVICE[problem], wait)
+            log.warning(again, name, in_one_line(error), ADVICE[problem], wait)
 
     def _take_over(self, name: "Multiaddr", found: "list[Multiaddr]") -> None:
         """Keep those that were found, and those no longer that it led to before and nothing else does, unless connected."""

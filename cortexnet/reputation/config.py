@@ -18,7 +18,8 @@ class ReputationConfig:
     downtime_limit: float = 86_400.0
     """As much of the time between two runs counts as gone by: a clock that was set wrong meanwhile forgives nobody."""
     peers: int = 10_000
-    """Peers in good standing that are remembered, some 1 KiB each; of the least recently seen the one with least merit goes."""
+    """Peers in good standing that are remembered, some 1 KiB each; of 16 that were not heard of for long the one with least merit
+    goes."""
     offenders: int = 10_000
     """Peers with a bad score, apart from the others, so that no crowd of fresh identities makes us forget them. The mildest goes,
     and only for a worse one."""
@@ -56,7 +57,8 @@ class ReputationConfig:
         for field in fields(self):
             _check(field.name, values[field.name], whole=field.type is int, negative=field.name.endswith("_below"))
         if not -100 <= self.deny_below <= self.refuse_below:
-            raise ConfigInvalid("must be between -100 and `refuse_below`", key="reputation.deny_below")
+            what = f"must be between -100 and `refuse_below` ({self.refuse_below:g}), but is {self.deny_below:g}"
+            raise ConfigInvalid(what, key="reputation.deny_below")
         if self.reliability_weight + self.latency_weight >= -self.refuse_below:
             raise ConfigInvalid(
                 "must be such that its sum with `latency_weight` is less than `refuse_below` is under 0, "

@@ -52,7 +52,7 @@ def from_profile(name: str) -> Source:
 def from_toml(data: bytes, name: str) -> Source:
     """What the text of a file says. Raises ConfigInvalid where it is no TOML."""
     try:
-        text = data.decode().replace("\r\n", "\n")
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ConfigInvalid(f"not UTF-8: {error}", file=name) from None
     try:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, NotRunning, describe
+from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, NotRunning, describe, in_one_line
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm import trim_plan
 from cortexnet.swarm.dial_problem import ADVICE, problem_of
@@ -296,7 +296,7 @@ class Upkeep:
         if key not in self._unreachable:
             self._unreachable[key] = None
             again = "%s can't be used now: %s; %s; it is tried again, next in %.1f s"
-            log.warning(again, self._name(key), error, ADVICE[problem], wait)
+            log.warning(again, self._name(key), in_one_line(error), ADVICE[problem], wait)
         self._rules.tell(KeptPeerUnreachable(key, describe(error), wait, problem))
 
     def _name(self, key: Key) -> str:

@@ -88,8 +88,11 @@ def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
 
 def test_a_key_that_is_not_there_is_neither_exported_nor_imported_nor_made(tmp_path: Path) -> None:
     file = str(tmp_path / "identity.key")
-    for arguments in (("--export", str(tmp_path / "out")), ("--import", str(tmp_path / "in"))):
-        result = invoke("id", "--key", file, *arguments)
-        assert (result.exit_code, "there is no such file" in result.stderr) == (1, True)
+    for option, says in (
+        ("--export", "there is no key to export: name its file with --key"),
+        ("--import", "there is no such file"),
+    ):
+        result = invoke("id", "--key", file, option, str(tmp_path / "other"))
+        assert (result.exit_code, says in result.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
     assert invoke("id", "--key", file, "--base64").exit_code == 2

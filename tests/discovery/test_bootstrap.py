@@ -51,6 +51,7 @@ async def test_a_bootstrap_node_that_dies_is_a_warning_and_is_found_again_when_i
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1
     assert f"bootstrap peer {address} can't be used now" in warnings[0]
+    assert "\n" not in warnings[0]  # a log has a line for each
     assert "see whether it runs, and whether address and port are right; it is tried again" in warnings[0]
 
 

@@ -85,6 +85,12 @@ def test_an_empty_file_means_all_defaults() -> None:
     assert parse(b"", "node.toml") == Settings()
 
 
+def test_a_file_may_begin_with_the_mark_that_some_editors_put_there() -> None:
+    assert parse(b"\xef\xbb\xbfperf = true\r\n", "node.toml").config.perf
+    with pytest.raises(ConfigInvalid, match=r"node\.toml:2:perv"):
+        parse(b"\xef\xbb\xbf\nperv = true", "node.toml")
+
+
 def test_a_file_is_read_from_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "node.toml"
     path.write_bytes(GOOD)

@@ -1,5 +1,6 @@
 """`cortexnet id`: a key file and who it makes one."""
 
+import os
 from typing import get_args
 
 import click
@@ -7,6 +8,7 @@ import click
 from cortexnet.cli.options import with_output
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import table
+from cortexnet.errors import StorageFailed
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.keys import KeyType, PublicKey
 from cortexnet.multiformats import multibase
@@ -37,6 +39,8 @@ def command(output: Output, file: str, key_type: KeyType | None, source: str | N
         raise click.UsageError("--base64 is for --export")
     if source is not None:
         Identity.load(source).save(file)
+    if target is not None and not os.path.exists(file):
+        raise StorageFailed("there is no key to export: name its file with --key; without --export it is made", path=file)
     identity = Identity.load(file) if target is not None else Identity.load_or_create(file, key_type or "ed25519")
     key = identity.public_key
     if key_type not in (None, key.key_type):
