@@ -31,7 +31,7 @@ class Ledger:
         self.on_change = on_change
         """Called with each peer whose entry has changed or is gone; must not raise."""
         self._config = config
-        self._good: dict[PeerId, Entry] = {}  # the one that changed last stands last, here and below
+        self._good: dict[PeerId, Entry] = {}  # the one that changed, or was compared with others, last stands last; so below
         self._bad: dict[PeerId, Entry] = {}
         self._medians = array("f")  # those of all peers that have response times, in order
         self.median: float | None = None
@@ -169,7 +169,11 @@ class Ledger:
             return
         self._good[peer] = entry
         if len(self._good) > self._config.peers:
-            self.forget(min(islice(self._good, _LOOKED_AT), key=lambda each: self._score(self._good[each], now)))
+            looked_at = list(islice(self._good, _LOOKED_AT))
+            least = min(looked_at, key=lambda each: self._score(self._good[each], now))
+            for each in looked_at:  # the others have their turn again, or a crowd of strangers would drive out all but these
+                self._good[each] = self._good.pop(each)
+            self.forget(least)
 
     def _has_room_for_worse(self, score: float, now: float) -> bool:
         """Whether there is a place for one with this score among the bad, which one that is milder may have had."""

@@ -101,7 +101,7 @@ class Reputation:
         return explain(found, self._ledger, self._now(), self._consequences.standing(found))
 
     def peers(self) -> list[PeerId]:
-        """Whom something is known of: first those with a bad score, of each kind the one that was heard of last comes last."""
+        """Whom something is known of: first those with a bad score; of each kind the one heard of last comes last, mostly."""
         return list(self._ledger)
 
     def quantile(self, peer: PeerId | str, q: float) -> float | None:

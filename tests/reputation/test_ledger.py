@@ -219,6 +219,18 @@ def test_of_those_unheard_for_longest_the_one_with_least_merit_goes() -> None:
     assert changed == [PEERS[3], PEERS[20]]
 
 
+def test_a_crowd_of_strangers_makes_nobody_forget_most_of_those_with_merit() -> None:
+    ledger = Ledger(ReputationConfig(peers=200))
+    peers = [PeerId(b"\x00\x02" + number.to_bytes(2, "big")) for number in range(1200)]
+    for peer in peers[:200]:
+        for _ in range(12):
+            ledger.report(peer, 0.0, success=True)
+    for peer in peers[200:]:
+        ledger.report(peer, 1.0, success=True)
+    assert len(ledger) == 200
+    assert sum(peer in ledger for peer in peers[:200]) >= 150
+
+
 def test_a_crowd_of_strangers_makes_nobody_forget_who_has_misbehaved() -> None:
     ledger, _ = ledger_of(ReputationConfig(peers=4, offenders=4))
     for peer in PEERS[:4]:
