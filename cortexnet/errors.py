@@ -261,7 +261,7 @@ class Denied(LimitExceeded):
 
 
 class NoPeers(CortexError):
-    """No peer of the DHT is known, or none of those that are took what it was to keep."""
+    """There was nobody to ask (of the DHT, of the candidates), or none of those who were asked did it; the message says why."""
 
 
 class NotFound(CortexError):

@@ -78,12 +78,13 @@ class Node:
     ) -> None:
         """Without an identity a fresh Ed25519 one is made. `bootstrap` peers are dialed in the background.
 
-        Raises ProtocolViolation for an address that is none, LocalError for one to listen on that is another peer's.
+        Raises ProtocolViolation for an address that is none, LocalError for one to listen on that is another peer's,
+        and for one address in place of a list.
         """
         self.identity = identity or Identity.generate()
         self.config = config or Config()
-        self._listen = [self._own(address) for address in listen]
-        self._bootstrap = list(dict.fromkeys([_address(address) for address in bootstrap]))
+        self._listen = [self._own(address) for address in _several("listen", listen)]
+        self._bootstrap = list(dict.fromkeys([_address(address) for address in _several("bootstrap", bootstrap)]))
         self._protocols = Protocols()
         self._on_connected: list[Observer] = []
         self._on_disconnected: list[Observer] = []
@@ -553,6 +554,12 @@ class Node:
 
 def _address(address: AnyAddress) -> Multiaddr:
     return Multiaddr.parse(address) if isinstance(address, str) else address
+
+
+def _several(name: str, addresses: Iterable[AnyAddress]) -> Iterable[AnyAddress]:
+    if isinstance(addresses, str | Multiaddr):  # a text is a list of texts too, says Python
+        raise LocalError(f"{name} takes a list of addresses: {name}=[{str(addresses)!r}]")
+    return addresses
 
 
 def _target(target: AnyAddress | PeerId | Sequence[AnyAddress]) -> tuple[PeerId | None, list[Multiaddr]]:

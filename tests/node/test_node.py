@@ -407,3 +407,9 @@ async def test_a_node_that_accepts_nobody_still_dials() -> None:
         with pytest.raises(DialFailed):
             await bob.dial(alice.addresses)
         assert await alice.dial(bob.addresses) == bob.peer_id
+
+
+@pytest.mark.parametrize("name", ["listen", "bootstrap"])
+def test_one_address_in_place_of_a_list_is_refused_in_words(name: str) -> None:
+    with pytest.raises(LocalError, match=rf"{name} takes a list of addresses: {name}=\['/ip4/192\.0\.2\.1/tcp/1'\]"):
+        Node(**{name: "/ip4/192.0.2.1/tcp/1"})
