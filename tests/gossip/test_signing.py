@@ -78,6 +78,7 @@ def test_a_sequence_number_has_64_bits(first: int) -> None:
         ("strict_sign", {}, RejectReason.MISSING_SIGNATURE),
         ("strict_sign", {"signature": b"s"}, RejectReason.INVALID_SIGNATURE),
         ("strict_sign", {"signature": b"s", "author": bytes(45), "seqno": bytes(8)}, RejectReason.INVALID_SIGNATURE),
+        ("strict_sign", {"signature": b"s", "author": b"no", "seqno": bytes(8)}, RejectReason.INVALID_SIGNATURE),
         ("strict_sign", {"signature": b"", "author": AUTHOR, "seqno": bytes(8)}, RejectReason.INVALID_SIGNATURE),
         ("strict_sign", {"signature": bytes(2049), "author": AUTHOR, "seqno": bytes(8)}, RejectReason.INVALID_SIGNATURE),
         ("strict_sign", {"signature": b"s", "author": AUTHOR, "key": bytes(2049)}, RejectReason.MALFORMED),
