@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol, Self, final, runtime_checkable
 
@@ -142,6 +142,8 @@ class Config:
         for key, flag in (("early_muxer", self.early_muxer), ("signed_messages", self.signed_messages), ("perf", self.perf)):
             if not isinstance(flag, bool):
                 raise ConfigInvalid(f"must be true or false, but is {flag!r}", key=key)
+        for each in fields(self):
+            _check_part(each.name, each.type, attrgetter(each.name)(self))
         self.manager.watermarks(self.limits)
         if "memory" in self.transports and self.memory_network is None:
             raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
@@ -166,6 +168,14 @@ class _PathLike(Protocol):
     """What names a file; os.PathLike, which a core can't import."""
 
     def __fspath__(self) -> str: ...
+
+
+def _check_part(key: str, declared: object, value: object) -> None:
+    """A part is of its class: compared by name, since most are loaded only when a node wants them."""
+    classes = (declared.__name__ if isinstance(declared, type) else str(declared)).split(" | ")
+    is_part = classes[0] == Limits.__name__ or classes[0].endswith("Config")
+    if is_part and ("None" if value is None else type(value).__name__) not in classes:
+        raise ConfigInvalid(f"must be {' or '.join(classes)}, but is {value!r}", key=key)
 
 
 def _path(key: str, value: object) -> str:

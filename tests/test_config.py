@@ -7,6 +7,7 @@ import pytest
 from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
 from cortexnet.errors import ConfigInvalid
 from cortexnet.mux import mplex_config as mplex_module
+from cortexnet.reputation.config import ReputationConfig
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.memory import MemoryNetwork
 
@@ -81,3 +82,20 @@ def test_mplex_is_spoken_only_where_it_is_asked_for() -> None:
 
 def test_mplex_is_named_as_its_module_names_it() -> None:
     assert MPLEX == mplex_module.NAME
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("mdns", True, "MdnsConfig or None"),
+        ("kad", False, "KadConfig or None"),
+        ("card", {"region": "u33d"}, "CardConfig"),
+        ("limits", {"connections": 5}, "Limits"),
+        ("discovery", None, "DiscoveryConfig"),
+        ("gossip", ReputationConfig(), "GossipConfig or None"),
+    ],
+)
+def test_what_is_no_such_part_is_refused(key: str, value: object, wanted: str) -> None:
+    with pytest.raises(ConfigInvalid, match=rf"^{key}: must be {wanted}, but is ") as caught:
+        Config(**{key: value})  # type: ignore[arg-type]
+    assert caught.value.key == key
