@@ -35,6 +35,7 @@ LOOK_INTERVAL = 10.0
 _TAG_LOOKS = 6  # looks from one update of all connections' tags to the next
 _TAG_SCALE = 10  # points of the score for one: from -10 to 10, where a peer of a mesh of gossip is worth 20
 _CLOCK_SLACK = 60.0  # seconds that a rule's end may be off before the clock of the machine is taken to have been set
+_EARLIER_AT_ONCE = 50  # offenders of an earlier run, some 50 µs each
 _OURS = "reputation: "  # how the reasons of our rules begin
 _WHY_LIMIT = 160
 
@@ -55,6 +56,7 @@ class Consequences:
         self._standings = Standings(config, ledger)
         self._suspects: dict[PeerId, str] = {}
         self._rules: dict[PeerId, None] = {}  # whom a rule of ours denies
+        self._earlier: list[PeerId] = []  # offenders of earlier runs that are still to be looked at
         self._looks = 0
         self._timer: asyncio.TimerHandle | None = None
         self._context: Context | None = None
@@ -65,9 +67,8 @@ class Consequences:
         """Take up again what an earlier run has left, and begin to look."""
         self._context = context
         self._take_up_rules()
-        for peer in self._ledger:
-            if self._ledger.is_bad(peer):
-                self._look_at(peer, "what it did before this node was started", is_told=False)
+        self._earlier = [peer for peer in self._ledger if self._ledger.is_bad(peer)]
+        self._look_at_earlier()
         self._gater.admission = self.admit
         context.resources.objection = self.objection
         self.wake()
@@ -81,6 +82,7 @@ class Consequences:
             self._timer.cancel()
             self._timer = None
         self._context = None
+        self._earlier.clear()
 
     def wake(self) -> None:
         """There is, or may soon be, something to look at."""
@@ -161,6 +163,14 @@ class Consequences:
             self._set_clocks_right()
         if len(self._standings) or context.swarm.peers:
             self.wake()
+
+    def _look_at_earlier(self) -> None:
+        """At thousands of offenders, some in each turn of the loop. Who was denied is so by its rule meanwhile."""
+        for peer in self._earlier[-_EARLIER_AT_ONCE:]:
+            self._look_at(peer, "what it did before this node was started", is_told=False)
+        del self._earlier[-_EARLIER_AT_ONCE:]
+        if self._earlier:
+            self._loop.call_soon(self._look_at_earlier)
 
     def _look_at(self, peer: "PeerId", why: str, *, is_told: bool) -> None:
         sentence = self._standings.judge(peer, self._clock())

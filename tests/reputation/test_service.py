@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -47,9 +49,11 @@ from cortexnet.observe.status import StatusServer
 from cortexnet.reputation.config import ReputationConfig
 from cortexnet.reputation.events import PeerDenied, PeerForgiven, PeerRefused
 from cortexnet.reputation.service import is_violation
+from cortexnet.reputation.standings import Sentence, Standings
 from cortexnet.storage.storage import Storage
 from cortexnet.swarm.tags import STANDING
 from cortexnet.testing.network import SimulatedNetwork
+from tests.support.dht_network import random_peer_id
 
 DAY, HOUR = 86_400.0, 3_600.0
 ECHO = "/test/echo/1.0.0"
@@ -682,6 +686,38 @@ async def test_all_of_it_outlives_the_node(tmp_path: Path, wall: Wall) -> None:
                 await echoed(bob, alice.peer_id)
             await asyncio.sleep(HOUR)
             assert await echoed(bob, alice.peer_id) == b"hello"
+
+
+async def test_many_offenders_of_an_earlier_run_are_looked_at_some_in_each_turn(
+    tmp_path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offenders = [random_peer_id(Random(number)) for number in range(120)]
+    looked_at: Counter[int] = Counter()
+    turn, judge = 0, Standings.judge
+
+    def counted(standings: Standings, peer: PeerId, now: float) -> Sentence:
+        looked_at[turn] += 1
+        return judge(standings, peer, now)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with a_town() as town:
+        async with alice_in(town, tmp_path) as alice:
+            for peer in offenders:
+                offend(alice, peer, 7)
+        monkeypatch.setattr(Standings, "judge", counted)
+        counting = asyncio.create_task(count_turns())
+        async with alice_in(town, tmp_path) as alice:
+            for _ in offenders:
+                await asyncio.sleep(0)
+            counting.cancel()
+            assert sum(looked_at.values()) == len(offenders)
+            assert max(looked_at.values()) <= 50
+            assert {alice.reputation.explain(peer).standing for peer in offenders} == {"refused"}
 
 
 @pytest.mark.parametrize("years", [-10, 10])
