@@ -167,11 +167,14 @@ class Cards:
 
     async def _advertise_missing(self, discovery: RoutingDiscovery, advertised: dict[str, None]) -> bool:
         """Whether all is told."""
-        for capability in [name for name in self._details.capabilities if name not in advertised]:
+        missing = [name for name in self._details.capabilities if name not in advertised]
+        for capability in missing:
+            discovery.name_here(namespace_of(capability))
+        for capability in missing:
             try:
                 await discovery.advertise(namespace_of(capability))
             except CortexError as error:
-                log.warning("others can't find this node by its capabilities yet: %s", error)
+                log.warning("only who asks this node itself finds it by its capabilities yet: %s; it is tried again", error)
                 return False  # so it is with the others too
             advertised[capability] = None
         return True

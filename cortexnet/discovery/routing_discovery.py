@@ -75,6 +75,10 @@ class RoutingDiscovery:
             self._renewals[namespace] = self._scope.spawn(self._renew(namespace, RENEWAL), name=f"advertise {namespace}")
         return told
 
+    def name_here(self, namespace: str) -> None:
+        """Let whoever asks this node itself find it under a namespace, even where nobody can be told. Raises LocalError."""
+        self._kad.name_here(key_of(namespace))
+
     def stop_advertising(self, namespace: str) -> None:
         """Tell nobody any more; who was told keeps that for up to 48 h. Raises LocalError where it is not advertised."""
         task = self._renewals.pop(namespace, None)

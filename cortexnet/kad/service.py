@@ -325,10 +325,14 @@ class KadService:
         for half in self.halves:
             half.dht.stop_providing(key)
 
-    async def announce(self, key: bytes) -> int:
-        """`provide` of a multihash, once. Raises as `provide`; whoever asks this node hears it all the same."""
+    def name_here(self, key: bytes) -> None:
+        """Name this node as a provider of a multihash to whoever asks it; others are told by `announce`."""
         for half in self.halves:
             half.dht.provide_here(key, self._now())
+
+    async def announce(self, key: bytes) -> int:
+        """`provide` of a multihash, once. Raises as `provide`; whoever asks this node hears it all the same."""
+        self.name_here(key)
         return _some(await self._provide(lambda dht, now: dht.provide(key, now, reprovide=False), None), "the provider record")
 
     async def _provide(self, start: "Callable[[Dht, float], Operation[R]]", on_progress: OnProgress | None) -> R:

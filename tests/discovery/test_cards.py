@@ -99,7 +99,7 @@ async def test_a_card_is_dialed_for_and_asked_for_again_only_after_its_time() ->
 
 async def test_a_node_that_is_alone_is_found_by_whoever_asks_it_even_where_that_serves_nothing() -> None:
     network = simulated()
-    async with node(network, "alice", card=SAID) as alice:
+    async with node(network, "alice", card=replace(SAID, capabilities=["cpu", "gpu"])) as alice:
         await asyncio.sleep(30)  # nobody could be told
         async with node(network, "bob", replace(PRIVATE, mode="client")) as bob:
             await bob.dial(alice.addresses)
