@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cortexnet.config import Config
 from cortexnet.errors import ConfigInvalid
-from cortexnet.settings.build import build, parse
+from cortexnet.settings.build import build, parse, placed
 from cortexnet.settings.files import load_settings
 from cortexnet.settings.settings import Settings
 from cortexnet.settings.sources import from_options, from_toml
@@ -326,3 +326,12 @@ def test_any_value_of_any_key_is_settings_or_a_config_error(lines: list[str]) ->
 def test_any_environment_is_settings_or_a_config_error(values: dict[str, str]) -> None:
     with contextlib.suppress(ConfigInvalid):
         parse(b"", "node.toml", {f"CORTEXNET_{name.upper()}": value for name, value in values.items()})
+
+
+def test_what_shows_only_at_the_start_is_told_with_its_place() -> None:
+    sources = [from_toml(b'profile = "light"\n\n[websocket]\ncertificate = "none.pem"\n', "node.toml")]
+    error = placed(ConfigInvalid("is no file", key="websocket.certificate"), sources)
+    assert (error.file, error.line, error.key) == ("node.toml", 4, "websocket.certificate")
+    assert str(error) == "node.toml:4:websocket.certificate: is no file"
+    elsewhere = placed(ConfigInvalid("is no file", key="websocket.key"), sources)
+    assert (elsewhere.line, elsewhere.key) == (3, "websocket.key"), "where its table stands"
