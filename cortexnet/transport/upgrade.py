@@ -215,7 +215,7 @@ class Upgrade(asyncio.BufferedProtocol):
         """It is this handshake's turn."""
         if self._driver is not None and not self._over:
             self._advance(self._driver)
-        if self._io is not None and not self._over and (self._driver is None or not self._driver.done):
+        if self._io is not None and not self._over:
             self._io.resume_reading()
 
     def _advance(self, driver: Driver[Upgraded]) -> None:
@@ -228,18 +228,8 @@ class Upgrade(asyncio.BufferedProtocol):
             self._io.write(data)
         if driver.error is not None:
             self.fail(driver.error)
-        elif driver.done and self._channel is None and self._turns.is_over_for_changes:
-            # What is built on top takes as long as this step: who dialed does not wait for it, but other connections would.
-            self._io.pause_reading()
-            self._turns.defer_change(self._complete)
         elif driver.done:
             self._succeed(self._io, driver.result)
-
-    def _complete(self) -> None:
-        if self._io is not None and self._driver is not None and not self._over:
-            begin = self._loop.time()
-            self._succeed(self._io, self._driver.result)
-            self._turns.spend_on_change(self._loop.time() - begin)
 
     def _succeed(self, io: asyncio.Transport, upgraded: Upgraded) -> None:
         assert self._reservation is not None  # set before anything runs

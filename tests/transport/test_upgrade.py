@@ -346,42 +346,6 @@ async def test_handshakes_wait_for_their_turn_of_the_loop() -> None:
         await sockets.close()
 
 
-@pytest.mark.parametrize("meanwhile", ["nothing", "the socket is lost", "the node closes"])
-async def test_what_is_built_on_a_handshake_waits_for_another_turn(meanwhile: str) -> None:
-    async with network() as net:
-        sockets = Sockets(net)
-        await sockets.listen()
-        dialer = net.station()
-        dialing = asyncio.create_task(
-            dialer.transport.dial(sockets.listener.address, None, dialer.resources.admit_dial(None, None))
-        )
-        pending = sockets.station.transport._upgrader._pending
-        for _ in range(100):
-            if not pending:
-                await asyncio.sleep(0)
-        (upgrade,) = pending.values()
-        turns = upgrade._turns = NoTimeLeft()
-        while not upgrade._driver.done:
-            await settle()
-            turns.resume()
-        assert sockets.station.accepted.empty(), "the last step of the handshake has used up the turn"
-        connection = await dialing
-        if meanwhile == "nothing":
-            turns.resume()
-            accepted = sockets.station.accepted.get_nowait()
-            assert accepted.peer_id == dialer.peer_id
-            accepted.abort()
-        elif meanwhile == "the socket is lost":
-            upgrade.connection_lost(None)
-        else:
-            upgrade.fail(ConnectionClosed("the node is closing"))
-        turns.resume()
-        assert sockets.station.accepted.empty()
-        connection.abort()
-        await settle()
-        await sockets.close()
-
-
 class NoTimeLeft:
     """Others have used up the time of the turn."""
 
