@@ -71,7 +71,7 @@ def print_list(kinds: Sequence[PeerKind]) -> None:
 
 
 def say_result(result: Result) -> None:
-    """A line as soon as a cell is done."""
+    """A line as soon as a cell is done, and before its second try."""
     detail = f": {result.detail}" if result.outcome == "failed" else ""
     if result.outcome != "skipped":
         print(f"{result.pair:24} {result.scenario:28} {result.stack:16} {report.WORDS[result.outcome]}{detail}", flush=True)
@@ -115,6 +115,7 @@ async def main(options: argparse.Namespace) -> int:
     report.write(results, describe(found), options.results)
     print(f"\n{report.table(results)}\n\n{report.summary(results)}; reports in {options.results}")
     warn(found, required=required)
+    print("".join(f"{line}\n" for line in report.troubles(results)), end="")  # last, where the eye falls and a log is cut
     return 1 if any(result.outcome == "failed" for result in results) else 0
 
 

@@ -21,7 +21,10 @@ Outcome = Literal["passed", "failed", "skipped"]
 @final
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of a cell; `detail` says why it failed or was skipped, `logs` are the files that a failed one left."""
+    """The outcome of a cell; `detail` says why it failed or was skipped, `logs` are the files that a failed one left.
+
+    One that passed with a `detail` passed only at the second try; the detail is what the first one failed of.
+    """
 
     dialer: str
     listener: str
@@ -36,6 +39,11 @@ class Result:
     def pair(self) -> str:
         """For people."""
         return f"{self.dialer} → {self.listener}"
+
+    @property
+    def is_unsteady(self) -> bool:
+        """Whether it passed, but not at once."""
+        return self.outcome == "passed" and bool(self.detail)
 
 
 @final

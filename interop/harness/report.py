@@ -27,7 +27,7 @@ def _by_stack(results: Sequence[Result]) -> list[Result]:
 
 def _cell(result: Result) -> str:
     word = WORDS[result.outcome]
-    return f"{word} {result.seconds:.1f} s" if result.outcome == "passed" else word
+    return f"{word} {result.seconds:.1f} s{' (2nd try)' * result.is_unsteady}" if result.outcome == "passed" else word
 
 
 def table(results: Sequence[Result]) -> str:
@@ -39,9 +39,23 @@ def table(results: Sequence[Result]) -> str:
 
 
 def summary(results: Iterable[Result]) -> str:
-    """How many of each outcome."""
+    """How many of each outcome, and how many passed only at the second try."""
+    results = list(results)
     counts = Counter(result.outcome for result in results)
-    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+    unsteady = sum(result.is_unsteady for result in results)
+    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+    return told + (f"; {unsteady} passed only at the second try" if unsteady else "")
+
+
+def troubles(results: Iterable[Result]) -> list[str]:
+    """A line for each cell that failed, then for each that passed only at the second try, with what it failed of."""
+    results = list(results)
+    lines = [f"FAILED: {_place(result)}: {result.detail}" for result in results if result.outcome == "failed"]
+    return lines + [f"ok at the second try: {_place(result)}: {result.detail}" for result in results if result.is_unsteady]
+
+
+def _place(result: Result) -> str:
+    return ", ".join(text for text in (result.pair, result.scenario, result.stack) if text)
 
 
 def markdown(results: Sequence[Result], peers: Mapping[str, str]) -> str:
@@ -50,8 +64,12 @@ def markdown(results: Sequence[Result], peers: Mapping[str, str]) -> str:
     lines = ["# Interoperability", "", summary(results) + ". A column reads dialer → listener.", ""]
     lines += [f"- **{name}**: {about}" for name, about in peers.items()] + [""]
     lines += [_markdown_row(header), _markdown_row(["---"] * len(header)), *map(_markdown_row, body), ""]
-    for title, outcome in (("Failed", "failed"), ("Skipped", "skipped")):
-        chosen = [result for result in results if result.outcome == outcome]
+    lists = {
+        "Failed": [result for result in results if result.outcome == "failed"],
+        "Passed at the second try": [result for result in results if result.is_unsteady],
+        "Skipped": [result for result in results if result.outcome == "skipped"],
+    }
+    for title, chosen in lists.items():
         reasons = dict.fromkeys(_reason_line(result) for result in chosen)
         if reasons:
             lines += [f"## {title}", "", *reasons, ""]

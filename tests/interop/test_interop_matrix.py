@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interop.harness.cell import Cell, Result
-from interop.harness.matrix import Field, all_pairs, plan, play, prepare, unplayable
+from interop.harness.matrix import SECOND_TRIES, Field, all_pairs, plan, play, prepare, unplayable
 from interop.harness.meeting import Meeting, expect
 from interop.harness.peers import PeerKind, load_peers
 from interop.harness.process import Answer
@@ -107,6 +107,37 @@ async def test_a_peer_without_its_toolchain_is_skipped_unless_required(required:
     results = await play(found, pairs, [Scenario("one", "", nothing)], tmp_path, required=required, say=lambda result: None)
     assert [(result.pair, result.outcome) for result in results] == [("here → absent", outcome), ("here → here", "passed")]
     assert results[0].detail == "absent: no-such-compiler not on the PATH"
+
+
+async def test_a_cell_that_failed_is_run_again_and_what_it_failed_of_the_first_time_is_kept(tmp_path: Path) -> None:
+    runs: list[Meeting] = []
+    said: list[str] = []
+
+    async def unsteady(meeting: Meeting) -> None:
+        runs.append(meeting)
+        expect(len(runs) > 1, "luck", len(runs))
+
+    scenario = Scenario("unsteady", "", unsteady)
+    (result,) = await play(
+        field("a"), [("a", "a")], [scenario], tmp_path, required=True, say=lambda result: said.append(result.outcome)
+    )
+    assert (result.outcome, result.is_unsteady, len(runs)) == ("passed", True, 2)
+    assert "luck" in result.detail
+    assert all(path.exists() for path in result.logs)
+    assert said == ["failed", "passed"]
+
+
+async def test_only_a_few_cells_of_a_run_get_a_second_try(tmp_path: Path) -> None:
+    runs: list[Meeting] = []
+
+    async def never(meeting: Meeting) -> None:
+        runs.append(meeting)
+        await disappointment(meeting)
+
+    scenarios = [Scenario(f"never {number}", "", never) for number in range(SECOND_TRIES + 2)]
+    results = await play(field("a"), [("a", "a")], scenarios, tmp_path, required=True, say=lambda result: None)
+    assert {result.outcome for result in results} == {"failed"}
+    assert len(runs) == len(scenarios) + SECOND_TRIES
 
 
 async def test_a_peer_that_does_not_build_is_a_failure_with_what_the_build_printed() -> None:

@@ -19,6 +19,7 @@ FAILED = Result(
 )
 SKIPPED = Result("go", "rust", "echo 1 B", "", "skipped", detail="rust: cargo not on the PATH")
 ELSEWHERE = Result("py", "go", "ping", "quic-v1", "passed", 0.5)
+UNSTEADY = Result("py", "js", "mesh", "tcp noise yamux", "passed", 2.0, "not done after 9.0 s")
 RESULTS = [PASSED, ELSEWHERE, FAILED, SKIPPED]
 
 
@@ -41,6 +42,21 @@ def test_results_of_one_stack_stay_together_whatever_pair_they_are_of() -> None:
 def test_the_summary_counts_outcomes() -> None:
     assert report.summary(RESULTS) == "2 passed, 1 failed, 1 skipped"
     assert report.summary([]) == "0 passed, 0 failed, 0 skipped"
+    assert report.summary([UNSTEADY, PASSED]) == "2 passed, 0 failed, 0 skipped; 1 passed only at the second try"
+
+
+def test_the_troubles_name_each_cell_that_failed_and_then_each_that_needed_a_second_try() -> None:
+    assert report.troubles([UNSTEADY, *RESULTS]) == [
+        "FAILED: go → py, ping, tcp noise yamux: no | answer\x1b[1m\nat all",
+        "ok at the second try: py → js, mesh, tcp noise yamux: not done after 9.0 s",
+    ]
+    assert report.troubles([PASSED, SKIPPED]) == []
+
+
+def test_a_second_try_is_seen_in_the_tables() -> None:
+    assert "ok 2.0 s (2nd try)" in report.table([UNSTEADY])
+    page = report.markdown([UNSTEADY], {})
+    assert "## Passed at the second try\n\n- py → js, mesh (tcp noise yamux): not done after 9.0 s\n" in page
 
 
 def test_markdown_names_the_peers_and_says_why_cells_failed_or_were_skipped() -> None:
