@@ -354,7 +354,8 @@ class Running:
             self._scope.spawn(self.identify.push_all(), name="identify push")
 
     def _connected(self, connection: Connection) -> None:
-        self._scope.spawn(self._identify(connection), name=f"identify {connection.peer_id}")
+        # Not named after the peer: to write its id in base58 costs more than the task.
+        self._scope.spawn(self._identify(connection), name="identify")
 
     async def _identify(self, connection: Connection) -> None:
         """Without it no service uses the peer: a peer that stood still, or was cut off just then, is asked again."""

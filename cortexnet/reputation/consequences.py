@@ -108,8 +108,9 @@ class Consequences:
         if score < self._config.deny_below:  # its rule may have had no room, or ended early by a clock that was set
             setting = "reputation.deny_below"
             raise Denied(f"connection of {peer}", rule=f"{_OURS}score {score:.1f}, below {setting}", setting=setting)
-        for network in self._networks_of([address]):
-            self._networks.admit(network, now)
+        if len(self._networks):
+            for network in self._networks_of([address]):
+                self._networks.admit(network, now)
 
     def standing(self, peer: "PeerId") -> Standing:
         """How a peer stands."""

@@ -95,9 +95,15 @@ def socket_address(name: tuple[str, int]) -> Multiaddr:
     return Multiaddr.from_components([Component.of("ip6zone", zone), *address.components]) if zone else address
 
 
+@functools.lru_cache(maxsize=64)
+def _own_address(name: tuple[str, int]) -> Multiaddr:
+    """The same for all that one listener accepts, nearly always."""
+    return socket_address(name)
+
+
 def _accepted(io: asyncio.Transport) -> Endpoints:
     return Endpoints(
-        local=socket_address(io.get_extra_info("sockname")),
+        local=_own_address(io.get_extra_info("sockname")),
         remote=socket_address(io.get_extra_info("peername")),
         direction="inbound",
         transport="tcp",
