@@ -73,7 +73,7 @@ class Admission:
         if contact.peer_id in self._probed:
             return
         if contact.peer_id in table:
-            table.succeeded(contact.peer_id, now, rtt)
+            table.succeeded(contact.peer_id, now)
         else:
             self._enter(contact, now, rtt)
 

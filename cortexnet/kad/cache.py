@@ -5,7 +5,7 @@ few requests, and one that somebody has smuggled in costs no more.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -53,7 +53,6 @@ class RoutingCache:
         self._negative_age = negative_age
         self._entries: OrderedDict[bytes | Prefix, _Entry] = OrderedDict()
         self._entries_of: dict[PeerId, dict[bytes | Prefix, None]] = {}
-        self._rtt: dict[PeerId, float] = {}
         self._lengths: dict[int, int] = {}
         self._cold_hops: float | None = None
         self.hits = 0
@@ -66,10 +65,8 @@ class RoutingCache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(
-        self, key: bytes | Prefix, closest: Sequence[Contact], now: float, *, rtt: Mapping[PeerId, float] | None = None
-    ) -> None:
-        """Remember who is nearest; nobody, if it is so. `rtt`: round-trip times in seconds of those where it is known."""
+    def put(self, key: bytes | Prefix, closest: Sequence[Contact], now: float) -> None:
+        """Remember who is nearest; nobody, if it is so."""
         self._forget(key)
         if self._limit < 1:
             return
@@ -80,9 +77,6 @@ class RoutingCache:
             self._entries_of.setdefault(contact.peer_id, {})[key] = None
         if isinstance(key, Prefix):
             self._lengths[key.length] = self._lengths.get(key.length, 0) + 1
-        for peer_id, seconds in (rtt or {}).items():
-            if peer_id in self._entries_of:
-                self._rtt[peer_id] = seconds
 
     def get(self, key: bytes | Prefix, now: float, *, position: int | None = None) -> tuple[Contact, ...] | None:
         """Who was nearest: nobody, if that was the outcome, and None where nothing is known.
@@ -98,15 +92,6 @@ class RoutingCache:
         self.hits += 1
         return tuple(entry.contacts.values())
 
-    def age_of(self, key: bytes | Prefix, now: float) -> float | None:
-        """Seconds since it was found."""
-        entry = self._valid(key, now)
-        return None if entry is None else now - entry.time
-
-    def rtt_of(self, peer_id: PeerId) -> float | None:
-        """The round-trip time to a peer of some entry, in seconds, where it is known."""
-        return self._rtt.get(peer_id)
-
     def drop(self, peer_id: PeerId) -> None:
         """The peer could not be reached: it leaves every entry, and entries without anybody else go."""
         for key in self._entries_of.pop(peer_id, {}):
@@ -114,7 +99,6 @@ class RoutingCache:
             del contacts[peer_id]
             if not contacts:
                 self._forget(key)
-        self._rtt.pop(peer_id, None)
 
     def ended(self, *, is_warm: bool, hops: int) -> None:
         """A lookup has ended that began with something cached, or with nothing: counts `hops_saved`."""
@@ -165,7 +149,6 @@ class RoutingCache:
             del entries[key]
             if not entries:
                 del self._entries_of[peer_id]
-                self._rtt.pop(peer_id, None)
         if isinstance(key, Prefix):
             self._lengths[key.length] -= 1
             if not self._lengths[key.length]:

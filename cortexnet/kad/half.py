@@ -155,11 +155,6 @@ class Half:
         """Whether nobody is in the routing table."""
         return not len(self.dht.table)
 
-    @property
-    def is_serving(self) -> bool:
-        """Whether others are answered."""
-        return self._is_serving
-
     def serve(self, wanted: bool) -> None:
         """Answer others, or no more; identify tells them. Where the application has a handler of its own, that one stays."""
         protocols = self._context.protocols

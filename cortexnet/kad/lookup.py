@@ -310,14 +310,5 @@ class Lookup:
         """Those whose answer is still out: at the end the requests that can be given up."""
         return [*self._waiting, *self._slow]
 
-    def path_of(self, peer_id: PeerId) -> list[PeerId]:
-        """Who led us to a peer: from one of the seeds to the peer itself. Empty where it is not known."""
-        path: list[PeerId] = []
-        candidate = self._candidates.get(peer_id)
-        while candidate is not None:
-            path.append(candidate.contact.peer_id)
-            candidate = candidate.tellers[0] if candidate.tellers else None
-        return path[::-1]
-
     def _in_states(self, *states: int) -> list[Candidate]:
         return [candidate for candidate in self._candidates if candidate.state in states]

@@ -28,7 +28,6 @@ class Maintenance:
         self._engine = engine
         self._admission = admission
         self._refresh: Refresh | None = None
-        self._next_refresh: Timer | None = None
         self._next_bootstrap: Timer | None = None
         self._wait = engine.config.empty_first
         self._is_running = False
@@ -40,7 +39,7 @@ class Maintenance:
         engine = self._engine
         self._is_running = True
         self._next_bootstrap = engine.timers.at(now, self._bootstrap)
-        self._next_refresh = engine.timers.at(now + self._jittered(engine.config.refresh_interval), self._on_refresh_due)
+        engine.timers.at(now + self._jittered(engine.config.refresh_interval), self._on_refresh_due)
         engine.timers.at(now + self._jittered(engine.config.expiry_interval), self._expire)
 
     def _jittered(self, interval: float) -> float:
@@ -78,7 +77,7 @@ class Maintenance:
 
     def _on_refresh_due(self, now: float) -> None:
         # From one refresh to the next it is always the same time, so that a bucket without lookups has one in each.
-        self._next_refresh = self._engine.timers.at(now + self._engine.config.refresh_interval, self._on_refresh_due)
+        self._engine.timers.at(now + self._engine.config.refresh_interval, self._on_refresh_due)
         self._begin_refresh(now, everything=False)
 
     def _begin_refresh(self, now: float, *, everything: bool) -> None:

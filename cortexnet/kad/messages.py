@@ -14,10 +14,6 @@ from cortexnet.errors import MessageTooLarge, ProtocolViolation
 from cortexnet.kad.contact import Contact
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_header, field_varint, int64, text
 
-REQUEST_SIZE_LIMIT: Final = 128 * 1024
-"""Bytes of a request that are read: a value of 64 KiB twice over."""
-REPLY_SIZE_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of an answer that are read; what go sends at most."""
 KEY_SIZE_LIMIT: Final = 1_024
 """Bytes of a key; also of a name and of a cursor."""
 VALUE_SIZE_LIMIT: Final = 64 * 1024

@@ -36,8 +36,6 @@ class Near:
         self.walk = Walk(engine, message, now, self._walked, on_reply=on_reply, on_step=on_step)
         self.others: list[Contact] = []
         """Of the region, besides the k nearest, where it had to be explored."""
-        self.explored = 0
-        """Requests that took."""
 
     def start(self, now: float) -> None:
         """Send the first requests."""
@@ -63,7 +61,6 @@ class Near:
         closest = {contact.peer_id: None for contact in self.walk.closest}
         found = at_most(explore.contacts, self.walk.lookup.target)
         self.others = [contact for contact in found if contact.peer_id not in closest]
-        self.explored = explore.exploration.requests
         self._on_done(now)
 
     def stop(self) -> None:

@@ -93,10 +93,6 @@ class ProviderStore:
         """Whether this node provides it."""
         return key in self._own
 
-    def own_keys(self) -> tuple[bytes, ...]:
-        """What this node provides, in the order in which it began to."""
-        return tuple(self._own)
-
     # --- what others provide
 
     def add(self, key: bytes, contact: Contact, unix_now: float, *, group: str | None = None) -> None:

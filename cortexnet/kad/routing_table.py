@@ -24,8 +24,6 @@ SILENCE = 43 * 60.0
 """Seconds without an answer after which a peer is to be asked whether it is still there. go's: with a refresh of each bucket each
 10 min a peer of a full bucket, asked by chance, was asked once in that time."""
 
-_RTT_WEIGHT = 0.1  # of a new measurement, go's
-
 Changed = Callable[[Contact, bool], None]
 """Called with who was added (True) or removed (False), once the table is changed; it must not change the table itself."""
 
@@ -36,13 +34,10 @@ class Entry:
     """One peer of the table. Times are those of the clock that is handed in."""
 
     contact: Contact
-    added: float
     last_success: float
     """When it last answered us; at first, when it was added."""
     is_replaceable: bool
     groups: tuple[str, ...]
-    rtt: float | None = None
-    """Smoothed seconds of its answers; None where none was measured."""
 
 
 @final
@@ -174,7 +169,7 @@ class RoutingTable:
         if self._diversity is not None:
             self._diversity.add(length, groups)
         bucket[contact.position] = contact
-        self._entries[contact.peer_id] = Entry(contact, now, now, replaceable, groups, rtt)
+        self._entries[contact.peer_id] = Entry(contact, now, replaceable, groups)
         if replaced is not None:
             self._tell(replaced, False)
         self._tell(contact, True)
@@ -195,14 +190,11 @@ class RoutingTable:
         for entry in self._entries.values():
             entry.is_replaceable = False
 
-    def succeeded(self, peer_id: PeerId, now: float, rtt: float | None = None) -> None:
-        """A peer has answered us, after `rtt` seconds; nothing where it is not in the table."""
+    def succeeded(self, peer_id: PeerId, now: float) -> None:
+        """A peer has answered us; nothing where it is not in the table."""
         entry = self._entries.get(peer_id)
-        if entry is None:
-            return
-        entry.last_success = max(entry.last_success, now)
-        if rtt is not None:
-            entry.rtt = rtt if entry.rtt is None else entry.rtt + _RTT_WEIGHT * (rtt - entry.rtt)
+        if entry is not None:
+            entry.last_success = max(entry.last_success, now)
 
     def update_contact(self, contact: Contact) -> bool:
         """A peer has other addresses now; whether it is in the table. Groups stay those it was added with."""

@@ -14,9 +14,7 @@ def test_what_was_found_is_known_for_ten_minutes() -> None:
     cache = RoutingCache()
     cache.put(b"key", [A, B], 5.0)
     assert cache.get(b"key", 604.9) == (A, B)
-    assert cache.age_of(b"key", 65.0) == 60.0
     assert cache.get(b"key", 605.0) is None
-    assert cache.age_of(b"key", 605.0) is None
     assert len(cache) == 0
     assert (cache.hits, cache.misses) == (1, 1)
 
@@ -64,15 +62,12 @@ def test_with_a_limit_of_none_nothing_is_kept() -> None:
 
 def test_a_peer_that_is_gone_leaves_every_entry_and_nothing_is_left_of_it() -> None:
     cache = RoutingCache()
-    cache.put(b"one", [A, B], 0.0, rtt={A.peer_id: 0.1, C.peer_id: 0.2})
+    cache.put(b"one", [A, B], 0.0)
     cache.put(Prefix(1, 1), [A], 0.0)
-    assert cache.rtt_of(A.peer_id) == 0.1
-    assert cache.rtt_of(C.peer_id) is None, "of no entry"
     cache.drop(A.peer_id)
     cache.drop(A.peer_id)
     assert cache.get(b"one", 0.0) == (B,)
     assert cache.get(Prefix(1, 1), 0.0) is None
-    assert cache.rtt_of(A.peer_id) is None
     assert len(cache) == 1
 
 
@@ -120,7 +115,7 @@ def test_whatever_happens_no_list_of_it_grows_beyond_its_entries(steps: list[tup
     for number, (step, which, found) in enumerate(steps):
         key = Prefix(which, 0) if which % 2 else bytes([which])
         if step == "put":
-            cache.put(key, found, float(number), rtt={A.peer_id: 0.1})  # type: ignore[arg-type]
+            cache.put(key, found, float(number))  # type: ignore[arg-type]
         elif step == "drop":
             cache.drop([A, B, C, D][which % 4].peer_id)
         else:
@@ -128,5 +123,4 @@ def test_whatever_happens_no_list_of_it_grows_beyond_its_entries(steps: list[tup
         assert len(cache) <= 4
         held = {peer_id for entry in cache._entries.values() for peer_id in entry.contacts}
         assert held == set(cache._entries_of)
-        assert set(cache._rtt) <= held
         assert sum(cache._lengths.values()) == sum(isinstance(key, Prefix) for key in cache._entries)

@@ -99,12 +99,5 @@ class LookupMachine(RuleBasedStateMachine):
         assert [each.peer_id for each in self.lookup.answered if each.peer_id not in self.answered] == []
         assert len(self.lookup.answered) == len(self.answered)
 
-    @invariant()
-    def a_path_begins_at_a_seed_and_has_no_peer_twice(self) -> None:
-        for each in self.lookup.closest:
-            path = self.lookup.path_of(each.peer_id)
-            assert path[-1] == each.peer_id
-            assert len(dict.fromkeys(path)) == len(path) <= self.lookup.hops + 1
-
 
 TestLookupMachine = LookupMachine.TestCase

@@ -91,11 +91,11 @@ def test_an_empty_table_has_nobody() -> None:
 
 def test_what_is_known_of_a_peer_is_kept_with_it() -> None:
     table = RoutingTable(OWN)
-    assert table.add(PEERS[0], 5.0, replaceable=True, groups=("a",), rtt=0.25)
+    assert table.add(PEERS[0], 5.0, replaceable=True, groups=("a",))
     entry = table.get(PEERS[0].peer_id)
     assert entry is not None
-    assert (entry.contact, entry.added, entry.last_success) == (PEERS[0], 5.0, 5.0)
-    assert (entry.is_replaceable, entry.groups, entry.rtt) == (True, ("a",), 0.25)
+    assert (entry.contact, entry.last_success) == (PEERS[0], 5.0)
+    assert (entry.is_replaceable, entry.groups) == (True, ("a",))
     assert PEERS[0].peer_id in table
     assert list(table) == [PEERS[0]]
 
@@ -136,7 +136,7 @@ def test_a_peer_that_is_in_it_already_stays_as_it_is() -> None:
     assert not table.add(PEERS[0].with_addresses([ADDRESS]), 2.0, replaceable=True)
     entry = table.get(PEERS[0].peer_id)
     assert entry is not None
-    assert (entry.contact, entry.added, entry.is_replaceable) == (PEERS[0], 1.0, False)
+    assert (entry.contact, entry.last_success, entry.is_replaceable) == (PEERS[0], 1.0, False)
 
 
 @pytest.mark.parametrize(("rtt", "is_taken"), [(SLOWEST, True), (SLOWEST + 0.1, False)])
@@ -250,15 +250,13 @@ def test_peers_that_were_silent_for_long_are_due_for_a_check() -> None:
     assert table.due_for_check(3.5, silence=3.0) == [PEERS[0]]
 
 
-def test_round_trips_are_smoothed() -> None:
+def test_the_last_success_is_the_latest_told() -> None:
     table = RoutingTable(OWN)
     table.add(PEERS[0], 0.0)
-    table.succeeded(PEERS[0].peer_id, 1.0, 0.1)
+    table.succeeded(PEERS[0].peer_id, 1.0)
+    table.succeeded(PEERS[0].peer_id, 0.5)
     entry = table.get(PEERS[0].peer_id)
     assert entry is not None
-    assert entry.rtt == 0.1
-    table.succeeded(PEERS[0].peer_id, 0.5, 0.2)
-    assert entry.rtt == pytest.approx(0.11)
     assert entry.last_success == 1.0
 
 
