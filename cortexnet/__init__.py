@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     from cortexnet.identity.keys import PublicKey as PublicKey
     from cortexnet.identity.peer_id import PeerId as PeerId
     from cortexnet.kad.config import KadConfig as KadConfig
-    from cortexnet.kad.contact import Contact as Contact
-    from cortexnet.kad.ipns import IpnsRecord as IpnsRecord
-    from cortexnet.kad.records import Validator as Validator
+    from cortexnet.kad.records.ipns import IpnsRecord as IpnsRecord
+    from cortexnet.kad.records.records import Validator as Validator
+    from cortexnet.kad.routing.contact import Contact as Contact
     from cortexnet.messaging.message import Message as Message
     from cortexnet.messaging.message import Receipt as Receipt
     from cortexnet.messaging.request import Request as Request
@@ -113,9 +113,9 @@ _PLACES = {
     "cortexnet.identity.keys": ("PrivateKey", "PublicKey"),
     "cortexnet.identity.peer_id": ("PeerId",),
     "cortexnet.kad.config": ("KadConfig",),
-    "cortexnet.kad.contact": ("Contact",),
-    "cortexnet.kad.ipns": ("IpnsRecord",),
-    "cortexnet.kad.records": ("Validator",),
+    "cortexnet.kad.routing.contact": ("Contact",),
+    "cortexnet.kad.records.ipns": ("IpnsRecord",),
+    "cortexnet.kad.records.records": ("Validator",),
     "cortexnet.messaging.message": ("Message", "Receipt"),
     "cortexnet.messaging.request": ("Request",),
     "cortexnet.multiformats.cid": ("Cid",),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.service import Gossip
     from cortexnet.host.perf import PerfResult, Progress
     from cortexnet.identity.card import Card
-    from cortexnet.kad.service import KadService
+    from cortexnet.kad.service.service import KadService
     from cortexnet.messaging.caller import Caller
     from cortexnet.messaging.message import Receipt
     from cortexnet.messaging.messenger import MessageHandler, Messenger

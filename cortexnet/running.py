@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from cortexnet.identity.identity import Identity
     from cortexnet.identity.keys import PrivateKey
     from cortexnet.identity.peer_id import PeerId
-    from cortexnet.kad.service import KadService
+    from cortexnet.kad.service.service import KadService
     from cortexnet.observe.bus import EventBus
     from cortexnet.observe.status import StatusServer
     from cortexnet.reputation.selector import Selector
@@ -296,7 +296,7 @@ class Running:
             services.append(PeerExchange(context, config.discovery, dialer, asks=joins))
         if config.kad is not None:
             from cortexnet.discovery.routing_discovery import RoutingDiscovery
-            from cortexnet.kad.service import KadService
+            from cortexnet.kad.service.service import KadService
 
             self.kad = KadService(context, config.kad)
             self.discovery = RoutingDiscovery(context, self.kad, config.discovery, dialer)

@@ -23,7 +23,7 @@ Command = dict[str, Any]
 async def work(settings: dict[str, Any], clock: WallClock) -> None:
     """Run the node until stdin ends."""
     from cortexnet.errors import CortexError
-    from cortexnet.kad import peer_streams
+    from cortexnet.kad.service import peer_streams
     from cortexnet.transport.scope import Scope
     from soak.node import SoakNode
 

@@ -17,7 +17,7 @@ from cortexnet.config import Config
 from cortexnet.errors import CortexError, DialFailed, InvalidRecord, LocalError, ProtocolViolation
 from cortexnet.identity.identity import Identity
 from cortexnet.kad.config import AMINO, BUILT_IN, KadConfig
-from cortexnet.kad.operation import Progress
+from cortexnet.kad.engine.operation import Progress
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.node import Node
 from cortexnet.swarm.limits import Limits

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from cortexnet.discovery.found_dialer import FoundDialer
     from cortexnet.host.context import Context
     from cortexnet.identity.peer_id import PeerId
-    from cortexnet.kad.contact import Contact
-    from cortexnet.kad.search import ProviderSearch
-    from cortexnet.kad.service import KadService
+    from cortexnet.kad.routing.contact import Contact
+    from cortexnet.kad.service.search import ProviderSearch
+    from cortexnet.kad.service.service import KadService
 
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
-    from cortexnet.kad.contact import Contact
+    from cortexnet.kad.routing.contact import Contact
     from cortexnet.transport.scope import Scope
 
 log = logging.getLogger(__name__)

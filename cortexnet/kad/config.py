@@ -12,7 +12,7 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.texts import list_of_texts
 
 if TYPE_CHECKING:
-    from cortexnet.kad.records import Validator
+    from cortexnet.kad.records.records import Validator
 
 KIB = 1024
 MIB = 1024 * KIB

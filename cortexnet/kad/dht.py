@@ -16,38 +16,38 @@ from typing import TYPE_CHECKING, TypeVar, final
 
 from cortexnet.errors import InvalidRecord, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad import key as keys
-from cortexnet.kad import namespaces
-from cortexnet.kad.actions import Action
-from cortexnet.kad.admission import Admission
-from cortexnet.kad.ask_many import AskMany
-from cortexnet.kad.cache import RoutingCache
-from cortexnet.kad.closest import ClosestPeers, FindPeer
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.diversity import Diversity
-from cortexnet.kad.each import Work
-from cortexnet.kad.engine import Engine, Filters
-from cortexnet.kad.find_providers import FindProviders
-from cortexnet.kad.get_many import ManyProviders, ManyValues
-from cortexnet.kad.get_value import GetValue
-from cortexnet.kad.list_names import ListNames
-from cortexnet.kad.lookup import LookupConfig
-from cortexnet.kad.maintenance import Maintenance
+from cortexnet.kad.engine.actions import Action
+from cortexnet.kad.engine.engine import Engine, Filters
+from cortexnet.kad.engine.operation import Operation
+from cortexnet.kad.engine.requests import Request
+from cortexnet.kad.lookup.lookup import LookupConfig
+from cortexnet.kad.many.ask_many import AskMany
+from cortexnet.kad.many.each import Work
+from cortexnet.kad.many.get_many import ManyProviders, ManyValues
+from cortexnet.kad.many.list_names import ListNames
+from cortexnet.kad.many.store_many import StoreMany
 from cortexnet.kad.messages import KEY_SIZE_LIMIT, Message, Type
-from cortexnet.kad.network_size import NetworkSize
-from cortexnet.kad.operation import Operation
-from cortexnet.kad.provider_store import ProviderStore
-from cortexnet.kad.records import Validators
-from cortexnet.kad.reprovide import ReprovideSchedule
-from cortexnet.kad.reproviding import Reproviding
-from cortexnet.kad.republish import OwnValues
-from cortexnet.kad.requests import Request
-from cortexnet.kad.routing_table import RoutingTable
-from cortexnet.kad.server import PROVIDER_KEY_LIMIT, Server
-from cortexnet.kad.store_many import StoreMany
-from cortexnet.kad.store_near import StoreNear, provide_message, put_message
-from cortexnet.kad.value_store import ValueStore
+from cortexnet.kad.operations.closest import ClosestPeers, FindPeer
+from cortexnet.kad.operations.find_providers import FindProviders
+from cortexnet.kad.operations.get_value import GetValue
+from cortexnet.kad.operations.store_near import StoreNear, provide_message, put_message
+from cortexnet.kad.records import namespaces
+from cortexnet.kad.records.provider_store import ProviderStore
+from cortexnet.kad.records.records import Validators
+from cortexnet.kad.records.value_store import ValueStore
+from cortexnet.kad.routing import key as keys
+from cortexnet.kad.routing.cache import RoutingCache
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.diversity import Diversity
+from cortexnet.kad.routing.network_size import NetworkSize
+from cortexnet.kad.routing.routing_table import RoutingTable
+from cortexnet.kad.server.server import PROVIDER_KEY_LIMIT, Server
+from cortexnet.kad.upkeep.admission import Admission
+from cortexnet.kad.upkeep.maintenance import Maintenance
+from cortexnet.kad.upkeep.reprovide import ReprovideSchedule
+from cortexnet.kad.upkeep.reproviding import Reproviding
+from cortexnet.kad.upkeep.republish import OwnValues
 
 if TYPE_CHECKING:
     from random import Random

@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Final, final
 
 from cortexnet.errors import MessageTooLarge, ProtocolViolation
-from cortexnet.kad.contact import Contact
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_header, field_varint, int64, text
 
 KEY_SIZE_LIMIT: Final = 1_024

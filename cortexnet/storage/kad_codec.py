@@ -5,10 +5,10 @@ Each row belongs to a network: the DHT's protocol stands in front of its key. Ti
 
 from cortexnet.errors import ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.cache import Hint
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.provider_store import ProviderRecord
-from cortexnet.kad.value_store import StoredValue
+from cortexnet.kad.records.provider_store import ProviderRecord
+from cortexnet.kad.records.value_store import StoredValue
+from cortexnet.kad.routing.cache import Hint
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_varint, text
 
 _VALUE = Schema(

@@ -13,9 +13,9 @@ from cortexnet.errors import RemoteError
 from cortexnet.storage import kad_codec as codec
 
 if TYPE_CHECKING:
-    from cortexnet.kad.cache import Hint
-    from cortexnet.kad.provider_store import ProviderStore
-    from cortexnet.kad.value_store import ValueStore
+    from cortexnet.kad.records.provider_store import ProviderStore
+    from cortexnet.kad.records.value_store import ValueStore
+    from cortexnet.kad.routing.cache import Hint
     from cortexnet.storage.database import Database
     from cortexnet.storage.sqlite_file import Rows
 

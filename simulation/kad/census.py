@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from random import Random
 from typing import final
 
-from cortexnet.kad.key import BITS
-from cortexnet.kad.routing_table import RoutingTable
+from cortexnet.kad.routing.key import BITS
+from cortexnet.kad.routing.routing_table import RoutingTable
 from simulation.kad.peer import Peer
 
 _OFFERED = 2

@@ -11,7 +11,7 @@ from typing import Final, final
 
 from bench.plot import Curve
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.operation import Operation
+from cortexnet.kad.engine.operation import Operation
 from simulation.churn import Churn
 from simulation.engine import Simulation
 from simulation.kad.build import INTERNET

@@ -6,9 +6,9 @@ from random import Random
 from typing import Final, final
 
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.key import position
 from cortexnet.kad.messages import Message, Record, Type
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.key import position
 from simulation.kad.peer import Behaviour
 from simulation.kad.world import random_address, random_id
 

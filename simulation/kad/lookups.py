@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
-from cortexnet.kad.key import position
+from cortexnet.kad.routing.key import position
 from simulation.engine import Simulation
 from simulation.kad.build import EVEN, INTERNET, settled, with_dead
 from simulation.kad.census import Census

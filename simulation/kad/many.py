@@ -3,9 +3,9 @@
 from typing import Final, TypeVar
 
 from cortexnet.kad.dht_config import DhtConfig
+from cortexnet.kad.engine.operation import Operation
 from cortexnet.kad.messages import Type
-from cortexnet.kad.namespaces import Name
-from cortexnet.kad.operation import Operation
+from cortexnet.kad.records.namespaces import Name
 from simulation.engine import Simulation
 from simulation.kad.build import INTERNET, settled
 from simulation.kad.peer import Peer

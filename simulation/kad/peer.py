@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.messages import Message
+from cortexnet.kad.routing.contact import Contact
 from simulation.network import End
 from simulation.wakeups import Wakeups
 
@@ -26,7 +26,7 @@ class Peer:
         self.end = end
         self.contact = contact
         self.groups = groups
-        """The networks its addresses are in, as for `cortexnet.kad.diversity`."""
+        """The networks its addresses are in, as for `cortexnet.kad.routing.diversity`."""
         self.is_server = is_server
         self.wakeups = wakeups
         self.dht: Dht | None = None

@@ -6,13 +6,13 @@ from typing import Final, final
 
 from bench.cortexnet_peer import resident
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.diversity import groups_of
-from cortexnet.kad.engine import Filters
+from cortexnet.kad.engine.engine import Filters
 from cortexnet.kad.messages import Message, Type
-from cortexnet.kad.records import Validators
+from cortexnet.kad.records.records import Validators
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.diversity import groups_of
 from simulation.engine import Simulation
 from simulation.kad.world import SUBNETS, random_address, random_id
 from simulation.report import Report, Settings

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from cortexnet.kad.key import position
+from cortexnet.kad.routing.key import position
 from simulation.engine import Simulation
 from simulation.kad.build import EVEN
 from simulation.kad.census import Census

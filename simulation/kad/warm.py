@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cortexnet.kad.key import position
+from cortexnet.kad.routing.key import position
 from simulation.engine import Simulation
 from simulation.kad.build import INTERNET, settled
 from simulation.kad.census import Census

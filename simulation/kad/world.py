@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from cortexnet.errors import RemoteError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.actions import ContactsWanted, Send
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.diversity import Diversity, groups_of
-from cortexnet.kad.engine import Filters
+from cortexnet.kad.engine.actions import ContactsWanted, Send
+from cortexnet.kad.engine.engine import Filters
+from cortexnet.kad.engine.operation import Operation
 from cortexnet.kad.messages import Message, Type
-from cortexnet.kad.operation import Operation
-from cortexnet.kad.records import Validators
+from cortexnet.kad.records.records import Validators
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.diversity import Diversity, groups_of
 from cortexnet.multiformats.multiaddr import Multiaddr
 from simulation.engine import Simulation
 from simulation.kad.peer import Behaviour, Peer

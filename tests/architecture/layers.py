@@ -32,13 +32,13 @@ SHELLS = {
     "cortexnet.discovery.mdns",
     "cortexnet.discovery.mdns_sockets",
     "cortexnet.discovery.routing_discovery",
-    "cortexnet.kad.calls",
-    "cortexnet.kad.half",
-    "cortexnet.kad.keeping",
-    "cortexnet.kad.peer_streams",
-    "cortexnet.kad.search",
-    "cortexnet.kad.server_streams",
-    "cortexnet.kad.service",
+    "cortexnet.kad.server.server_streams",
+    "cortexnet.kad.service.calls",
+    "cortexnet.kad.service.half",
+    "cortexnet.kad.service.keeping",
+    "cortexnet.kad.service.peer_streams",
+    "cortexnet.kad.service.search",
+    "cortexnet.kad.service.service",
     "cortexnet.messaging.caller",
     "cortexnet.messaging.in_flight",
     "cortexnet.messaging.messenger",
@@ -137,6 +137,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.quic",),
     ("cortexnet.transport",),
     ("cortexnet.swarm",),
+    ("cortexnet.kad.dht_config", "cortexnet.kad.routing", "cortexnet.kad.store_config"),
+    ("cortexnet.kad.lookup", "cortexnet.kad.messages", "cortexnet.kad.records"),
+    ("cortexnet.kad.engine", "cortexnet.kad.server"),
+    ("cortexnet.kad.operations", "cortexnet.kad.upkeep"),
+    ("cortexnet.kad.many",),
     ("cortexnet.kad", "cortexnet.discovery", "cortexnet.reputation"),
     ("cortexnet.gossip",),
     ("cortexnet.storage",),
@@ -144,15 +149,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.observe",),
     ("cortexnet.messaging", "cortexnet.reputation.service"),
     ("cortexnet.reputation.best_peers", "cortexnet.reputation.selector"),
-    (
-        "cortexnet.kad.calls",
-        "cortexnet.kad.half",
-        "cortexnet.kad.keeping",
-        "cortexnet.kad.peer_streams",
-        "cortexnet.kad.search",
-        "cortexnet.kad.server_streams",
-        "cortexnet.kad.service",
-    ),
+    ("cortexnet.kad.server.server_streams", "cortexnet.kad.service"),
     (
         "cortexnet.discovery.card_search",
         "cortexnet.discovery.cards",
@@ -178,7 +175,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 # Where an exception of any kind may be kept from going further: each logs it once, and ends exactly its own thing.
 BOUNDARIES = {
-    "cortexnet/kad/half.py:Half._request",  # a bug that a peer's answer brings out costs its request
+    "cortexnet/kad/service/half.py:Half._request",  # a bug that a peer's answer brings out costs its request
     "cortexnet/gossip/validation.py:Validation.validate",  # a bug in a validator costs the message it was asked about
     "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door

@@ -178,7 +178,7 @@ def promised() -> set[str]:
         node.name
         for module in modules().values()
         for owner in ast.walk(module.tree)
-        if isinstance(owner, ast.ClassDef) and any(ast.unparse(base) == "Protocol" for base in owner.bases)
+        if isinstance(owner, ast.ClassDef) and any(ast.unparse(base).partition("[")[0] == "Protocol" for base in owner.bases)
         for node in owner.body
         if isinstance(node, Function) and ast.get_docstring(node)
     }
@@ -214,5 +214,6 @@ def is_of_asyncio(call: ast.Call) -> bool:
 
 
 def is_in_virtual_time(path: Path, text: str) -> bool:
-    conftest = path.parent / "conftest.py"
-    return "cortexnet.testing.loop" in text + (conftest.read_text(encoding="utf-8") if conftest.exists() else "")
+    conftests = [folder / "conftest.py" for folder in path.parents if ROOT in folder.parents]
+    texts = [text, *(each.read_text(encoding="utf-8") for each in conftests if each.exists())]
+    return any("cortexnet.testing.loop" in each for each in texts)

@@ -10,8 +10,8 @@ import pytest
 from cortexnet.cli.commands import dht
 from cortexnet.cli.output import Output
 from cortexnet.identity.identity import Identity
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.ipns import IpnsRecord
+from cortexnet.kad.records.ipns import IpnsRecord
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
 from tests.support.command_line import OTHER_PEER, events, invoke, running
 

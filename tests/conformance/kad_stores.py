@@ -6,10 +6,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol, final
 
-from cortexnet.kad.cache import Hint, RoutingCache
-from cortexnet.kad.provider_store import ProviderStore
+from cortexnet.kad.records.provider_store import ProviderStore
+from cortexnet.kad.records.value_store import ValueStore
+from cortexnet.kad.routing.cache import Hint, RoutingCache
 from cortexnet.kad.store_config import StoreConfig
-from cortexnet.kad.value_store import ValueStore
 from cortexnet.storage.kad_store import KadStore
 from cortexnet.storage.storage import Storage
 from cortexnet.swarm.access_rules import AccessRules

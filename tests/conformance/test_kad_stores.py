@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.cache import Hint
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.provider_store import ProviderStore
+from cortexnet.kad.records.provider_store import ProviderStore
+from cortexnet.kad.records.value_store import ValueStore
+from cortexnet.kad.routing.cache import Hint
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.kad.store_config import HOUR, StoreConfig
-from cortexnet.kad.value_store import ValueStore
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.testing.loop import VirtualTimeLoop
 from tests.conformance.kad_stores import KEEPERS, Keeper, StoredKeeper

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cortexnet import GossipConfig, LocalError
 from cortexnet.gossip.service import Gossip
 from cortexnet.gossip.topic_discovery import LONGEST, TopicDiscovery
-from cortexnet.kad.contact import Contact
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.testing.network import SimulatedNetwork
 from cortexnet.transport.scope import Scope
 from tests.gossip.nodes import IDENTITIES, gossip_node

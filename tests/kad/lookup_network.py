@@ -7,10 +7,10 @@ from itertools import count
 from random import Random
 
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.key import BITS, Prefix, position
-from cortexnet.kad.lookup import Lookup, LookupConfig
-from cortexnet.kad.regions import ExplorationConfig, Question, RegionExploration
+from cortexnet.kad.lookup.lookup import Lookup, LookupConfig
+from cortexnet.kad.lookup.regions import ExplorationConfig, Question, RegionExploration
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.key import BITS, Prefix, position
 
 OWN = PeerId(b"\x12\x20" + bytes(32))
 ROUND_TRIP = 0.05

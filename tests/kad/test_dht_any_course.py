@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cortexnet.kad.actions import Send
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
+from cortexnet.kad.engine.actions import Send
 from cortexnet.kad.messages import Message, Record, Type
-from cortexnet.kad.namespaces import Name
+from cortexnet.kad.records.namespaces import Name
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
 from tests.support.dht_network import UNIX_START, random_peer_id, validators
 
 if TYPE_CHECKING:
-    from cortexnet.kad.operation import Operation
+    from cortexnet.kad.engine.operation import Operation
 
 ADDRESS = (Multiaddr.parse("/ip4/10.0.0.1/tcp/4001"),)
 CONFIG = DhtConfig(namespaces=True, optimistic_provide=True, refresh_interval=30.0, value_interval=50.0, provide_interval=70.0)

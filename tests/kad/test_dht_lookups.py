@@ -2,9 +2,9 @@ import pytest
 
 from cortexnet.errors import LocalError
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.key import position
+from cortexnet.kad.engine.operation import PeerFound
 from cortexnet.kad.messages import Message, Type
-from cortexnet.kad.operation import PeerFound
+from cortexnet.kad.routing.key import position
 from tests.support.dht_network import DhtNetwork, random_peer_id
 
 

@@ -1,15 +1,15 @@
 from itertools import pairwise
 from random import Random
 
-from cortexnet.kad.actions import ContactsWanted
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.density import size_by
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.engine import Filters
-from cortexnet.kad.key import position
+from cortexnet.kad.engine.actions import ContactsWanted
+from cortexnet.kad.engine.engine import Filters
+from cortexnet.kad.lookup.density import size_by
 from cortexnet.kad.messages import Message, Type
-from cortexnet.kad.value_store import EXPIRED_AT_ONCE
+from cortexnet.kad.records.value_store import EXPIRED_AT_ONCE
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.key import position
 from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode, random_peer_id, validators
 
 MULTIHASH = b"\x12\x20" + bytes(range(32))

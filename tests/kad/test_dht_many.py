@@ -2,11 +2,11 @@ import pytest
 
 from cortexnet.errors import InvalidRecord, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht_config import DhtConfig
+from cortexnet.kad.engine.operation import NameFound, ProviderFound, ValueFound
 from cortexnet.kad.messages import Message, Record, Type
-from cortexnet.kad.namespaces import Name
-from cortexnet.kad.operation import NameFound, ProviderFound, ValueFound
+from cortexnet.kad.records.namespaces import Name
+from cortexnet.kad.routing.contact import Contact
 from tests.support.dht_network import UNIX_START, DhtNetwork
 
 CONFIG = DhtConfig(namespaces=True)

@@ -5,20 +5,20 @@ from random import Random
 import pytest
 
 from cortexnet.errors import InvalidRecord, LocalError
-from cortexnet.kad.actions import Send
-from cortexnet.kad.bulk import Bulk
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.each import Each
-from cortexnet.kad.engine import Filters
-from cortexnet.kad.explore import Explore
-from cortexnet.kad.get_value import BestValue
-from cortexnet.kad.key import Prefix, position
+from cortexnet.kad.engine.actions import Send
+from cortexnet.kad.engine.bulk import Bulk
+from cortexnet.kad.engine.engine import Filters
+from cortexnet.kad.engine.explore import Explore
+from cortexnet.kad.engine.operation import Operation
+from cortexnet.kad.many.each import Each
 from cortexnet.kad.messages import Message, Record, Type
-from cortexnet.kad.namespaces import Name
-from cortexnet.kad.operation import Operation
-from cortexnet.kad.records import Validators
+from cortexnet.kad.operations.get_value import BestValue
+from cortexnet.kad.records.namespaces import Name
+from cortexnet.kad.records.records import Validators
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.key import Prefix, position
 from tests.support.dht_network import UNIX_START, DhtNetwork, Highest, random_peer_id
 
 QUESTION = Message(Type.GET_VALUE, b"/n/key")

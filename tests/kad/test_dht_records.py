@@ -3,13 +3,13 @@ from random import Random
 import pytest
 
 from cortexnet.errors import InvalidRecord, LocalError
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.find_providers import Found
-from cortexnet.kad.key import position
+from cortexnet.kad.engine.operation import ProviderFound, Stored, ValueFound
 from cortexnet.kad.messages import Message, Record, Type
-from cortexnet.kad.operation import ProviderFound, Stored, ValueFound
+from cortexnet.kad.operations.find_providers import Found
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.routing.key import position
 from cortexnet.multiformats.multiaddr import Multiaddr
 from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode, random_peer_id
 

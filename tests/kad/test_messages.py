@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from cortexnet.errors import MessageTooLarge, ProtocolViolation, RemoteError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.messages import (
     CLOSER_LIMIT,
     KEY_SIZE_LIMIT,
@@ -20,6 +19,7 @@ from cortexnet.kad.messages import (
     Record,
     Type,
 )
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats import multihash, varint
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.protobuf import field_bytes, field_varint

@@ -21,9 +21,9 @@ from cortexnet.identity.envelope import PeerRecord, SignedRecord
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.provider_store import ProviderStore
-from cortexnet.kad.value_store import ValueStore
+from cortexnet.kad.records.provider_store import ProviderStore
+from cortexnet.kad.records.value_store import ValueStore
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.storage.storage import Storage
 from cortexnet.swarm.access_rules import AccessRules, Rule

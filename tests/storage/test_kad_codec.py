@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from cortexnet.errors import ProtocolViolation, RemoteError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.cache import Hint
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.provider_store import ProviderRecord
-from cortexnet.kad.value_store import StoredValue
+from cortexnet.kad.records.provider_store import ProviderRecord
+from cortexnet.kad.records.value_store import StoredValue
+from cortexnet.kad.routing.cache import Hint
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.protobuf import field_bytes
 from cortexnet.storage.kad_codec import (

@@ -12,11 +12,11 @@ import pytest
 
 from cortexnet.errors import StorageFailed
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.cache import Hint
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.provider_store import ProviderStore
+from cortexnet.kad.records.provider_store import ProviderStore
+from cortexnet.kad.records.value_store import ValueStore
+from cortexnet.kad.routing.cache import Hint
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.kad.store_config import HOUR, StoreConfig
-from cortexnet.kad.value_store import ValueStore
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.storage import kad_store as kad_store_module
 from cortexnet.storage.kad_store import CHANGES_LIMIT, HINTS, PROVIDERS, SLICE, VALUES, WRITE_DELAY, KadStore

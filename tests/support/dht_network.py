@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from cortexnet.errors import InvalidRecord, RemoteError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.kad.actions import Cancel, ContactsWanted, Send
-from cortexnet.kad.contact import Contact
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
+from cortexnet.kad.engine.actions import Cancel, ContactsWanted, Send
+from cortexnet.kad.engine.operation import Operation
 from cortexnet.kad.messages import Message, Type
-from cortexnet.kad.operation import Operation
-from cortexnet.kad.records import Validators
+from cortexnet.kad.records.records import Validators
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
 
 UNIX_START = 1_700_000_000.0

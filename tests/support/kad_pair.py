@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from cortexnet import Config, Limits, Node, Stream
 from cortexnet.kad.config import KadConfig
-from cortexnet.kad.peer_streams import PeerStreams
+from cortexnet.kad.service.peer_streams import PeerStreams
 from cortexnet.testing.network import SimulatedNetwork
 from cortexnet.transport.memory_wire import LinkConditions
 from cortexnet.transport.scope import Scope

@@ -14,10 +14,10 @@ from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import escaped, table
 from cortexnet.errors import CortexError, LocalError, NotFound, ProtocolViolation
 from cortexnet.identity.peer_id import peer_of
-from cortexnet.kad.arguments import content_key, place_of, record_key
-from cortexnet.kad.contact import Contact
-from cortexnet.kad.ipns import PREFIX as IPNS
-from cortexnet.kad.ipns import IpnsRecord
+from cortexnet.kad.records.ipns import PREFIX as IPNS
+from cortexnet.kad.records.ipns import IpnsRecord
+from cortexnet.kad.routing.contact import Contact
+from cortexnet.kad.service.arguments import content_key, place_of, record_key
 
 
 def _checked(parse: Callable[[str], object]) -> Callable[[click.Context, click.Parameter, str], str]:

@@ -12,7 +12,7 @@ from cortexnet import Identity, KadConfig, Node
 from cortexnet.errors import InvalidRecord
 from cortexnet.kad.config import AMINO
 from cortexnet.kad.dht_config import DhtConfig
-from cortexnet.kad.ipns import IpnsRecord
+from cortexnet.kad.records.ipns import IpnsRecord
 from interop.peers.cortexnet.failures import BadRequest
 from interop.peers.cortexnet.held import Answer, Request
 

@@ -1,0 +1,1 @@
+"""Calls for many keys at once, region by region, and the listing of a namespace."""

@@ -1,0 +1,1 @@
+"""What the DHT takes and keeps: validators, IPNS, namespaces, and the stores of values and providers."""

@@ -1,0 +1,1 @@
+"""Where peers and keys lie, and which peers a node knows."""
