@@ -67,6 +67,14 @@ class ConnectionCode:
     GATED = 0x1007
 
 
+def in_words(code: int, names: type[StreamCode] | type[ConnectionCode]) -> str:
+    """A code as messages show it: with its name, or, where an application has chosen it, as a decimal number too."""
+    if not code:
+        return "code 0x0"
+    name = next((name.lower().replace("_", " ") for name, value in vars(names).items() if value == code), str(code))
+    return f"code {code:#x} ({name})"
+
+
 class CortexError(Exception):
     """Every error of this package. Errors can be copied and pickled, so they pass from one process to another."""
 
@@ -218,7 +226,7 @@ class StreamReset(Ended):
     """The stream was reset, unread and unsent bytes are gone; `code` came with it (0: none)."""
 
     def __init__(self, message: str = "", *, code: int = 0, by: By = "remote") -> None:
-        super().__init__(message or f"stream reset by the {by} side, code {code:#x}", by=by)
+        super().__init__(message or f"stream reset by the {by} side, {in_words(code, StreamCode)}", by=by)
         self.code = code
 
 
@@ -230,7 +238,7 @@ class ConnectionClosed(Ended):
     """The connection under this is gone; `code` is what the peer's GoAway said (0: none)."""
 
     def __init__(self, message: str = "", *, code: int = 0, by: By = "network") -> None:
-        super().__init__(message or f"connection closed by the {by} side, code {code:#x}", by=by)
+        super().__init__(message or f"connection closed by the {by} side, {in_words(code, ConnectionCode)}", by=by)
         self.code = code
 
 

@@ -137,6 +137,8 @@ def _read_line() -> Handshake[bytes]:
 
 
 def _proposal_line(protocol: str) -> bytes:
+    if not isinstance(protocol, str):
+        raise LocalError(f"a protocol is named by a text, such as /my-app/1.0.0, not by a {type(protocol).__name__}")
     try:
         text = protocol.encode()
     except UnicodeEncodeError:  # half a surrogate pair

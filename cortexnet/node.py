@@ -9,13 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 from cortexnet.config import Config
-from cortexnet.errors import CortexError, LocalError, NotRunning
+from cortexnet.errors import CortexError, LocalError, NotRunning, ProtocolViolation
 from cortexnet.host.host import Protocols
 from cortexnet.host.identify import PeerInfo
 from cortexnet.host.stream_opening import StreamOpening
 from cortexnet.identity.identity import Identity
-from cortexnet.identity.peer_id import AnyPeer, PeerId, peer_of
-from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.identity.peer_id import AnyPeer, PeerId, peer_of, peers_of
+from cortexnet.multiformats.multiaddr import AnyAddress, Multiaddr, address_of, addresses_of
 from cortexnet.observe.bus import EventBus, Subscription
 from cortexnet.running import Blueprint, Running
 from cortexnet.swarm.connection_manager import ConnectionManager
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AnyAddress = Multiaddr | str
-
 
 @final
 class Node:
@@ -79,12 +77,19 @@ class Node:
         """Without an identity a fresh Ed25519 one is made. `bootstrap` peers are dialed in the background.
 
         Raises ProtocolViolation for an address that is none, LocalError for one to listen on that is another peer's,
-        and for one address in place of a list.
+        for one address in place of a list, and for what is no Identity or Config.
         """
+        if identity is not None and not isinstance(identity, Identity):
+            raise LocalError(
+                f"the first argument of a Node is its Identity, not a {type(identity).__name__}: "
+                "`Identity.load_or_create(FILE)` reads one from a file; addresses go to `listen`"
+            )
+        if config is not None and not isinstance(config, Config):
+            raise LocalError(f"the config of a Node is a Config, such as Config(limits=Limits(…)), not a {type(config).__name__}")
         self.identity = identity or Identity.generate()
         self.config = config or Config()
-        self._listen = [self._own(address) for address in _several("listen", listen)]
-        self._bootstrap = list(dict.fromkeys([_address(address) for address in _several("bootstrap", bootstrap)]))
+        self._listen = [self._own(address) for address in addresses_of("listen", listen)]
+        self._bootstrap = list(dict.fromkeys(addresses_of("bootstrap", bootstrap)))
         self._protocols = Protocols()
         self._on_connected: list[Observer] = []
         self._on_disconnected: list[Observer] = []
@@ -198,7 +203,7 @@ class Node:
 
     def _own(self, address: AnyAddress) -> Multiaddr:
         """An address of this node, without the /p2p/… that `addresses` has."""
-        where, named = _address(address).split_peer()
+        where, named = address_of(address).split_peer()
         if where is None or named not in (None, bytes(self.peer_id)):
             raise LocalError(f"{address} is no address of this node, which is {self.peer_id}")
         return where
@@ -451,10 +456,13 @@ class Node:
 
         `timeout` in seconds covers everything, a dial too. A peer has `limits.requests_per_peer` of them (128) at a time, the
         rest waits in the order of asking. Raises RequestFailed (with the responder's code), NegotiationFailed, PeerTimeout,
-        MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed; LimitExceeded where 4,096 wait for that peer already.
+        MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed; LimitExceeded where 4,096 wait for that peer already;
+        LocalError for data that is not bytes, and a framing or a limit that is none.
         Cancelled: the responder is told by a reset.
         """
-        from cortexnet.messaging.request import request
+        from cortexnet.messaging.request import check_request, request
+
+        check_request(data, framing, size_limit)
 
         def exchange(stream: Stream) -> "Awaitable[bytes]":
             return request(stream, data, framing=framing, size_limit=size_limit)
@@ -519,9 +527,9 @@ class Node:
     ) -> "dict[PeerId, Receipt | CortexError]":
         """`send` the same data to each of the peers: the receipt of each, or why there is none. `timeout` is that of one.
 
-        Raises LocalError for more than 1 MiB. Cancelled: messages under way are given up.
+        Raises LocalError for more than 1 MiB, and for one peer in place of a list. Cancelled: messages under way are given up.
         """
-        return await self._messenger.broadcast([peer_of(peer) for peer in peers], data, timeout=timeout)
+        return await self._messenger.broadcast(peers_of(peers), data, timeout=timeout)
 
     async def ping(self, peer: AnyPeer, *, timeout: float | None = None) -> float:
         """Seconds of one round trip; the peer is dialed if need be, which does not count.
@@ -552,23 +560,20 @@ class Node:
         return await perf(connection, upload=upload, download=download, progress=progress)
 
 
-def _address(address: AnyAddress) -> Multiaddr:
-    return Multiaddr.parse(address) if isinstance(address, str) else address
-
-
-def _several(name: str, addresses: Iterable[AnyAddress]) -> Iterable[AnyAddress]:
-    if isinstance(addresses, str | Multiaddr):  # a text is a list of texts too, says Python
-        raise LocalError(f"{name} takes a list of addresses: {name}=[{str(addresses)!r}]")
-    return addresses
-
-
 def _target(target: AnyAddress | PeerId | Sequence[AnyAddress]) -> tuple[PeerId | None, list[Multiaddr]]:
     """The peer that is meant, and the addresses that were given for it."""
     if isinstance(target, PeerId):
         return target, []
     if isinstance(target, str) and not target.startswith("/"):
-        return peer_of(target), []
-    addresses = [_address(target)] if isinstance(target, str | Multiaddr) else [_address(address) for address in target]
+        try:
+            return PeerId.parse(target), []
+        except ProtocolViolation as error:
+            raise ProtocolViolation(
+                f"{target[:128]!a} is neither an address, such as /ip4/192.0.2.7/tcp/4001, nor a whole peer id: {error}"
+            ) from None
+    if not isinstance(target, str | Multiaddr | Iterable):
+        raise LocalError(f"an address, a list of them or a peer id can be dialed, not a {type(target).__name__}")
+    addresses = [address_of(target)] if isinstance(target, str | Multiaddr) else addresses_of("dial", target)
     if not addresses:
         raise LocalError("name at least one address")
     named = {multihash for address in addresses if (multihash := address.split_peer()[1]) is not None}

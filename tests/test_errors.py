@@ -108,7 +108,7 @@ def test_errors_are_caught_by_the_names_that_python_has_for_them() -> None:
 
 def test_what_ended_says_so_without_a_message() -> None:
     assert str(errors.StreamClosed()) == "ended by the local side"
-    assert str(errors.StreamReset(code=0x1002)) == "stream reset by the remote side, code 0x1002"
+    assert str(errors.StreamReset(code=0x1002)) == "stream reset by the remote side, code 0x1002 (limit exceeded)"
     assert str(errors.ConnectionClosed()) == "connection closed by the network side, code 0x0"
     assert str(errors.EndOfStream(partial=b"abc")) == "stream ended after 3 bytes of a longer read"
 
@@ -129,3 +129,8 @@ def test_a_refusal_has_a_code_that_can_be_sent(code: object) -> None:
     assert errors.Refuse((1 << 32) - 1).code == 0xFFFF_FFFF
     with pytest.raises(LocalError, match="a number of 32 bits, not"):
         errors.Refuse(code)  # type: ignore[arg-type]
+
+
+def test_a_code_that_an_application_has_chosen_is_told_as_its_own_documents_write_it() -> None:
+    assert str(errors.StreamReset(code=404)) == "stream reset by the remote side, code 0x194 (404)"
+    assert str(errors.ConnectionClosed(code=0x1007, by="remote")) == "connection closed by the remote side, code 0x1007 (gated)"

@@ -100,7 +100,8 @@ class Discovered:
 class FoundStream:
     """Found peers from its `async with` on, one after the other by `async for`, until the node is closed.
 
-    At most `queue` wait; then the oldest go, and are counted. One task may iterate. Cancelled while it waits: nobody is lost.
+    At most `queue` wait; then the oldest go, and are counted. One task may iterate; before the block that raises
+    LocalError. Cancelled while it waits: nobody is lost.
     """
 
     def __init__(self, discovered: Discovered, queue: int) -> None:
@@ -113,9 +114,11 @@ class FoundStream:
         self._limit = queue
         self._queue: deque[Found] = deque()
         self._reader: asyncio.Future[None] | None = None
+        self._is_added = False
         self._has_ended = False
 
     async def __aenter__(self) -> Self:
+        self._is_added = True
         self._discovered.add(self)
         return self
 
@@ -147,6 +150,8 @@ class FoundStream:
         while not self._queue:
             if self._has_ended:
                 raise StopAsyncIteration
+            if not self._is_added:
+                raise LocalError("nothing comes before `async with node.discovered() as found`: read it inside of that block")
             if self._reader is not None:
                 raise Busy("another task reads this stream of found peers")
             self._reader = asyncio.get_running_loop().create_future()

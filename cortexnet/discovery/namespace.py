@@ -17,6 +17,8 @@ def key_of(namespace: str) -> bytes:
 
 def cid_of(namespace: str) -> Cid:
     """The same as a CID, for tools that want one. Raises LocalError for a text that is none."""
+    if not isinstance(namespace, str):
+        raise LocalError(f"a namespace is a text, not {type(namespace).__name__}")
     try:
         data = namespace.encode()
     except UnicodeEncodeError:

@@ -31,6 +31,7 @@ from cortexnet.gossip.signing import RejectReason, Signer
 from cortexnet.gossip.subscription import Policy, Subscription
 from cortexnet.gossip.topic_discovery import TopicDiscovery
 from cortexnet.gossip.tracer import Trace, TraceKind, Tracer
+from cortexnet.host.host import check_callable
 from cortexnet.host.step_turns import step_turns
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.transport.log_limit import LogLimit
@@ -158,10 +159,12 @@ class Gossip:
     def handle(self, topic: str, handler: Handler, *, policy: Policy | None = None, queue: int | None = None) -> Subscription:
         """Give `handler` the messages of a topic, one after the other, until the subscription that is returned is closed.
 
-        It may publish. Where it raises, that is logged, and it gets the next message. Raises as `subscribe`.
+        It may publish. Where it raises, that is logged, and it gets the next message. Raises as `subscribe`, and LocalError for
+        what is no function.
         """
+        check_callable(f"the handler of topic {topic!r}", handler)
         subscription = self.subscribe(topic, policy=policy, queue=queue)
-        self.join(subscription)
+        subscription.join()
         self._spawn_handler(subscription, handler)
         return subscription
 
@@ -180,9 +183,10 @@ class Gossip:
 
         Accepted ones are delivered here and passed on. What is rejected costs whoever brought it score; ignored ones cost nobody.
         It is a function, or a coroutine function, which has 30 s (`validation_timeout`). Where it raises, or takes longer, the
-        message is ignored. It may publish. Raises LocalError where the topic has a validator already.
+        message is ignored. It may publish. Raises LocalError where the topic has a validator already, or this is no function.
         """
         self._check_topic(topic)
+        check_callable(f"the validator of topic {topic!r}", validator)
         self._engine.validation.set_validator(topic, validator)
 
     def remove_validator(self, topic: str) -> None:

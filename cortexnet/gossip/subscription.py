@@ -38,8 +38,8 @@ class Topics(Protocol):
 class Subscription:
     """Messages of one topic, from its `async with` on, one after the other by `async for`, until the node is closed.
 
-    `policy` says what happens where `queue` messages or `queue_bytes` bytes wait: see `dropped`. One task may iterate.
-    Cancelled while it waits: no message is lost.
+    `policy` says what happens where `queue` messages or `queue_bytes` bytes wait: see `dropped`. One task may iterate; before the
+    block that raises LocalError. Cancelled while it waits: no message is lost.
     """
 
     def __init__(self, topics: Topics, topic: str, *, policy: Policy, queue: int, queue_bytes: int, own: bool = False) -> None:
@@ -59,6 +59,7 @@ class Subscription:
         self._queue: deque[GossipMessage] = deque()
         self._bytes = 0
         self._reader: asyncio.Future[None] | None = None
+        self._is_joined = False
         self._has_ended = False
         self._is_blocking = False
 
@@ -68,8 +69,13 @@ class Subscription:
     async def __aenter__(self) -> Self:
         if self._has_ended:
             raise NotRunning("a subscription is entered once; make a new one")
-        self._topics.join(self)
+        self.join()
         return self
+
+    def join(self) -> None:
+        """Want messages from now on; entering the block does the same. Raises NotRunning."""
+        self._topics.join(self)
+        self._is_joined = True
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
@@ -108,6 +114,8 @@ class Subscription:
         while not self._queue:
             if self._has_ended:
                 raise StopAsyncIteration
+            if not self._is_joined:
+                raise LocalError("nothing comes before `async with subscription`: read it inside of that block")
             if self._reader is not None:
                 raise Busy("another task reads this subscription")
             self._reader = asyncio.get_running_loop().create_future()

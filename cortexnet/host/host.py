@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from cortexnet.swarm.swarm import Swarm
 
 
+def check_callable(what: str, function: object) -> None:
+    """Raises LocalError for a handler that could not be called, such as a coroutine in place of the function that makes one."""
+    if not callable(function):
+        raise LocalError(f"{what} is a function, not a {type(function).__name__}")
+
+
 @final
 class Protocols:
     """The table of handlers; what connections ask about the streams that peers open."""
@@ -27,11 +33,13 @@ class Protocols:
         """Run `handler` in a task of its own for every stream a peer opens for `protocol`.
 
         An exception of the handler resets its stream only; a handler that returns closes it. `extended` lets a connection have
-        1,024 streams of it, not 256. Raises LocalError where the protocol has a handler, or is no protocol id.
+        1,024 streams of it, not 256. Raises LocalError where the protocol has a handler, or is no protocol id, or the handler
+        no function.
         """
         if protocol in self._handlers:
             raise LocalError(f"{protocol} has a handler already; unhandle it first")
         check_protocols([protocol])
+        check_callable(f"the handler of {protocol}", handler)
         self._handlers[protocol] = handler, extended
         self._changed()
 

@@ -6,9 +6,10 @@ the sha2-256. Printed is base 58, which every stack reads; read are also the CID
 Spec: libp2p/specs peer-ids, "Peer IDs"; libp2p/specs RFC 0001.
 """
 
+from collections.abc import Iterable
 from typing import final
 
-from cortexnet.errors import ProtocolViolation
+from cortexnet.errors import LocalError, ProtocolViolation
 from cortexnet.identity.keys import PublicKey
 from cortexnet.multiformats import multibase, multihash
 from cortexnet.multiformats.cid import Cid
@@ -32,6 +33,8 @@ class PeerId:
     __slots__ = ("_bytes", "_hash", "_public_key", "_text")
 
     def __init__(self, data: bytes) -> None:
+        if type(data) is not bytes:
+            raise LocalError(f"PeerId.parse makes one of a text, PeerId.from_bytes of bytes, nothing of a {type(data).__name__}")
         self._bytes = data
         self._hash = hash(data)
         self._text: str | None = None
@@ -114,13 +117,25 @@ AnyPeer = PeerId | str
 
 
 def peer_of(peer: AnyPeer) -> PeerId:
-    """A peer by its id or the text of it, as callers name it. Raises ProtocolViolation for a text that is none."""
+    """A peer by its id or the text of it, as callers name it.
+
+    Raises ProtocolViolation for a text that is none, and for an address; LocalError for what is neither.
+    """
     if isinstance(peer, PeerId):
         return peer
     text = str(peer)
     if text.startswith("/"):
         raise ProtocolViolation(f"{text[:128]!a} is an address, and no peer id: `node.dial` it first, which returns the peer id")
+    if not isinstance(peer, str):
+        raise LocalError(f"a peer is named by its PeerId or the text of it, not by a {type(peer).__name__}")
     try:
         return PeerId.parse(text)
     except ProtocolViolation as error:
         raise ProtocolViolation(f"{text[:128]!a} is no whole peer id, such as 12D3KooW… or Qm…: {error}") from None
+
+
+def peers_of(peers: Iterable[AnyPeer]) -> list[PeerId]:
+    """Several peers, as `peer_of` one. Raises LocalError for a single one, whose text would be taken for a list of letters."""
+    if isinstance(peers, str | PeerId):
+        raise LocalError(f"a list of peers is wanted, be it of one: [{str(peers)!r}]")
+    return [peer_of(peer) for peer in peers]

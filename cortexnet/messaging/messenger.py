@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import final
 
 from cortexnet.errors import CortexError, LocalError, ProtocolViolation
+from cortexnet.host.host import check_callable
 from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.caller import Caller
 from cortexnet.messaging.message import OVERHEAD, Message, Receipt, signed_frame, unsigned_frame
-from cortexnet.messaging.request import SIZE_LIMIT, Request, blameless, request, verified_responder
+from cortexnet.messaging.request import SIZE_LIMIT, Request, blameless, check_data, request, verified_responder
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import StreamHandler
 from cortexnet.transport.stream import Stream
@@ -59,6 +60,7 @@ class Messenger:
         The sender gets the receipt once the handler has returned; where it raises, no receipt but RequestFailed. It is cancelled
         when the sender gives up.
         """
+        check_callable("a handler of messages", handler)
         run = blameless(handler)
 
         async def receive(request: Request) -> bytes:
@@ -67,8 +69,10 @@ class Messenger:
             )
             if message.sender != request.peer_id or message.recipient != self._identity.peer_id:
                 raise ProtocolViolation(f"a message of {message.sender} to {message.recipient} came from {request.peer_id} to us")
-            data = await run(message) or b""
-            self._check_size(data)
+            data = await run(message)
+            if data is None:
+                data = b""
+            self._check_size("what a handler of messages returns", data)
             receipt = Receipt.of(message, unix_ns=self._unix_ns(), data=data)
             return await step_turns().run(lambda: self._frame(receipt, is_signed=message.proof is not None))
 
@@ -77,12 +81,12 @@ class Messenger:
     async def send(self, peer: PeerId, data: bytes, *, timeout: float | None = None) -> Receipt:
         """Send one message; its receipt, verified. `timeout` in seconds covers everything, a dial too.
 
-        Raises LocalError for too much data; LimitExceeded where too many wait for their turn with this peer (see `InFlight`);
-        PeerTimeout, RequestFailed where the peer did not accept it, NegotiationFailed, ProtocolViolation for a receipt that is
-        not one of this message, DialFailed, ConnectionClosed. After any of them but the first two the message may have arrived
-        all the same. Cancelled: the receiver is told by a reset.
+        Raises LocalError for too much data, or what is not bytes; LimitExceeded where too many wait for their turn with this
+        peer (see `InFlight`); PeerTimeout, RequestFailed where the peer did not accept it, NegotiationFailed, ProtocolViolation
+        for a receipt that is not one of this message, DialFailed, ConnectionClosed. After any of them but the first two the
+        message may have arrived all the same. Cancelled: the receiver is told by a reset.
         """
-        self._check_size(data)
+        self._check_size("a message", data)
         now = self._unix_ns()
         self._sequence = max(now, self._sequence + 1)
         message = Message(sender=self._identity.peer_id, recipient=peer, sequence=self._sequence, unix_ns=now, data=data)
@@ -104,7 +108,7 @@ class Messenger:
 
         Cancelled: messages under way are given up.
         """
-        self._check_size(data)
+        self._check_size("a message", data)
         outcomes: dict[PeerId, Receipt | CortexError] = {}
         recipients = list(dict.fromkeys(peers))
         waiting = iter(recipients)
@@ -124,6 +128,7 @@ class Messenger:
     def _frame(self, content: Message | Receipt, *, is_signed: bool) -> bytes:
         return signed_frame(content, self._identity.private_key) if is_signed else unsigned_frame(content)
 
-    def _check_size(self, data: bytes) -> None:
+    def _check_size(self, what: str, data: bytes) -> None:
+        check_data(what, data)
         if len(data) > self._size_limit:
             raise LocalError(f"a message of {len(data)} bytes is over the limit of {self._size_limit}")

@@ -11,8 +11,19 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, final, get_args
 
 from cortexnet.documented import documented
-from cortexnet.errors import ConnectionClosed, Ended, EndOfStream, LocalError, RemoteError, RequestFailed, StreamReset
+from cortexnet.errors import (
+    ConnectionClosed,
+    Ended,
+    EndOfStream,
+    LocalError,
+    RemoteError,
+    RequestFailed,
+    StreamCode,
+    StreamReset,
+    in_words,
+)
 from cortexnet.host.deadline import deadline
+from cortexnet.host.host import check_callable
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import StreamHandler
@@ -61,6 +72,7 @@ def responder(
     its code, all else with 0. With "eof" framing it can't return b"", which callers would take for a failure.
     Raises LocalError for a framing or a limit that is none.
     """
+    check_callable("a handler of requests", handler)
     _check(framing, size_limit)
     return _Exchange(blameless(handler), limits, framing, size_limit, timeout).serve
 
@@ -89,15 +101,17 @@ async def request(stream: Stream, data: bytes, *, framing: Framing = "varint", s
 
     Raises RequestFailed with the responder's code, also where it ends the stream without a response; NegotiationFailed where it
     does not speak the protocol; MessageTooLarge past `size_limit` bytes, ProtocolViolation, PeerTimeout, ConnectionClosed;
-    LocalError for a framing or a limit that is none.
+    LocalError for a framing or a limit that is none, and for data that is not bytes.
     """
-    _check(framing, size_limit)
+    check_request(data, framing, size_limit)
     try:
         await _write(stream, data, framing)
         await stream.close_write()
         response = await _read(stream, framing, size_limit)
     except StreamReset as error:
-        raise RequestFailed(f"{stream.peer_id} reset the request, code {error.code:#x}", code=error.code, by=error.by) from error
+        why = "" if error.code else ": most likely its handler has failed, see the log there"
+        message = f"{stream.peer_id} reset the request, {in_words(error.code, StreamCode)}{why}"
+        raise RequestFailed(message, code=error.code, by=error.by) from error
     except EndOfStream as error:
         raise RequestFailed(f"{stream.peer_id} ended the stream without a whole response") from error
     if framing == "eof" and not response:
@@ -147,12 +161,25 @@ class _Exchange:
             if stream.failure is not None:
                 raise stream.failure
             response = await self._handler(Request(stream.peer_id, data, limit))
+            check_data("the response", response)
             if self._framing == "eof" and not response:
                 raise LocalError(f"the handler of {stream.protocol} returned no bytes, which callers take for a failure")
             await _write(stream, response, self._framing)
             stream.connection.shared(taken=len(response))
         finally:
             stream.on_failure = None
+
+
+def check_request(data: bytes, framing: Framing, size_limit: int) -> None:
+    """Whether it can be sent. Raises LocalError for data that is not bytes, and for a framing or a limit that is none."""
+    check_data("a request", data)
+    _check(framing, size_limit)
+
+
+def check_data(what: str, data: bytes) -> None:
+    """Raises LocalError for a text and whatever else is not bytes."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise LocalError(f"{what} is bytes, not {type(data).__name__}{': encode the text' if isinstance(data, str) else ''}")
 
 
 def _check(framing: Framing, size_limit: int) -> None:

@@ -106,7 +106,10 @@ class Multiaddr:
 
     def __init__(self, data: bytes) -> None:
         """The address whose binary form is the whole of `data`."""
-        self._bytes = bytes(data)
+        try:
+            self._bytes = bytes(data)
+        except TypeError as error:
+            raise LocalError("Multiaddr.parse makes an address of a text, Multiaddr.from_bytes of bytes") from error
         self._components: tuple[Component, ...] | None = None
         self._text: str | None = None
         _walk(self._bytes)
@@ -377,3 +380,35 @@ def _read_component(data: bytes, position: int) -> tuple[AddressProtocol, int, i
         except ProtocolViolation as error:
             raise ProtocolViolation(f"/{protocol.name}: {error}") from None
     return protocol, start, end
+
+
+AnyAddress = Multiaddr | str
+
+
+def address_of(address: AnyAddress) -> Multiaddr:
+    """An address or the text of one, as callers name it.
+
+    Raises ProtocolViolation for a text that is none, LocalError for what is neither.
+    """
+    if isinstance(address, Multiaddr):
+        return address
+    if not isinstance(address, str):
+        raise LocalError(
+            f"an address is a Multiaddr or the text of one, such as /ip4/192.0.2.7/tcp/4001, not a {type(address).__name__}"
+        )
+    if not address.startswith("/"):
+        raise ProtocolViolation(f"{address[:128]!a} is no address: write it like /ip4/192.0.2.7/tcp/4001")
+    return Multiaddr.parse(address)
+
+
+def addresses_of(name: str, addresses: Iterable[AnyAddress]) -> list[Multiaddr]:
+    """Several of them, as `address_of` one, for what `name` says.
+
+    Raises LocalError for a single one: a text is a list of texts too, says Python.
+    """
+    if isinstance(addresses, str | Multiaddr):
+        raise LocalError(f"{name} takes a list of addresses: {name}=[{str(addresses)!r}]")
+    several: object = addresses
+    if not isinstance(several, Iterable):
+        raise LocalError(f"{name} takes a list of addresses, not a {type(several).__name__}")
+    return [address_of(address) for address in addresses]

@@ -54,8 +54,8 @@ class EventBus:
 class Subscription:
     """Events from its `async with` on, one after the other by `async for`, until the node is closed.
 
-    At most `queue` events wait; then the oldest go, and an EventsLost says how many. One task may iterate. Cancelled while it
-    waits: no event is lost.
+    At most `queue` events wait; then the oldest go, and an EventsLost says how many. One task may iterate; before the
+    block that raises LocalError. Cancelled while it waits: no event is lost.
     """
 
     def __init__(self, bus: EventBus, kinds: "tuple[type[Event], ...]", queue: int) -> None:
@@ -70,10 +70,12 @@ class Subscription:
         self._limit = queue
         self._events: deque[Event] = deque()
         self._lost = 0
+        self._is_added = False
         self._has_ended = False
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
+        self._is_added = True
         self._bus.add(self)
         return self
 
@@ -103,6 +105,8 @@ class Subscription:
         while not self._events:
             if self._has_ended:
                 raise StopAsyncIteration
+            if not self._is_added:
+                raise LocalError("nothing comes before `async with node.events(…) as events`: read them inside of that block")
             self._news.clear()
             await self._news.wait()
         if self._lost:

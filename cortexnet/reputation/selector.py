@@ -21,9 +21,9 @@ from cortexnet.errors import (
     describe,
 )
 from cortexnet.host.deadline import deadline
-from cortexnet.identity.peer_id import PeerId, peer_of
+from cortexnet.identity.peer_id import PeerId, peers_of
 from cortexnet.messaging.caller import Caller, OpenStream
-from cortexnet.messaging.request import SIZE_LIMIT, Framing, request
+from cortexnet.messaging.request import SIZE_LIMIT, Framing, check_request, request
 from cortexnet.reputation.selection import LATE, Selection, Standing
 from cortexnet.reputation.selection_config import SelectionConfig
 from cortexnet.transport.stream import Stream
@@ -98,6 +98,7 @@ class Selector:
         async def exchange(stream: Stream) -> bytes:
             return await request(stream, data, framing=framing, size_limit=size_limit)
 
+        check_request(data, framing, size_limit)
         left = self._willing(candidates)
         self._selection.asked()
         what = f"a request to any of {len(left)} peers"
@@ -152,7 +153,7 @@ class Selector:
         self._selection.abandoned(peer, protocol, seconds)
 
     def _willing(self, candidates: Iterable[PeerId | str]) -> list[PeerId]:
-        peers = dict.fromkeys(peer_of(peer) for peer in candidates)
+        peers = dict.fromkeys(peers_of(candidates))
         peers.pop(self._own_id, None)
         if self._reputation is None:
             return list(peers)

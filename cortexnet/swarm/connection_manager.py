@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import LimitExceeded, LocalError, NotRunning
 from cortexnet.identity.peer_id import PeerId, peer_of
-from cortexnet.multiformats.multiaddr import Multiaddr
+from cortexnet.multiformats.multiaddr import Multiaddr, addresses_of
 from cortexnet.swarm.dial_plan import shown
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
@@ -115,8 +115,8 @@ class ConnectionManager:
         """
         found = peer_of(peer)
         if found == self._own_id:
-            raise LocalError("that is our own peer id: a node does not dial itself")
-        parsed = [Multiaddr.parse(address) if isinstance(address, str) else address for address in addresses]
+            raise LocalError("that is our own peer id: a node does not keep itself; two nodes with one key are one to all others")
+        parsed = addresses_of("addresses", addresses)
         self._tags.protect(found, KEPT, self._now())
         try:
             self._keep(found, parsed)

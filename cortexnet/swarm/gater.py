@@ -12,6 +12,7 @@ in from there, allow a network around its address.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from math import inf
 from typing import Literal, Protocol, TypeAlias, final
 
@@ -107,7 +108,9 @@ class Gater:
 
     @allow_only.setter
     def allow_only(self, value: bool) -> None:
-        """Let only those connect whom a rule allows, or everybody whom none denies."""
+        """Let only those connect whom a rule allows, or everybody whom none denies. Raises LocalError for a list of names."""
+        if not isinstance(value, bool):
+            raise LocalError("allow_only is True or False: name those who may connect by `allow`")
         self._allow_only = value
         if value:
             self._narrowed(None)
@@ -121,8 +124,9 @@ class Gater:
     def deny(self, subject: AnySubject, reason: str = "", seconds: float | None = None) -> Rule:
         """Deny a peer, an IP address or a network, for some seconds or for good; its open connections are closed.
 
-        Takes the place of an earlier rule of the kind about the same subject. Raises LocalError for what is no subject, or a
-        reason that is not one printable line of at most 256 characters; LimitExceeded where there are too many rules.
+        Takes the place of an earlier rule of the kind about the same subject. Raises LocalError for what is no subject, for a
+        reason that is not one printable line of at most 256 characters, and where `seconds` is no number; LimitExceeded where
+        there are too many rules.
         """
         rule = self._add("deny", subject, reason, seconds)
         self._narrowed(rule.subject)
@@ -133,6 +137,8 @@ class Gater:
         return self._add("allow", subject, reason, seconds)
 
     def _add(self, kind: Kind, subject: AnySubject, reason: str, seconds: float | None) -> Rule:
+        if seconds is not None and not isinstance(seconds, int | float):
+            raise LocalError(f"a rule holds for a number of seconds, or without one for good, not for {seconds!r}")
         now = self._unix_time()
         rule = Rule(kind, _subject(subject), reason, None if seconds is None else now + seconds)
         self.access.add(rule, now)
@@ -251,7 +257,11 @@ def _named(decision: Decision) -> str:
 
 
 def _subject(subject: AnySubject) -> Subject:
-    return parse_subject(subject) if isinstance(subject, str) else subject
+    if isinstance(subject, str):
+        return parse_subject(subject)
+    if not isinstance(subject, PeerId | IPv4Network | IPv6Network):
+        raise LocalError(f"a rule is about a peer id, an IP address or a network, not about a {type(subject).__name__}")
+    return subject
 
 
 def _ip_of(address: Multiaddr) -> str | None:

@@ -83,6 +83,7 @@ class Swarm:
         self._dials: dict[_DialKey, SharedDial] = {}
         self._pruner = Pruner(self._scope, self._superfluous)
         self._closing = False
+        self._loop = asyncio.get_running_loop()
         self.on_connected: list[Observer] = []
         """Called with each new connection, before its first stream."""
         self.on_disconnected: list[Observer] = []
@@ -247,7 +248,9 @@ class Swarm:
         """
         self._check_running()
         if peer == self._own_id:
-            raise LocalError("that is our own peer id: a node does not dial itself; to try things out, start a second one")
+            raise LocalError(
+                "that is our own peer id: a node does not dial itself; to try things out, start a second one with another key"
+            )
         given = [_without_peer(address, peer) for address in addresses]
         while True:
             existing = self.connection_to(peer)
@@ -335,7 +338,10 @@ class Swarm:
             raise NotRunning("the node is closing")
         if connection.peer_id == self._own_id:
             connection.abort()
-            raise LocalError(f"{connection.remote_address} is this node itself: dial an address of another one")
+            raise LocalError(
+                f"{connection.remote_address} is this node itself: dial an address of another one; if it is another process, "
+                "give that one a key of its own"
+            )
         self._turn_out_if_denied(connection)  # by a rule that came while other attempts were given up
         if connection.error is not None:
             attempt = (str(connection.remote_address), connection.error)
@@ -352,6 +358,11 @@ class Swarm:
             connection.abort()
 
     def _check_running(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise LocalError(
+                "a node is used in the event loop that it was started in: "
+                "`asyncio.run_coroutine_threadsafe(coroutine, loop)` does that from another thread"
+            )
         if self._closing:
             raise NotRunning("the node is closed; a node is started once: make a new one")
 

@@ -285,6 +285,8 @@ class Stream:
 
     async def write_message(self, data: Bytes) -> None:
         """As `write`, with the length as a varint in front."""
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))  # as `write`
         framed = varint.encode(len(data)) + data
         accepted = self._offer(framed)
         if accepted < len(framed):

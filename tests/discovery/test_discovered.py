@@ -125,3 +125,8 @@ async def test_a_queue_that_holds_nothing_is_none() -> None:
 async def test_a_node_that_does_not_run_finds_nobody() -> None:
     with pytest.raises(NotRunning):
         Node().discovered()
+
+
+async def test_before_the_block_a_stream_is_not_waited_for() -> None:
+    with pytest.raises(LocalError, match="read it inside of that block"):
+        await anext(Parts().discovered.subscribe(1))

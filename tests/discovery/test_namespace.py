@@ -30,3 +30,8 @@ def test_what_is_no_text_or_too_much_is_no_namespace(namespace: str) -> None:
 
 def test_the_longest_namespace_is_one() -> None:
     assert key_of("x" * SIZE_LIMIT)
+
+
+def test_bytes_are_no_namespace() -> None:
+    with pytest.raises(LocalError, match="a namespace is a text, not bytes"):
+        key_of(b"my-app")  # type: ignore[arg-type]

@@ -449,3 +449,13 @@ def test_the_node_alone_loads_nothing_of_gossip() -> None:
     code = "import sys; from cortexnet import Node; print([name for name in sys.modules if 'gossip' in name])"
     result: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+async def test_a_validator_or_handler_that_can_not_be_called_is_refused_where_it_is_named() -> None:
+    async with nodes(1) as (node,):
+        wrong: Any = None
+        with pytest.raises(LocalError, match="the validator of topic 't' is a function, not a NoneType"):
+            node.gossip.validate("t", wrong)
+        with pytest.raises(LocalError, match="the handler of topic 't' is a function, not a NoneType"):
+            node.gossip.handle("t", wrong)
+        assert node.gossip.topics == []

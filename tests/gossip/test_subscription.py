@@ -71,6 +71,7 @@ async def test_messages_come_in_their_order_and_then_the_end() -> None:
 
 async def test_who_waits_is_woken_and_loses_nothing_when_cancelled() -> None:
     source = subscription()
+    source.join()
     waiting = asyncio.ensure_future(anext(source))
     await asyncio.sleep(0)
     with pytest.raises(Busy):
@@ -171,3 +172,12 @@ async def test_its_repr_shows_how_it_is() -> None:
     source.offer(message(1))
     source.offer(message(2))
     assert repr(source) == "<Subscription 't' drop_newest 1 of 1, 1 dropped>"
+
+
+async def test_before_it_is_entered_it_is_not_waited_for() -> None:
+    source = subscription()
+    with pytest.raises(LocalError, match="read it inside of that block"):
+        await anext(source)
+    async with source:
+        source.offer(message(1))
+        assert (await anext(source)).sequence == 1

@@ -63,6 +63,12 @@ def test_a_name_that_no_peer_could_ask_for_is_refused(name: str) -> None:
     assert protocols.names() == []
 
 
+def test_what_is_no_text_names_no_protocol() -> None:
+    for name in (b"/a", echo, None):
+        with pytest.raises(LocalError, match="a protocol is named by a text"):
+            Protocols().handle(name, echo)  # type: ignore[arg-type]
+
+
 def test_a_protocol_has_one_handler() -> None:
     protocols = Protocols()
     protocols.handle("/a", echo)

@@ -8,14 +8,15 @@ import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.errors import ProtocolViolation, RemoteError
+from cortexnet.errors import LocalError, ProtocolViolation, RemoteError
 from cortexnet.identity.keys import PublicKey
-from cortexnet.identity.peer_id import INLINE_LIMIT, PeerId
+from cortexnet.identity.peer_id import INLINE_LIMIT, PeerId, peer_of, peers_of
 from cortexnet.multiformats import multibase, multihash
 from cortexnet.protobuf import field_bytes, field_varint
 
@@ -209,3 +210,19 @@ def test_an_id_pickled_in_one_process_is_found_in_the_tables_of_another(seed: st
     environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", code], input=sent, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_peer_is_named_by_its_id_or_the_text_of_it() -> None:
+    wrong: list[Any] = [None, 5, [SPEC_TEXT]]
+    for each in wrong:
+        with pytest.raises(LocalError, match=f"not by a {type(each).__name__}"):
+            peer_of(each)
+    assert peers_of([SPEC_TEXT, peer_of(SPEC_TEXT)]) == [PeerId.parse(SPEC_TEXT)] * 2
+    for one in (SPEC_TEXT, PeerId.parse(SPEC_TEXT)):
+        with pytest.raises(LocalError, match=rf"a list of peers is wanted, be it of one: \['{SPEC_TEXT}'\]"):
+            peers_of(one)  # type: ignore[arg-type]
+
+
+def test_a_text_is_parsed_and_not_taken_for_the_bytes() -> None:
+    with pytest.raises(LocalError, match=r"PeerId\.parse makes one of a text"):
+        PeerId(SPEC_TEXT)  # type: ignore[arg-type]

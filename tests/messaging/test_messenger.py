@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -206,6 +207,18 @@ async def test_data_over_the_limit_is_neither_sent_nor_taken_nor_returned(caplog
         with pytest.raises(RequestFailed):
             await messenger.send(bob.peer_id, b"hello")
         assert "1001 bytes is over the limit" in caplog.text
+
+
+async def test_a_handler_that_returns_no_bytes_has_failed_and_the_log_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    async def text(message: Message) -> Any:
+        return "noted" if message.data else ""
+
+    async with network() as net:
+        _, bob, messenger = await pair(net, text)
+        for data in (b"hello", b""):
+            with pytest.raises(RequestFailed):
+                await messenger.send(bob.peer_id, data)
+        assert caplog.text.count("what a handler of messages returns is bytes, not str: encode the text") >= 2
 
 
 async def test_the_time_covers_everything() -> None:

@@ -161,6 +161,7 @@ async def test_a_handler_refuses_with_a_code_of_its_choice() -> None:
     async with network() as net:
         error = await failing(net, Refuse(0x2001))
         assert (error.code, error.by) == (0x2001, "remote")
+        assert str(error).endswith("reset the request, code 0x2001 (8193)")
 
 
 @pytest.mark.parametrize(
@@ -499,16 +500,19 @@ async def test_a_handler_that_does_not_mind_being_cancelled_can_not_answer_any_m
         await check_nothing_is_left(connection, theirs)
 
 
-async def test_what_is_no_bytes_is_no_response(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("answered", [5, None, "text"], ids=repr)
+@pytest.mark.parametrize("framing", FRAMINGS)
+async def test_what_is_no_bytes_is_no_response(answered: Any, framing: Framing, caplog: pytest.LogCaptureFixture) -> None:
     async with network() as net:
 
         async def answer(request: Request) -> bytes:
-            return 5  # type: ignore[return-value]
+            return answered  # type: ignore[no-any-return]
 
-        connection, _ = await serving(net, answer)
-        with pytest.raises(RequestFailed):
-            await ask(connection, b"question")
+        connection, _ = await serving(net, answer, framing=framing)
+        with pytest.raises(RequestFailed, match="code 0x0: most likely its handler has failed"):
+            await ask(connection, b"question", framing=framing)
         assert PROTOCOL in caplog.text
+        assert f"the response is bytes, not {type(answered).__name__}" in caplog.text
 
 
 @pytest.mark.parametrize("wrong", [{"framing": "lines"}, {"size_limit": -1}], ids=str)

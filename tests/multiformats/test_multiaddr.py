@@ -405,3 +405,8 @@ def test_any_text_parses_or_is_refused_with_a_typed_error(text: str) -> None:
     except ProtocolViolation:
         return
     assert_parses_or_refused(bytes(address))
+
+
+def test_a_text_is_parsed_and_not_taken_for_the_bytes() -> None:
+    with pytest.raises(LocalError, match=r"Multiaddr\.parse makes an address of a text"):
+        Multiaddr("/ip4/192.0.2.7")  # type: ignore[arg-type]

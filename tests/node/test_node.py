@@ -1,6 +1,7 @@
 """The node as its users meet it: life, addresses, names, dials, requests, and what happens to those who misuse it."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -120,7 +121,7 @@ def test_an_address_of_somebody_else_is_none_to_listen_on_or_to_announce(address
 
 
 def test_what_is_no_address_is_refused_before_the_start() -> None:
-    with pytest.raises(ProtocolViolation, match="multiaddr 'localhost:80'"):
+    with pytest.raises(ProtocolViolation, match=r"'localhost:80' is no address: write it like /ip4/192\.0\.2\.7/tcp/4001"):
         Node(listen=["localhost:80"])
     with pytest.raises(ProtocolViolation):
         Node(bootstrap=["localhost:80"])
@@ -183,6 +184,16 @@ async def test_a_dial_is_of_one_peer(target: list[str], says: str) -> None:
     async with node(SimulatedNetwork(), "alice") as alice:
         with pytest.raises(LocalError, match=says):
             await alice.dial(target)
+
+
+async def test_what_can_not_be_dialed_is_refused_in_words() -> None:
+    async with node(SimulatedNetwork(), "alice") as alice:
+        with pytest.raises(ProtocolViolation, match=r"'127\.0\.0\.1:4001' is neither an address, .*, nor a whole peer id"):
+            await alice.dial("127.0.0.1:4001")
+        wrong: tuple[Any, ...] = (None, alice, 4001, (SOMEBODY, ["/memory/1"]))
+        for target in wrong:
+            with pytest.raises(LocalError, match=r"can be dialed, not a (NoneType|Node|int)|an address is a .* not a PeerId"):
+                await alice.dial(target)
 
 
 async def test_a_node_does_not_dial_itself() -> None:
@@ -413,3 +424,67 @@ async def test_a_node_that_accepts_nobody_still_dials() -> None:
 def test_one_address_in_place_of_a_list_is_refused_in_words(name: str) -> None:
     with pytest.raises(LocalError, match=rf"{name} takes a list of addresses: {name}=\['/ip4/192\.0\.2\.1/tcp/1'\]"):
         Node(**{name: "/ip4/192.0.2.1/tcp/1"})
+
+
+@pytest.mark.parametrize("name", ["listen", "bootstrap"])
+def test_what_is_no_list_of_addresses_is_refused_in_words(name: str) -> None:
+    for wrong in (None, 4001):
+        with pytest.raises(LocalError, match=f"{name} takes a list of addresses, not a {type(wrong).__name__}"):
+            Node(**{name: wrong})
+    with pytest.raises(LocalError, match=r"an address is a Multiaddr or the text of one, .* not a tuple"):
+        Node(**{name: [("127.0.0.1", 4001)]})
+
+
+def test_what_is_no_identity_or_config_is_refused_where_the_node_is_made() -> None:
+    wrong: tuple[Any, ...] = (["/ip4/127.0.0.1/tcp/0"], "identity.key", SOMEBODY)
+    for identity in wrong:
+        with pytest.raises(LocalError, match=f"its Identity, not a {type(identity).__name__}: .*addresses go to `listen`"):
+            Node(identity)
+    for config in ({"limits": {}}, Limits()):
+        with pytest.raises(LocalError, match=f"a Config, such as .*, not a {type(config).__name__}"):
+            Node(config=config)  # type: ignore[arg-type]
+
+
+async def test_one_peer_in_place_of_a_list_is_refused_in_words() -> None:
+    async with two() as (alice, bob):
+        for one in (alice.peer_id, str(alice.peer_id)):
+            for call in (bob.broadcast(one, b"hello"), bob.request_any(one, ECHO, b"hello")):  # type: ignore[arg-type]
+                with pytest.raises(LocalError, match="a list of peers is wanted"):
+                    await call
+
+
+async def test_a_text_in_place_of_bytes_is_refused_in_words() -> None:
+    async with two() as (alice, bob):
+        text: Any = "hello"
+        peer = alice.peer_id
+        for call in (
+            bob.request(peer, ECHO, text),
+            bob.request_any([peer], ECHO, text),
+            bob.send(peer, text),
+            bob.broadcast([peer], text),
+        ):
+            with pytest.raises(LocalError, match="is bytes, not str: encode the text"):
+                await call
+
+
+def test_a_handler_that_can_not_be_called_is_refused_where_it_is_named() -> None:
+    alice, wrong = Node(), list[Any]([None, "handler"])
+    for handler in wrong:
+        for call in (lambda h: alice.handle(ECHO, h), lambda h: alice.respond(ECHO, h), alice.on_message):
+            with pytest.raises(LocalError, match="is a function, not a"):
+                call(handler)
+    assert alice.protocols == []
+
+
+async def test_a_node_is_used_in_the_loop_it_was_started_in() -> None:
+    async with two() as (alice, bob):
+
+        def elsewhere() -> None:
+            for call in (bob.dial(alice.addresses), bob.ping(alice.peer_id), bob.request(alice.peer_id, ECHO, b"")):
+                with pytest.raises(LocalError, match="in the event loop that it was started in"):
+                    asyncio.run(call)
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert await bob.dial(alice.addresses) == alice.peer_id

@@ -109,3 +109,9 @@ async def test_after_leaving_nothing_is_queued_and_the_iteration_is_over() -> No
         pass
     bus.publish(failed(1))
     assert [event async for event in events] == []
+
+
+async def test_before_the_block_events_are_not_waited_for() -> None:
+    events = EventBus().subscribe((), queue=1)
+    with pytest.raises(LocalError, match="read them inside of that block"):
+        await anext(events)

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -434,3 +434,26 @@ def test_that_only_allowed_peers_may_connect_is_explained() -> None:
 def test_what_is_no_single_peer_or_address_can_not_be_explained(subject: str) -> None:
     with pytest.raises(LocalError):
         new_gater().explain(subject)
+
+
+def test_what_is_neither_peer_nor_network_is_no_subject() -> None:
+    gater, wrong = new_gater(), list[Any]([None, 5, HERE])
+    for subject in wrong:
+        for call in (gater.deny, gater.allow, gater.remove):
+            with pytest.raises(LocalError, match=f"not about a {type(subject).__name__}"):
+                call(subject)
+    assert gater.rules == []
+
+
+def test_a_time_that_is_no_number_is_refused() -> None:
+    gater = new_gater()
+    with pytest.raises(LocalError, match="a number of seconds, or without one for good, not for '60'"):
+        gater.deny(A, seconds="60")  # type: ignore[arg-type]
+    assert gater.rules == []
+
+
+def test_who_may_connect_alone_is_not_said_by_a_list() -> None:
+    gater = new_gater()
+    with pytest.raises(LocalError, match="name those who may connect by `allow`"):
+        gater.allow_only = [A]  # type: ignore[assignment]
+    assert not gater.allow_only

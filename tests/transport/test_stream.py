@@ -126,8 +126,9 @@ async def test_sizes_that_are_none_are_refused() -> None:
             with pytest.raises(LocalError):
                 await call
         for wrong in (5, "text"):
-            with pytest.raises(TypeError):
-                await ours.write(wrong)
+            for call in (ours.write(wrong), ours.write_message(wrong)):
+                with pytest.raises(TypeError, match=r"a bytes-like object is required, not '(int|str)'"):
+                    await call
 
 
 async def test_a_read_of_more_than_a_window_is_granted_what_it_waits_for() -> None:
