@@ -3,6 +3,7 @@
 import errno
 import ssl
 import traceback
+from typing import final
 
 import click
 
@@ -28,7 +29,16 @@ from cortexnet.errors import (
     describe,
 )
 
+_ON_PROTOCOLS = {
+    "/perf/1.0.0": "It serves that only where it was started by `cortexnet run --perf`.",
+    "/cortex/card/1.0.0": "A node has a card where its owner has given it something to say, by [card] in its settings.",
+}
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
+
+
+@final
+class TooFewPeers(PeerTimeout):
+    """Those who were waited for have not come, though somebody is connected."""
 
 
 def show(error: CortexError | OSError, output: Output) -> None:
@@ -97,6 +107,8 @@ def advice(error: BaseException) -> str:
         return error.advice[:1].upper() + error.advice[1:] + "."
     if isinstance(error, PeerIdMismatch):
         return f"End the address in /p2p/{error.actual} then; else do not trust whoever answers there."
+    if isinstance(error, TooFewPeers):
+        return "Does anybody subscribe to that very topic, there or behind that peer? `--peers 0` publishes all the same."
     if isinstance(error, PeerTimeout):
         return "Is it reachable from here? A firewall that drops packets looks like this; `cortexnet doctor` looks closer."
     if number == errno.ECONNREFUSED:
@@ -114,6 +126,9 @@ def advice(error: BaseException) -> str:
 
 def _advice_on_protocols(error: BaseException) -> str:
     if isinstance(error, NegotiationFailed):
+        for protocol in error.protocols:
+            if protocol in _ON_PROTOCOLS:
+                return _ON_PROTOCOLS[protocol]
         return "The other side has answered, but the two have no protocol in common: what does it run, and how is it configured?"
     if isinstance(error, HandshakeFailed | ProtocolViolation | MessageTooLarge):
         return "Whatever answers there does not speak libp2p as it should: is it another service, or in a private network?"

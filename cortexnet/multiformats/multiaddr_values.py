@@ -119,7 +119,10 @@ def peer_to_bytes(text: str) -> bytes:
 
 
 def check_peer(raw: bytes) -> None:
-    code, _ = multihash.unwrap(raw)
+    try:
+        code, _ = multihash.unwrap(raw)
+    except ProtocolViolation as error:
+        raise ProtocolViolation(f"no whole peer id: {error}") from None
     if code not in (multihash.IDENTITY, multihash.SHA2_256):
         raise ProtocolViolation(f"multihash {code:#x} is no peer id")
 

@@ -119,6 +119,12 @@ def test_only_what_was_set_is_shown_where_that_is_asked_for(file: Path) -> None:
     assert alpha["doc"].startswith("Requests of one lookup")
 
 
+def test_where_nothing_was_set_it_says_so_in_toml() -> None:
+    shown = invoke("config", "show", "--changed").stdout
+    assert shown.startswith("# nothing is set")
+    assert tomllib.loads(shown) == {}
+
+
 def test_a_part_that_is_off_is_shown_so(file: Path) -> None:
     file.write_text("kad = false\n")
     (event,) = events(invoke("config", "show", "--config", str(file), "--changed", "--json").stdout)

@@ -8,6 +8,7 @@ import pytest
 
 from cortexnet.cli import failures
 from cortexnet.cli.output import Output
+from cortexnet.discovery.cards import PROTOCOL as CARD
 from cortexnet.errors import (
     ConfigInvalid,
     ConnectionClosed,
@@ -23,6 +24,7 @@ from cortexnet.errors import (
     PeerTimeout,
     StreamReset,
 )
+from cortexnet.host.perf import PROTOCOL as PERF
 from tests.support.command_line import events
 
 
@@ -48,8 +50,11 @@ def of_a_host_nobody_trusts() -> HandshakeFailed:
         (OSError(errno.EADDRNOTAVAIL, "no such address"), "0.0.0.0"),
         (ListenFailed("/ip4/127.0.0.1/tcp/1", "no", number=errno.EACCES), "The system does not allow it"),
         (PeerTimeout("late"), "firewall"),
+        (failures.TooFewPeers("0 peers want it"), "that very topic"),
         (PeerIdMismatch("Alice", "Mallory"), "/p2p/Mallory"),
-        (NegotiationFailed("nothing in common"), "no protocol in common"),
+        (NegotiationFailed("nothing in common", protocols=["/x"]), "no protocol in common"),
+        (NegotiationFailed("nothing in common", protocols=[PERF]), "run --perf"),
+        (NegotiationFailed("nothing in common", protocols=[CARD]), "[card]"),
         (HandshakeFailed("garbage"), "another service"),
         (of_a_host_nobody_trusts(), "websocket.trusted"),
         (StreamReset(), "gave up"),

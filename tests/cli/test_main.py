@@ -28,6 +28,7 @@ def test_the_summary_of_a_command_is_the_beginning_of_its_own_help(name: str) ->
     assert result.exit_code == 0
     assert main.COMMANDS[name] in result.output
     assert "--json" in result.output
+    assert max(len(line) for line in result.output.splitlines()) <= 80
     assert "--debug" not in result.output
 
 

@@ -103,6 +103,7 @@ def test_what_is_wrong_with_bytes_is_said_and_where(data: str, why: str) -> None
         ("tcp/1", "does not begin"),
         ("//tcp/1", "protocol '' is unknown"),
         ("/ip4/192.0.2.1/tcp", "/tcp takes a value"),
+        ("/p2p/12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3", "no whole peer id: multihash"),
         ("/ip4/192.0.2.1/tcp//udp/1", "/tcp takes a value"),
         ("/ip4/192.0.2.1/tls/1/ws", "protocol '1' is unknown"),
         ("/ip4/192.0.2.1/tcp/x\ny", r"/tcp cannot be 'x\\ny': not a decimal"),

@@ -57,7 +57,7 @@ def show(output: Output, given: Given, changed: bool) -> None:
     items = described(build(sources), sources)
     if changed:
         items = _kept(items)
-    output.text(as_toml(items))
+    output.text(as_toml(items) if items else "# nothing is set: all is as it is by default")
     for item in items:
         if not item.is_table:
             output.say_event("setting", **_members(item))

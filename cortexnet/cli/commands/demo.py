@@ -29,9 +29,10 @@ def command(output: Output) -> None:
     "dial_of_the_dead" (name, error), "discovered" (nodes, seconds, sources),
     "stored" (name, key, peers, found_by), "provided" (name, cid, asked_by,
     providers), "published" (author, messages, readers, seconds), "misbehaved"
-    (name, victim, scores, messages, standing, error, why), "pair" (dialer, listener, made_of,
-    dial_seconds, round_trip_seconds, stream_speed and file_speed in bytes a
-    second, lost), at the end "summary" (ok, seconds, faults).
+    (name, victim, scores, messages, standing, error, why), "pair" (dialer,
+    listener, made_of, dial_seconds, round_trip_seconds, stream_speed and
+    file_speed in bytes a second, lost), at the end "summary" (ok, seconds,
+    faults).
     """
     began = time.monotonic()
     faults = lifecycle.run(lambda: demonstrate(output))

@@ -10,6 +10,7 @@ import click
 
 from cortexnet.cli import lifecycle
 from cortexnet.cli.exits import ExitCode
+from cortexnet.cli.failures import TooFewPeers
 from cortexnet.cli.options import with_gossip, with_output
 from cortexnet.cli.output import Output
 from cortexnet.cli.topics import Meeting, meet
@@ -31,8 +32,9 @@ def command(output: Output, topic: str, message: str | None, peers: int, meeting
 
     \b
     --json prints events "listening" (peer_id, addresses), "connected" (peer_id,
-    address) or "failed" (address, kind, message, advice), for each message "published" (topic, size, peers: to how many it
-    went), at the end "summary" (messages, lost).
+    address) or "failed" (address, kind, message, advice), for each message
+    "published" (topic, size, peers: to how many it went), at the end "summary"
+    (messages, lost).
     """
     lost = lifecycle.run(lambda: _publish(output, topic, message, peers, meeting))
     click.get_current_context().exit(ExitCode.FAILED if lost else ExitCode.OK)
@@ -47,7 +49,7 @@ async def _publish(output: Output, topic: str, message: str | None, peers: int, 
                     await here.ready(peers, timeout=meeting.timeout)
             except PeerTimeout:
                 found = len(node.gossip.peers(topic))
-                raise PeerTimeout(f"{found} peers want {topic} after {meeting.timeout:g} s, not {peers}") from None
+                raise TooFewPeers(f"{found} peers want {topic} after {meeting.timeout:g} s, not {peers}") from None
         async for data in _given(message):
             count = await node.gossip.publish(topic, data)
             sent += 1

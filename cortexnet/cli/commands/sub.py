@@ -25,9 +25,10 @@ def command(output: Output, topic: str, count: int, quiet: bool, meeting: Meetin
 
     \b
     --json prints events "listening" (peer_id, addresses), "connected" (peer_id,
-    address) or "failed" (address, kind, message, advice), and for each message "message" (topic, author, sequence, id in
-    hexadecimal, from: the neighbour that brought it, data in base64, and
-    as_text: the same as a text, null where it is none).
+    address) or "failed" (address, kind, message, advice), and for each message
+    "message" (topic, author, sequence, id in hexadecimal, from: the neighbour
+    that brought it, data in base64, and as_text: the same as a text, null where
+    it is none).
     """
     try:
         lifecycle.run(lambda: _listen(output, topic, count, quiet, meeting))
