@@ -111,9 +111,11 @@ class GossipConfig:
     """Heartbeats between looks whether a mesh of poor peers can be improved."""
     opportunistic_peers: int = 2
     """Better peers grafted then."""
+    newcomer_burst: int = 2
+    """Peers worth little beside those in a mesh, and not dialed by us, that it takes at once."""
     newcomer_interval: float = 90.0
-    """About once in so long a mesh takes a peer that is worth little beside those in it. Else any number of strangers could take
-    turns in it for ever; go lets them, up to D_hi at a time. Matters where peers are scored."""
+    """About once in so long it takes another. Else any number of strangers could take turns in a mesh for ever; go lets them, up
+    to D_hi at a time. Both matter where peers are scored."""
     direct_ticks: int = 300
     """Heartbeats between attempts to connect to direct peers."""
     px_peers: int = 16

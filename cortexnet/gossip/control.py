@@ -145,7 +145,7 @@ def _has_place(state: "RouterState", topic: "Topic", peer: "Peer", score: float,
         return peer.is_outbound
     if state.score is None or len(mesh) <= config.degree_out or _measures_up(state, topic, score, now):
         return True
-    return topic.takes_newcomer(now, config.newcomer_interval, state.random)
+    return topic.strangers.take(1, now, config, state.random) > 0
 
 
 def _measures_up(state: "RouterState", topic: "Topic", score: float, now: float) -> bool:

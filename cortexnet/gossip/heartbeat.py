@@ -139,7 +139,7 @@ class Heartbeat:
         chosen += pick(dialed, count - len(chosen), state.random)
         missing = count - len(chosen)
         if missing > 0 and strangers:
-            chosen += pick(strangers, state.room_for_strangers(topic, missing, self._now), state.random)
+            chosen += state.admit_strangers(topic, strangers, missing, self._now)
         return chosen
 
     def _prune(self, topic: "Topic", peer: "Peer") -> None:

@@ -145,7 +145,7 @@ def _may_come(state: "RouterState", topic: "Topic", peer: Peer, now: float) -> b
     """Whether a newcomer is let into a mesh that lacks peers: coming anew shall not be a way to be let in first."""
     if peer.is_outbound or is_proven(state.score_of(peer, now), state.best_of(topic, now)):
         return True
-    return state.room_for_strangers(topic, 1, now) > 0
+    return bool(state.admit_strangers(topic, [peer], 1, now))
 
 
 def make_direct(state: "RouterState", peer_id: "PeerId", is_direct: bool, now: float) -> None:

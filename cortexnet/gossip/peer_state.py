@@ -4,10 +4,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, final
 
 from cortexnet.gossip.config import FLOODSUB, GOSSIPSUB_10, GOSSIPSUB_11, GOSSIPSUB_12, GOSSIPSUB_13
+from cortexnet.gossip.strangers import Strangers
 
 if TYPE_CHECKING:
-    from random import Random
-
     from cortexnet.gossip.messages import Prune
     from cortexnet.identity.peer_id import PeerId
 
@@ -112,7 +111,7 @@ def unwanted_key(message_id: bytes) -> bytes:
 class Topic:
     """One topic: who wants it, and whom we exchange its messages with."""
 
-    __slots__ = ("_aside", "_newcomer_due", "fanout", "is_joined", "last_published", "mesh", "name", "subscribers")
+    __slots__ = ("_aside", "fanout", "is_joined", "last_published", "mesh", "name", "strangers", "subscribers")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -120,22 +119,13 @@ class Topic:
         self.is_joined = False
         self.mesh: dict[Peer, None] = {}
         """With whom we exchange messages, where we have joined."""
-        self._newcomer_due: float | None = None
+        self.strangers = Strangers()
+        """How many that have shown nothing the mesh takes."""
         self.fanout: dict[Peer, None] = {}
         """To whom we publish without having joined."""
         self.last_published: float | None = None
         """When we did so last; None: not of late."""
         self._aside: list[Peer] | None = None
-
-    def takes_newcomer(self, now: float, interval: float, random: "Random") -> bool:
-        """Whether it is time for the mesh to take one that has shown nothing yet. `interval` is meant on average: else all nodes
-        that somebody comes to at once would be ready for the next at once, again and again.
-        """
-        first = self._newcomer_due is None
-        if self._newcomer_due is not None and now < self._newcomer_due:
-            return False
-        self._newcomer_due = now + interval * random.uniform(0.5, 1.5)
-        return not first
 
     @property
     def is_idle(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, final
 from cortexnet.gossip.actions import CONTROL, Change, MeshChanged, SendRpc
 from cortexnet.gossip.backoff import Backoff
 from cortexnet.gossip.config import FLOODSUB
-from cortexnet.gossip.mesh import median
+from cortexnet.gossip.mesh import median, pick
 from cortexnet.gossip.message_cache import MessageCache
 from cortexnet.gossip.message_id import MessageIds
 from cortexnet.gossip.messages import ControlMessages, Rpc
@@ -19,7 +19,7 @@ from cortexnet.gossip.seen import SeenCache
 from cortexnet.gossip.signing import RejectReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from random import Random
 
     from cortexnet.gossip.actions import Action, Validate
@@ -218,18 +218,19 @@ class RouterState:
         """The best score in the mesh; 0 where that is empty, or all in it are worth less."""
         return max([0.0, *(self.score_of(peer, now) for peer in topic.mesh)])
 
-    def room_for_strangers(self, topic: Topic, missing: int, now: float) -> int:
-        """How many of `missing` peers may be any that have shown nothing and that we did not dial.
+    def admit_strangers(self, topic: Topic, strangers: "Sequence[Peer]", missing: int, now: float) -> list[Peer]:
+        """Of peers that have shown nothing and that we did not dial, those that are to fill `missing` places.
 
-        All of them where nobody is scored, or nobody has shown anything yet. Else a mesh leaves a place empty rather than give it
-        to somebody: they may all be of one mind. It takes one now and then, and those without whom it would be all but empty.
+        All places where nobody is scored, or nobody has shown anything yet. Else a mesh leaves a place empty rather than give it
+        to somebody: they may all be of one mind. It takes those without whom it would be all but empty, and one now and then.
         """
         if self.score is None or not topic.mesh or median([self.score_of(peer, now) for peer in topic.mesh]) <= 0:
-            return missing
+            return pick(strangers, missing, self.random)
         lacking = self.config.degree_out + 1 - len(topic.mesh)
         if lacking > 0:
-            return min(missing, lacking)
-        return int(topic.takes_newcomer(now, self.config.newcomer_interval, self.random))
+            return pick(strangers, min(missing, lacking), self.random)
+        count = topic.strangers.take(min(missing, len(strangers)), now, self.config, self.random)
+        return pick(strangers, count, self.random)
 
 
 def graft_rpc(*topics: str) -> Rpc:

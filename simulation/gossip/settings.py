@@ -27,13 +27,14 @@ EXPECTED: Final = 60.0
 def topic_scores(rate: float) -> TopicScoreParams:
     """For a topic of which one knows how many messages a second it brings.
 
-    Of two neighbours in a mesh each gets most messages before the other, or after it: a peer brings half of them, more or less.
-    Who brought less than a twentieth keeps its messages to itself, and has to leave the mesh for some minutes. It is not excluded
-    from gossip for that: one that is cut off itself brings nothing either.
+    Of two neighbours in a mesh each gets most messages before the other, or after it: a peer brings half of them, more or less;
+    one in many thousand, which is close to us and far from all others, a twentieth. Who brought less than a fiftieth keeps its
+    messages to itself, and has to leave the mesh for some minutes. It is not excluded from gossip for that: one that is cut off
+    itself brings nothing either.
     """
     decay = decay_factor(EXPECTED)
     steady = rate / (1 - decay)
-    threshold = steady / 20
+    threshold = steady / 50
     lost = 20 / threshold**2
     return TopicScoreParams(
         time_in_mesh_weight=0.05,

@@ -364,7 +364,7 @@ def test_a_pruned_peer_is_named_up_to_16_others_with_their_records() -> None:
 
 def test_places_of_bad_peers_are_filled_at_once_with_those_that_have_brought_something_or_were_dialed() -> None:
     app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
-    desk = scored(app)
+    desk = scored(app, newcomer_burst=0)
     desk.meshed(range(1, 7))
     desk.peers(range(100, 140), TOPIC)
     proven, dialed = desk.peer(20, TOPIC), desk.peer(21, TOPIC, outbound=True)
@@ -377,7 +377,7 @@ def test_places_of_bad_peers_are_filled_at_once_with_those_that_have_brought_som
 def test_a_remainder_of_what_was_earned_long_ago_makes_nobody_better_than_a_stranger() -> None:
     """Sybils that had behaved for a while and then stopped took all places, one after the other, with what was left of that."""
     app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
-    desk = scored(app)
+    desk = scored(app, newcomer_burst=0)
     desk.meshed(range(1, 7))
     app |= dict.fromkeys(desk.peers(range(100, 140), TOPIC), 1.2)
     dialed = desk.peer(21, TOPIC, outbound=True)
@@ -389,7 +389,7 @@ def test_a_remainder_of_what_was_earned_long_ago_makes_nobody_better_than_a_stra
 @pytest.mark.parametrize(("left", "after"), [(0, 6), (1, 3), (2, 3), (3, 3)])
 def test_strangers_fill_a_mesh_that_is_all_but_empty_up_to_one_more_than_those_that_we_dial(left: int, after: int) -> None:
     app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
-    desk = scored(app)
+    desk = scored(app, newcomer_burst=0)
     desk.meshed(range(1, 7))
     desk.peers(range(100, 140), TOPIC)
     app |= dict.fromkeys([peer_id(number) for number in range(1, 7 - left)], -1.0)
@@ -399,7 +399,7 @@ def test_strangers_fill_a_mesh_that_is_all_but_empty_up_to_one_more_than_those_t
 
 def test_who_comes_anew_is_not_let_in_before_others_where_a_mesh_lacks_peers() -> None:
     app: dict[object, float] = {peer_id(number): 5.0 for number in [*range(1, 5), 8]}
-    desk = scored(app)
+    desk = scored(app, newcomer_burst=0)
     desk.meshed(range(1, 5))
     stranger, good = desk.peer(7, TOPIC), desk.peer(8, TOPIC)
     assert desk.router.mesh(TOPIC) == [*map(peer_id, range(1, 5)), good]
@@ -409,17 +409,22 @@ def test_who_comes_anew_is_not_let_in_before_others_where_a_mesh_lacks_peers() -
     assert stranger not in desk.router.mesh(TOPIC)
 
 
-def test_a_place_is_left_empty_rather_than_given_to_a_stranger_but_for_one_now_and_then() -> None:
+def test_a_place_is_left_empty_rather_than_given_to_a_stranger_but_for_two_at_once_and_one_now_and_then() -> None:
     app: dict[object, float] = {peer_id(number): 5.0 for number in range(1, 7)}
     desk = scored(app)
     desk.meshed(range(1, 7))
     strangers = desk.peers(range(100, 140), TOPIC)
-    app[peer_id(1)] = app[peer_id(2)] = -1.0
+    app |= dict.fromkeys(map(peer_id, (1, 2, 3)), -1.0)
     desk.beat()
-    assert len(desk.router.mesh(TOPIC)) == 4
+    kept, came = desk.router.mesh(TOPIC)[:3], desk.router.mesh(TOPIC)[3:]
+    assert kept == [peer_id(4), peer_id(5), peer_id(6)]
+    assert len(came) == 2
+    assert set(came) < set(strangers)
+    app |= dict.fromkeys(came, -1.0)
+    desk.beat()
+    assert desk.router.mesh(TOPIC) == kept
     desk.wait(136)
-    assert len(desk.router.mesh(TOPIC)) in (5, 6)
-    assert desk.router.mesh(TOPIC)[4] in strangers
+    assert len(desk.router.mesh(TOPIC)) in (4, 5)
 
 
 def test_a_mesh_in_which_nobody_is_worth_anything_yet_takes_strangers() -> None:
