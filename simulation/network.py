@@ -41,7 +41,7 @@ class Conditions:
 class End:
     """A node's place in the network. `number` counts from 0 and is never used twice."""
 
-    __slots__ = ("_latency_class", "bandwidth", "connected", "free_at", "number", "sent", "state")
+    __slots__ = ("_latency_class", "bandwidth", "connected", "free_at", "last_arrival", "number", "sent", "state")
 
     def __init__(self, number: int, latency_class: int, bandwidth: float | None) -> None:
         self.number = number
@@ -54,6 +54,8 @@ class End:
         self.state = State.UP
         self.connected: dict[int, End] = {}
         """Those it has a connection with, by number."""
+        self.last_arrival: dict[int, float] = {}
+        """When what it sent last arrives, by the number of who it goes to."""
         self._latency_class = latency_class
 
 
@@ -70,7 +72,6 @@ class Network:
         self._chance = simulation.chance("network")
         latency = self.conditions.latency
         self._latencies = [latency.quantile((number + 0.5) / _CLASSES) for number in range(_CLASSES)]
-        self._last_arrival: dict[tuple[int, int], float] = {}
 
     def join(self, *, bandwidth: float | None = None) -> End:
         """A new end, which is up."""
@@ -105,13 +106,13 @@ class Network:
         if self.conditions.loss:
             time = self._in_order(source, target, time + self._resending(source, target))
 
-        def end() -> None:
+        def end(now: float) -> None:
             if target.state is State.UP:
                 arrive()
             elif lost is not None:
                 lost()
 
-        simulation.at(time, end)
+        simulation.clock.call_at(time, end)
 
     def _resending(self, source: End, target: End) -> float:
         """How long it takes to send again what is lost, twice as long each time."""
@@ -124,9 +125,8 @@ class Network:
         return delay
 
     def _in_order(self, source: End, target: End, time: float) -> float:
-        pair = source.number, target.number
-        time = max(time, self._last_arrival.get(pair, 0.0))
-        self._last_arrival[pair] = time
+        time = max(time, source.last_arrival.get(target.number, 0.0))
+        source.last_arrival[target.number] = time
         return time
 
     @property
@@ -156,3 +156,4 @@ class Network:
         for other in end.connected.values():
             del other.connected[end.number]
         end.connected.clear()
+        end.last_arrival.clear()

@@ -21,6 +21,8 @@ class SimClock:
 
     def __init__(self, start: float = 0.0) -> None:
         self.now = start
+        self.ran = 0
+        """Actions so far."""
         self._queue: list[tuple[float, int, Action]] = []
         self._order = count()
 
@@ -47,6 +49,7 @@ class SimClock:
         if not self._queue:
             return False
         self.now, _, action = heappop(self._queue)
+        self.ran += 1
         action(self.now)
         return True
 
@@ -55,6 +58,7 @@ class SimClock:
         queue = self._queue
         while queue and queue[0][0] <= deadline:
             self.now, _, action = heappop(queue)
+            self.ran += 1
             action(self.now)
         self.now = max(self.now, deadline)
 

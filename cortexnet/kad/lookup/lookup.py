@@ -15,7 +15,8 @@ Spec: libp2p/specs kad-dht, "Peer routing".
 """
 
 from bisect import insort
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -189,7 +190,8 @@ class Lookup:
         insort(self._answer_times, now - candidate.asked_at)
         candidate.answer()
         self._answered += 1
-        return [contact for contact in self._acceptable(closer) if self._candidates.hear(contact, candidate)]
+        hear = self._candidates.hear
+        return [contact for contact in self._acceptable(closer) if hear(contact, candidate)]
 
     def on_failure(self, peer_id: PeerId, now: float) -> None:
         """A peer that `next` gave could not be reached, did not answer, or answered with something that is none."""
@@ -202,27 +204,29 @@ class Lookup:
             return None
         return self._waiting.pop(peer_id, None) or self._slow.pop(peer_id, None)
 
-    def _acceptable(self, closer: Sequence[Contact]) -> Iterable[Contact]:
-        taken = [contact for contact in closer[: self._config.closer_limit] if contact.position != self._own]
-        crowded = self._crowded(taken)
-        for contact in taken:
-            if contact.position != self.target:
-                if crowded and self._groups_of is not None and any(group in crowded for group in self._groups_of(contact)):
-                    continue
-                if self._accept is not None and not self._accept(contact):
-                    continue
-            yield contact
+    def _acceptable(self, closer: Sequence[Contact]) -> list[Contact]:
+        own, target, accept = self._own, self.target, self._accept
+        taken = [contact for contact in closer[: self._config.closer_limit] if contact.position != own]
+        crowd = self._crowd(taken)
+        if crowd:
+            taken = [contact for contact in taken if contact.peer_id not in crowd or contact.position == target]
+        if accept is not None:
+            taken = [contact for contact in taken if contact.position == target or accept(contact)]
+        return taken
 
-    def _crowded(self, contacts: Sequence[Contact]) -> dict[Hashable, int]:
-        """The IP groups with too many of these."""
-        if self._groups_of is None:
-            return {}
-        counts: dict[Hashable, int] = {}
-        for contact in contacts:
-            groups = self._groups_of(contact)
-            for group in groups if len(groups) < 2 else dict.fromkeys(groups):
-                counts[group] = counts.get(group, 0) + 1
-        return {group: count for group, count in counts.items() if count > self._config.group_limit}
+    def _crowd(self, contacts: Sequence[Contact]) -> Collection[PeerId]:
+        """Those in an IP group with too many of these."""
+        groups_of, limit = self._groups_of, self._config.group_limit
+        if groups_of is None:
+            return ()
+        groups = [groups_of(contact) for contact in contacts]
+        names = [name for each in groups for name in each]
+        if len(names) - len(set(names)) < limit:
+            return ()  # nearly always: no name can be there more often than that
+        counts = Counter([name for each in groups for name in dict.fromkeys(each)])
+        return {
+            contact.peer_id for contact, each in zip(contacts, groups, strict=True) if any(counts[name] > limit for name in each)
+        }
 
     def stop(self) -> None:
         """End it now, with what is known."""
@@ -237,18 +241,26 @@ class Lookup:
             return None
         due = self._deadline
         overdue_after, slow_after = self._overdue_after(), self._config.slow_after
-        for candidate in self._waiting.values():
+        for candidate in self._waiting.values():  # in the order in which they were asked
             overdue = candidate.asked_at + overdue_after
-            due = min(due, overdue if overdue > self._now else candidate.asked_at + slow_after)
-        patience = self._patience() if self._slow else 0.0
+            if overdue > self._now:
+                due = min(due, overdue)
+                break
+            due = min(due, candidate.asked_at + slow_after)
+        if not self._slow:
+            return due
+        patience = self._patience()
         ends = [candidate.asked_at + patience for candidate in self._slow.values()]
         return min([due, *(end for end in ends if end > self._now)])
 
     def _age(self, now: float) -> None:
-        for peer_id, candidate in list(self._waiting.items()):
-            if now >= candidate.asked_at + self._config.slow_after:
-                candidate.grow_slow()
-                self._slow[peer_id] = self._waiting.pop(peer_id)
+        waiting, slow_after = self._waiting, self._config.slow_after
+        while waiting:
+            peer_id, candidate = next(iter(waiting.items()))  # who was asked first
+            if now < candidate.asked_at + slow_after:
+                return
+            candidate.grow_slow()
+            self._slow[peer_id] = waiting.pop(peer_id)
 
     def _patience(self) -> float:
         """How long after its request a peer may still be expected to answer, by what the others took."""

@@ -62,6 +62,7 @@ class RoutingTable:
         self._diversity = diversity
         self._worth = worth
         self._entries: dict[PeerId, Entry] = {}
+        self._replaceable_count = 0  # mostly none, and then no bucket is searched for one
         self._buckets: list[dict[int, Contact]] = [{}]  # by position: sorting bare numbers takes a third of the time
 
     # --- what is in it
@@ -98,7 +99,7 @@ class RoutingTable:
         """The `count` peers nearest to a position, the nearest first; fewer where there are not so many. Some 10 µs."""
         found: list[Contact] = []
         for bucket in self._from_nearest(target):
-            nearest = [bucket[target ^ distance] for distance in sorted([target ^ position for position in bucket])]
+            nearest = map(bucket.__getitem__, sorted(bucket, key=target.__xor__))  # no call of Python's for each contact
             found += [contact for contact in nearest if contact.peer_id not in exclude] if exclude else nearest
             if len(found) >= count:
                 break
@@ -170,6 +171,7 @@ class RoutingTable:
             self._diversity.add(length, groups)
         bucket[contact.position] = contact
         self._entries[contact.peer_id] = Entry(contact, now, replaceable, groups)
+        self._replaceable_count += replaceable
         if replaced is not None:
             self._tell(replaced, False)
         self._tell(contact, True)
@@ -189,6 +191,7 @@ class RoutingTable:
         """Nobody in the table is replaceable any more."""
         for entry in self._entries.values():
             entry.is_replaceable = False
+        self._replaceable_count = 0
 
     def succeeded(self, peer_id: PeerId, now: float) -> None:
         """A peer has answered us; nothing where it is not in the table."""
@@ -237,6 +240,8 @@ class RoutingTable:
                 return
 
     def _replaceable(self, bucket: dict[int, Contact]) -> Contact | None:
+        if not self._replaceable_count:
+            return None
         replaceable = [contact for contact in bucket.values() if self._entries[contact.peer_id].is_replaceable]
         worth = self._worth
         if worth is None or len(replaceable) < 2:
@@ -245,6 +250,7 @@ class RoutingTable:
 
     def _take_out(self, contact: Contact, bucket: dict[int, Contact]) -> None:
         entry = self._entries.pop(contact.peer_id)
+        self._replaceable_count -= entry.is_replaceable
         del bucket[contact.position]
         if self._diversity is not None:
             self._diversity.remove(self._prefix_length(contact), entry.groups)

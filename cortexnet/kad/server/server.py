@@ -6,6 +6,8 @@ Spec: libp2p/specs kad-dht, "RPC messages".
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import is_not
 from typing import TYPE_CHECKING, Final, final
 
 from cortexnet.errors import InvalidRecord, LimitExceeded, ProtocolViolation
@@ -173,10 +175,11 @@ class Server:
         self._providers.add(message.key, self._keep_addresses(announced[-1]), unix_now, group=self._group_of(sender))
 
     def _nearest(self, key: bytes, sender: PeerId) -> list[Contact]:
-        target, known = self._position(key), self._table.get(sender)
-        if known is None:
-            return self._table.nearest(target, self._k)
-        return [contact for contact in self._table.nearest(target, self._k + 1) if contact is not known.contact][: self._k]
+        table, target = self._table, self._position(key)
+        found, known = table.nearest(target, self._k), table.get(sender)
+        if known is None or all(map(partial(is_not, known.contact), found)):
+            return found  # mostly: to look for one more would take the next bucket, too
+        return [contact for contact in table.nearest(target, self._k + 1) if contact is not known.contact]
 
 
 def _check_provider_key(key: bytes) -> None:

@@ -1,6 +1,7 @@
 from random import Random
 
 from cortexnet.kad.lookup.candidates import ANSWERED, Candidate, Candidates
+from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
 from tests.kad.lookup_network import contact
 
@@ -11,7 +12,11 @@ def tellers(candidates: Candidates, random: Random, amount: int) -> list[Candida
     told = [contact(random) for _ in range(amount)]
     for each in told:
         candidates.hear(each, None)
-    return [found for each in told if (found := candidates.get(each.peer_id)) is not None]
+    return [known(candidates, each) for each in told]
+
+
+def known(candidates: Candidates, wanted: Contact) -> Candidate:
+    return next(candidate for candidate in candidates if candidate.contact.peer_id == wanted.peer_id)
 
 
 def test_of_several_ways_to_a_peer_the_shortest_counts() -> None:
@@ -21,8 +26,7 @@ def test_of_several_ways_to_a_peer_the_shortest_counts() -> None:
     far.depth = 3
     wanted = contact(random)
     assert candidates.hear(wanted, far)
-    candidate = candidates.get(wanted.peer_id)
-    assert candidate is not None
+    candidate = known(candidates, wanted)
     assert candidate.depth == 4
     for teller in others:
         assert not candidates.hear(wanted, teller)
@@ -37,8 +41,7 @@ def test_what_several_say_of_where_a_peer_is_adds_up() -> None:
     one, two, three = tellers(candidates, random, 3)
     wanted = contact(random)
     candidates.hear(wanted.with_addresses([FIRST]), one)
-    candidate = candidates.get(wanted.peer_id)
-    assert candidate is not None
+    candidate = known(candidates, wanted)
     candidates.hear(wanted.with_addresses([SECOND, FIRST]), two)
     candidates.hear(wanted.with_addresses([FIRST, SECOND]), three)
     assert candidate.contact.addresses == (FIRST, SECOND)
@@ -52,8 +55,7 @@ def test_once_it_was_asked_nothing_of_it_changes() -> None:
     one, two = tellers(candidates, random, 2)
     wanted = contact(random)
     candidates.hear(wanted, one)
-    candidate = candidates.get(wanted.peer_id)
-    assert candidate is not None
+    candidate = known(candidates, wanted)
     candidate.ask(0.0)
     candidate.answer()
     assert not candidates.hear(wanted.with_addresses([FIRST]), two)
@@ -61,3 +63,14 @@ def test_once_it_was_asked_nothing_of_it_changes() -> None:
     assert candidate.tellers == [one]
     assert candidate.contact == wanted
     assert len(candidates) == 3
+
+
+def test_they_stand_in_the_order_of_their_distance_and_the_farthest_is_forgotten() -> None:
+    random = Random(1)
+    candidates = Candidates(7, 50)
+    told = [contact(random) for _ in range(80)]
+    new = [candidates.hear(each, None) for each in told]
+    nearest = sorted(told, key=lambda each: each.position ^ 7)[:50]
+    assert [candidate.contact for candidate in candidates] == nearest
+    assert [each for each, is_new in zip(told, new, strict=True) if is_new][:50] == told[:50]
+    assert candidates.hear(told[told.index(nearest[0])], None) is False

@@ -384,6 +384,17 @@ def test_a_filter_keeps_contacts_out_but_never_the_target_itself(random: Random)
     assert lookup.on_reply(teller.peer_id, [other, wanted], 0.1) == [wanted]
 
 
+@pytest.mark.parametrize(("crowd", "taken"), [(3, 8), (4, 4)])
+def test_up_to_three_of_an_ip_group_are_no_crowd_however_often_each_names_it(crowd: int, taken: int, random: Random) -> None:
+    told, teller = [contact(random) for _ in range(8)], contact(random)
+    groups = {each.peer_id: ("one", "one") if number < crowd else (str(number),) for number, each in enumerate(told)}
+    lookup = Lookup(
+        TARGET, [teller], own=OWN, config=LookupConfig(), now=0.0, groups_of=lambda each: groups.get(each.peer_id, ())
+    )
+    lookup.next(0.0)
+    assert len(lookup.on_reply(teller.peer_id, told, 0.1)) == taken
+
+
 def test_of_a_crowded_ip_group_none_is_taken(random: Random) -> None:
     teller, *told = [contact(random) for _ in range(9)]
     groups = {each.peer_id: ("crowd" if number < 4 else number,) for number, each in enumerate(told)}
