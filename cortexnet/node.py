@@ -454,10 +454,11 @@ class Node:
     ) -> bytes:
         """The peer's response to `data`, over a stream of its own; see `respond`.
 
-        `timeout` in seconds covers everything, a dial too. A peer has `limits.requests_per_peer` of them (128) at a time, the
-        rest waits in the order of asking. Raises RequestFailed (with the responder's code), NegotiationFailed, PeerTimeout,
-        MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed; LimitExceeded where 4,096 wait for that peer already;
-        LocalError for data that is not bytes, and a framing or a limit that is none.
+        `timeout` in seconds covers everything, a dial too. A peer has `limits.requests_per_peer` of them (128) at a time, of more
+        than 128 KiB `limits.large_messages_per_peer` (24); the rest waits in the order of asking. Raises RequestFailed (with the
+        responder's code), NegotiationFailed, PeerTimeout, MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed;
+        LimitExceeded where 4,096 wait for that peer already, or this node has no memory for the response; LocalError for data
+        that is not bytes, and a framing or a limit that is none.
         Cancelled: the responder is told by a reset.
         """
         from cortexnet.messaging.request import check_request, request
@@ -467,7 +468,9 @@ class Node:
         def exchange(stream: Stream) -> "Awaitable[bytes]":
             return request(stream, data, framing=framing, size_limit=size_limit)
 
-        return await self._caller().call(peer_of(peer), protocol, exchange, timeout=timeout, what=f"a request to {peer}")
+        return await self._caller().call(
+            peer_of(peer), protocol, exchange, timeout=timeout, what=f"a request to {peer}", size=len(data)
+        )
 
     async def request_any(
         self,

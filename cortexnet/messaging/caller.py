@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import Protocol, TypeVar, final
 
 from cortexnet.errors import CortexError
 from cortexnet.host.deadline import deadline
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.messaging.in_flight import InFlight
+from cortexnet.messaging.in_flight import LARGE_MESSAGE, InFlight
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 
@@ -40,12 +41,23 @@ class Caller:
     def __init__(self, open_stream: OpenStream, limits: Limits, judge: Judge | None = None) -> None:
         self._open_stream = open_stream
         self._judge = judge
-        self.in_flight = InFlight(limits)
+        self.in_flight = InFlight(limits.requests_per_peer, limits.requests_waiting_per_peer)
+        self.large = InFlight(limits.large_messages_per_peer, limits.requests_waiting_per_peer)
 
     async def call(
-        self, peer: PeerId, protocol: str, exchange: Callable[[Stream], Awaitable[T]], *, timeout: float | None, what: str
+        self,
+        peer: PeerId,
+        protocol: str,
+        exchange: Callable[[Stream], Awaitable[T]],
+        *,
+        timeout: float | None,
+        what: str,
+        size: int = 0,
     ) -> T:
         """What `exchange` returns, given a fresh stream. `timeout` in seconds covers everything: the turn, a dial, the exchange.
+
+        It sends `size` bytes: a large one waits for a turn among its like before the stream is open, since the peer's time for a
+        request runs from then on; small ones pass by.
 
         Raises PeerTimeout, which says `what` took too long; LimitExceeded as `InFlight.enter`; what opening a stream raises, and
         what `exchange` does: then the stream is reset. Cancelled: the peer is told by a reset.
@@ -53,7 +65,7 @@ class Caller:
         loop, judge = asyncio.get_running_loop(), self._judge
         begin: float | None = None
         try:
-            async with deadline(timeout, what):
+            async with deadline(timeout, what), self.large.turn(peer) if size > LARGE_MESSAGE else nullcontext():
                 await self.in_flight.enter(peer)
                 try:
                     async with await self._open_stream(peer, [protocol]) as stream:

@@ -2,23 +2,27 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import final
 
 from cortexnet.errors import LimitExceeded
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import Limits
+
+LARGE_MESSAGE = 131_072
+"""Bytes; what is larger waits for a turn among its like too, see `Limits.large_messages_per_peer`."""
 
 
 @final
 class InFlight:
-    """Lets `limits.requests_per_peer` requests to a peer go at a time; the others go in the order in which they have come.
+    """Lets `at_once` requests to a peer go at a time; the others, `longest` at the most, go in the order in which they have come.
 
     One peer that is slow takes up neither the streams that other protocols need on its connection, nor the turns of other peers.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._at_once = limits.requests_per_peer
-        self._longest = limits.requests_waiting_per_peer
+    def __init__(self, at_once: int, longest: int) -> None:
+        self._at_once = at_once
+        self._longest = longest
         self._peers: dict[PeerId, _Peer] = {}
 
     def count(self, peer: PeerId) -> int:
@@ -34,7 +38,7 @@ class InFlight:
     async def enter(self, peer: PeerId) -> None:
         """Wait for the turn of one request, which `leave` ends. Cancelled: the next one's turn comes.
 
-        Raises LimitExceeded where `limits.requests_waiting_per_peer` wait already: the peer does not keep up.
+        Raises LimitExceeded where `longest` (`limits.requests_waiting_per_peer`) wait already: the peer does not keep up.
         """
         found = self._peers.get(peer)
         if found is None:
@@ -55,6 +59,15 @@ class InFlight:
             else:
                 self.leave(peer)  # it had just been given its place
             raise
+
+    @asynccontextmanager
+    async def turn(self, peer: PeerId) -> AsyncIterator[None]:
+        """`enter` and `leave` around a block. Raises as `enter`."""
+        await self.enter(peer)
+        try:
+            yield
+        finally:
+            self.leave(peer)
 
     def leave(self, peer: PeerId) -> None:
         """A request to the peer is over, whichever way."""

@@ -99,7 +99,8 @@ class Messenger:
                 raise ProtocolViolation(f"{peer} sent the receipt of another message")
             return receipt
 
-        return await self._caller().call(peer, PROTOCOL, exchange, timeout=timeout, what=f"a message to {peer}")
+        what = f"a message to {peer}"
+        return await self._caller().call(peer, PROTOCOL, exchange, timeout=timeout, what=what, size=len(frame))
 
     async def broadcast(
         self, peers: Iterable[PeerId], data: bytes, *, timeout: float | None = None

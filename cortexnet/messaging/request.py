@@ -7,6 +7,7 @@ A deadline travels as a reset: a caller that gives up resets the stream, and wha
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeVar, final, get_args
 
@@ -15,6 +16,7 @@ from cortexnet.errors import (
     ConnectionClosed,
     Ended,
     EndOfStream,
+    LimitExceeded,
     LocalError,
     RemoteError,
     RequestFailed,
@@ -25,6 +27,7 @@ from cortexnet.errors import (
 from cortexnet.host.deadline import deadline
 from cortexnet.host.host import check_callable
 from cortexnet.identity.peer_id import PeerId
+from cortexnet.messaging.in_flight import LARGE_MESSAGE, InFlight
 from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import StreamHandler
 from cortexnet.transport.stream import Stream
@@ -36,6 +39,10 @@ RESPONSE_TIMEOUT = 60.0
 
 Framing = Literal["varint", "eof"]
 _FRAMINGS: tuple[Framing, ...] = get_args(Framing)
+_WHY = {
+    StreamCode.NONE: ": most likely its handler has failed, see the log there",
+    StreamCode.LIMIT_EXCEEDED: ": it would have passed a limit of its own",
+}
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -101,7 +108,8 @@ async def request(stream: Stream, data: bytes, *, framing: Framing = "varint", s
 
     Raises RequestFailed with the responder's code, also where it ends the stream without a response; NegotiationFailed where it
     does not speak the protocol; MessageTooLarge past `size_limit` bytes, ProtocolViolation, PeerTimeout, ConnectionClosed;
-    LocalError for a framing or a limit that is none, and for data that is not bytes.
+    LimitExceeded where this node had no memory for the response; LocalError for a framing or a limit that is none, and for data
+    that is not bytes.
     """
     check_request(data, framing, size_limit)
     try:
@@ -109,7 +117,9 @@ async def request(stream: Stream, data: bytes, *, framing: Framing = "varint", s
         await stream.close_write()
         response = await _read(stream, framing, size_limit)
     except StreamReset as error:
-        why = "" if error.code else ": most likely its handler has failed, see the log there"
+        if isinstance(error.__cause__, LimitExceeded):
+            raise error.__cause__ from None
+        why = _WHY.get(error.code, "")
         message = f"{stream.peer_id} reset the request, {in_words(error.code, StreamCode)}{why}"
         raise RequestFailed(message, code=error.code, by=error.by) from error
     except EndOfStream as error:
@@ -131,6 +141,7 @@ class _Exchange:
         self._framing: Framing = framing
         self._size_limit = size_limit
         self._timeout = timeout
+        self._large = InFlight(limits.large_messages_per_peer, limits.requests_waiting_per_peer)
 
     async def serve(self, stream: Stream) -> None:
         async with deadline(self._request_timeout, f"a request of {stream.peer_id}"):
@@ -164,7 +175,8 @@ class _Exchange:
             check_data("the response", response)
             if self._framing == "eof" and not response:
                 raise LocalError(f"the handler of {stream.protocol} returned no bytes, which callers take for a failure")
-            await _write(stream, response, self._framing)
+            async with self._large.turn(stream.peer_id) if len(response) > LARGE_MESSAGE else nullcontext():
+                await _write(stream, response, self._framing)
             stream.connection.shared(taken=len(response))
         finally:
             stream.on_failure = None

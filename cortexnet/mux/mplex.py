@@ -213,7 +213,7 @@ class Mplex(Reading[MplexStream]):
         need = size + PIECE_OVERHEAD * size // SMALL_PIECE
         if need > self._memory.limit:
             limit = self._memory.limit
-            raise LimitExceeded("memory for one read", limit=limit, value=need, setting="limits.connection_memory")
+            raise LimitExceeded("memory for one read", limit=limit, value=need, setting=self._memory.setting)
         stream.awaited = size
 
     def _was_read(self, stream: MplexStream) -> None:

@@ -81,6 +81,8 @@ class MemoryBudget(Protocol):
     """What all connections together have queued to send."""
     limit: int
     """The cap in bytes: more can never be reserved at a time."""
+    setting: str
+    """What the cap is raised with."""
 
     def reserve(self, size: int) -> bool:
         """Charge `size` more bytes; False, and nothing charged, where a cap would be passed."""
@@ -209,6 +211,7 @@ class Unlimited:
     """A MemoryBudget without a cap, for single cores in tests and tools."""
 
     limit = 1 << 62
+    setting = "nothing"
 
     def __init__(self) -> None:
         self.outgoing = OutboxPool(self.limit)

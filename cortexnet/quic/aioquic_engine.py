@@ -31,6 +31,7 @@ from cortexnet.mux.muxer import (
 from cortexnet.mux.window import ReceiveWindow
 from cortexnet.quic.aioquic_connection import HookedConnection, configuration
 from cortexnet.quic.closing import closed_by_peer, closed_by_us, stream_code
+from cortexnet.quic.connection_window import ConnectionWindow
 from cortexnet.quic.engine import Address, Datagram, Origin, QuicConfig
 from cortexnet.quic.keep_alive import KeepAlive
 from cortexnet.quic.streams import QuicStreamState
@@ -85,7 +86,7 @@ class AioquicEngine:
         self._demands = self._holdings.demands
         self._stopped: dict[int, None] = {}  # their writers wait
         self.drained: dict[int, None] = {}
-        self._consumed = 0  # bytes that were read or dropped
+        self._window = ConnectionWindow(config.connection_window, self._quic._local_max_data)
         # the rest
         self._events: list[MuxEvent] = []
         self._turn = 0
@@ -227,7 +228,7 @@ class AioquicEngine:
             self._charge_gap(state, len(receiver._buffer))
         if data:
             if state.discarding:
-                self._consume(len(data))
+                self._consume(state, len(data))
             else:
                 state.inbox.append(data)
                 self._holdings.arrived(state)
@@ -245,7 +246,7 @@ class AioquicEngine:
         state = self._streams[stream_id]
         state.window.credit -= new_bytes
         self._charge_gap(state, 0)
-        self._consume(receiver.highest_offset - receiver._buffer_start)
+        self._consume(state, receiver.highest_offset - receiver._buffer_start)
         state.finished = True
         if state.discarding:  # it answers our STOP_SENDING
             self._forget_if_over(state)
@@ -348,7 +349,7 @@ class AioquicEngine:
             self.has_output = True
 
     def _drop_unread(self, state: QuicStreamState) -> None:
-        self._consume(state.inbox.size)
+        self._consume(state, state.inbox.size)
         state.inbox.clear()
 
     def _remove(self, state: QuicStreamState) -> None:
@@ -371,6 +372,7 @@ class AioquicEngine:
         del self._streams[state.id]
         self._ours -= state.ours
         self._charge_gap(state, 0)
+        self._window.forget(state)
 
     def _sweep(self) -> None:
         """Forget streams that aioquic has done with."""
@@ -458,7 +460,7 @@ class AioquicEngine:
             self.timeout_moved = True
 
     def _was_read(self, state: QuicStreamState, size: int) -> None:
-        self._consume(size)
+        self._consume(state, size)
         inbox, charged = state.inbox, state.charged
         unread = inbox.size
         if (charged > state.reserved and charged - unread - inbox.position > _SETTLE_STEP) or self._demands:
@@ -472,18 +474,16 @@ class AioquicEngine:
 
     def _grant_demands(self, states: list[QuicStreamState]) -> None:
         for state in states:
-            self._raise_window(state, state.window.grant_demand(state.inbox.size, self._now))
+            increment = state.window.grant_demand(state.inbox.size, self._now)
+            self._window.prepay(state, increment)
+            self._raise_window(state, increment)
 
     def _raise_window(self, state: QuicStreamState, increment: int) -> None:
         self._quic._streams[state.id].max_stream_data_local += increment
         self.has_output = True
 
-    def _consume(self, size: int) -> None:
-        """Bytes were read or dropped: return them to the window of the connection, a quarter of it at a time."""
-        self._consumed += size
-        window, limit = self._config.connection_window, self._quic._local_max_data
-        if self._consumed + window - limit.value >= window // 4:
-            limit.value = self._consumed + window
+    def _consume(self, state: QuicStreamState, size: int) -> None:
+        if self._window.consume(state, size):
             self.has_output = True
 
     def reset_largest_unread(self) -> list[MuxEvent]:

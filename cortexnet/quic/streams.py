@@ -20,6 +20,7 @@ class QuicStreamState:
         "inbox",
         "is_gone",
         "ours",
+        "prepaid",
         "reserved",
         "reset",
         "stopped",
@@ -39,6 +40,7 @@ class QuicStreamState:
         self.reset = False  # ended by the peer or with the connection: what came before may still be read
         self.stopped = False  # a writer waits for its share of the outbox
         self.is_gone = False  # of no more interest to anybody here; the engine is still busy with it
+        self.prepaid = 0  # bytes of the window of the connection that were given back before they came
         self.charged = 0
         self.reserved = 0
         self.turn = 0  # the last `receive` that announced it as readable

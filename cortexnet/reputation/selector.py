@@ -102,7 +102,7 @@ class Selector:
         left = self._willing(candidates)
         self._selection.asked()
         what = f"a request to any of {len(left)} peers"
-        race = _Race(self, left, protocol, exchange)
+        race = _Race(self, left, protocol, exchange, len(data))
         try:
             async with deadline(timeout, what), asyncio.TaskGroup() as tasks:
                 outcome = await race.run(tasks, self._config.tries)
@@ -186,13 +186,14 @@ class _Race:
     """One request, on its way to one peer or more."""
 
     def __init__(
-        self, selector: Selector, left: list[PeerId], protocol: str, exchange: Callable[[Stream], Awaitable[bytes]]
+        self, selector: Selector, left: list[PeerId], protocol: str, exchange: Callable[[Stream], Awaitable[bytes]], size: int
     ) -> None:
-        """`left` are the peers that it may go to."""
+        """`left` are the peers that it may go to, `size` its bytes."""
         self._selector = selector
         self._left = left
         self._protocol = protocol
         self._exchange = exchange
+        self._size = size
         self._loop = asyncio.get_running_loop()
         self._running: dict[asyncio.Task[bytes | CortexError], _Try] = {}
         self._errors: list[tuple[PeerId, CortexError]] = []
@@ -237,7 +238,8 @@ class _Race:
     async def _try(self, peer: PeerId) -> bytes | CortexError:
         """Errors are returned: raised, they would end the other tries."""
         try:
-            return await self._selector.caller.call(peer, self._protocol, self._exchange, timeout=None, what="")
+            caller = self._selector.caller
+            return await caller.call(peer, self._protocol, self._exchange, timeout=None, what="", size=self._size)
         except CortexError as error:
             return error
 

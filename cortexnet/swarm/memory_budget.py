@@ -8,7 +8,10 @@ import sys
 from collections.abc import Hashable
 from typing import final
 
+from cortexnet.errors import LimitExceeded
 from cortexnet.mux.outbox import OutboxPool
+
+_HELD = "memory held for readers"
 
 
 @final
@@ -73,7 +76,10 @@ class NodeMemory:
 class ConnectionMemory:
     """One connection's part; the `MemoryBudget` of its muxer. Not to be made directly: see `NodeMemory.open`."""
 
-    __slots__ = ("limit", "node", "outgoing", "owner", "peer", "used")
+    __slots__ = ("limit", "node", "outgoing", "owner", "passed", "peer", "used")
+
+    setting = "limits.connection_memory and limits.peer_memory"
+    """What its cap is raised with: the lower one of both holds."""
 
     def __init__(self, node: NodeMemory, limit: int) -> None:
         self.node = node
@@ -84,6 +90,8 @@ class ConnectionMemory:
         """The verified peer."""
         self.peer = PeerMemory(sys.maxsize)
         self.peer.connections = 1
+        self.passed: LimitExceeded | None = None
+        """The cap that was passed last, as `is_over` found it."""
 
     def belong_to(self, owner: Hashable, limit: int) -> None:
         """The peer is verified: share its part with its other connections, and have up to `limit`; called once."""
@@ -116,13 +124,19 @@ class ConnectionMemory:
         return True
 
     def is_over(self) -> bool:
-        """Whether this connection must give up its largest unread stream.
+        """Whether this connection must give up its largest unread stream; `passed` then says why.
 
         That is where it passes its own cap, or its peer's, or is the heaviest where the node's is passed.
         """
-        if self.used > self.limit or self.peer.used > self.peer.limit:
+        peer, node = self.peer, self.node
+        if self.used > self.limit or peer.used > peer.limit:
+            used, limit = (self.used, self.limit) if self.used > self.limit else (peer.used, peer.limit)
+            self.passed = LimitExceeded(_HELD, limit=limit, value=used, setting=self.setting)
             return True
-        return self.node.is_over() and self.node.heaviest() is self
+        if node.is_over() and node.heaviest() is self:
+            self.passed = LimitExceeded(_HELD, limit=node.limit, value=node.used, setting="limits.memory")
+            return True
+        return False
 
     def close(self) -> None:
         """Give back all that is left. What is released or charged afterwards no longer touches the totals."""

@@ -351,7 +351,8 @@ class Connection:
             self._handlers.run(stream)
 
     def reset_largest_unread(self) -> None:
-        """Too much memory is held: end the stream that holds most of this connection's."""
+        """This connection is the heaviest of a node that holds too much memory: end the stream that holds most of it."""
+        self._memory.is_over()  # so that the stream can say why
         self.dispatch(self.mux.reset_largest_unread())
         self.link.flush_soon()
 

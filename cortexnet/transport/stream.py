@@ -544,9 +544,16 @@ class Stream:
             message = f"{self.peer_id} reset the stream instead of settling on {proposed}: most likely it does not speak it"
             self.fail(NegotiationFailed(message, protocols=protocols))
         else:
-            self.fail(StreamReset(code=code, by="remote" if by_peer else "local"))
+            self.fail(StreamReset(code=code) if by_peer else self._own_limit(code))
         if not self._muxer.knows(self._id):
             self.connection.forget(self._id)
+
+    def _own_limit(self, code: int) -> StreamReset:
+        """The muxer had to end the stream for a bound of ours; where that was memory, its cause says which."""
+        passed = self.connection.reservation.memory.passed if code == StreamCode.LIMIT_EXCEEDED else None
+        error = StreamReset(f"stream reset by the local side, {passed or f'code {code:#x}'}", code=code, by="local")
+        error.__cause__ = passed
+        return error
 
     def connection_failed(self, error: ConnectionClosed | CortexError) -> None:
         """The connection is gone."""

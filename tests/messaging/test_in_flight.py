@@ -7,14 +7,13 @@ import pytest
 from cortexnet.errors import LimitExceeded
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.in_flight import InFlight
-from cortexnet.swarm.limits import Limits
 from tests.support.pairs import settle
 
 PEER, OTHER = PeerId.from_bytes(b"\x00\x01a"), PeerId.from_bytes(b"\x00\x01b")
 
 
 def in_flight(at_once: int = 2, waiting: int = 3) -> InFlight:
-    return InFlight(Limits(requests_per_peer=at_once, requests_waiting_per_peer=waiting))
+    return InFlight(at_once, waiting)
 
 
 async def test_the_rest_waits_in_the_order_of_asking() -> None:
@@ -111,3 +110,16 @@ async def test_a_turn_that_came_with_the_end_goes_to_the_next() -> None:
     await second
     turns.leave(PEER)
     assert (first.cancelled(), turns.count(PEER)) == (True, 0)
+
+
+async def test_a_turn_ends_with_its_block_however_that_ends() -> None:
+    turns = in_flight(at_once=1)
+
+    async def fail() -> None:
+        async with turns.turn(PEER):
+            assert turns.count(PEER) == 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert turns.count(PEER) == 0

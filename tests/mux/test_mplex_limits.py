@@ -82,7 +82,7 @@ def test_nobody_waits_for_what_never_fits() -> None:
     session = Session(memory=Budget(MIB))
     session.receive(opened(1))
     session.core.expect(theirs(1), MIB - MIB // 16)
-    with pytest.raises(LimitExceeded, match="connection_memory"):
+    with pytest.raises(LimitExceeded, match="raise it with a setting"):
         session.core.expect(theirs(1), MIB)
 
 

@@ -419,6 +419,36 @@ def test_all_streams_together_are_held_at_the_window_of_the_connection() -> None
     assert sum(both.server.readable_bytes(stream) for stream in streams[1:]) > unread - WINDOW
 
 
+def test_readers_who_all_wait_for_more_than_a_window_get_it_where_the_connection_has_room_for_their_first_windows() -> None:
+    """They used to wait for each other for ever: what was granted to them came out of the window of the connection."""
+    size = 600_000
+    both = pair(config=QuicConfig(connection_window=10 * WINDOW), memory=budget(8_000_000))
+    streams = [opened(both) for _ in range(8)]
+    for stream in streams:
+        both.server.expect(stream, size)
+    left, read = dict.fromkeys(streams, size), dict.fromkeys(streams, 0)
+    for _ in range(200):
+        for stream in streams:
+            left[stream] -= both.client.send(stream, bytes(left[stream]))
+            if left[stream] == 0 and both.server.readable_bytes(stream) == size:
+                read[stream] = len(both.server.read_exactly(stream, size) or b"")
+                both.server.expect(stream, 0)
+        settle(both, 0.1)
+    assert set(read.values()) == {size}
+
+
+def test_what_was_granted_for_a_read_and_never_came_is_taken_back_from_the_window_of_the_connection() -> None:
+    both = pair(config=QuicConfig(connection_window=4 * WINDOW))
+    for _ in range(20):
+        stream = opened(both)
+        both.server.expect(stream, 1_000_000)
+        settle(both)
+        both.client.reset(stream)
+        settle(both)
+    limit = both.server._quic._local_max_data
+    assert limit.value - limit.used < 4 * WINDOW + 1_000_000
+
+
 def test_a_reader_who_waits_for_more_than_a_window_is_given_it() -> None:
     memory = budget()
     both = pair(memory=memory)

@@ -90,6 +90,7 @@ class Budget:
 
     def __init__(self, limit: int = 1 << 62) -> None:
         self.limit = limit
+        self.setting = "a setting"
         self.outgoing = OutboxPool(1 << 62)
         self.used = 0
         self.peak = 0

@@ -157,3 +157,27 @@ def test_a_peer_is_forgotten_with_its_last_connection() -> None:
     unknown.close()
     first.release(3)
     assert (node.peers, node.used) == ({}, 0)
+
+
+def test_which_cap_was_passed_is_known_afterwards() -> None:
+    node = NodeMemory(30, peer_limit=12)
+    first, second = node.open(5), node.open(5)
+    first.belong_to("A", 10)
+    second.belong_to("A", 10)
+    assert not first.is_over()
+    assert first.passed is None
+    first.charge(11)
+    assert first.is_over()
+    assert first.passed is not None
+    assert (first.passed.limit, first.passed.value) == (10, 11)
+    assert first.passed.setting == "limits.connection_memory and limits.peer_memory"
+    second.charge(2)
+    assert second.is_over()
+    assert second.passed is not None
+    assert (second.passed.limit, second.passed.value) == (12, 13)
+    first.release(11)
+    other = node.open(100)
+    other.charge(29)
+    assert other.is_over()
+    assert other.passed is not None
+    assert (other.passed.limit, other.passed.value, other.passed.setting) == (30, 31, "limits.memory")

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from cortexnet.errors import ConnectionCode, ProtocolViolation, StreamCode
+from cortexnet.errors import ConnectionCode, LimitExceeded, ProtocolViolation, StreamCode, StreamReset
 from cortexnet.multistream import propose
 from cortexnet.swarm.limits import Limits
+from cortexnet.transport.stream import Stream
 from tests.support.hosted import hang, hosted
 from tests.support.pairs import network, settle
 from tests.support.raw_peer import credit, data, ended, opened, pinged, reset
@@ -71,7 +72,17 @@ async def test_a_slow_reader_holds_its_window_and_no_more() -> None:
 
 async def test_over_the_memory_of_a_connection_its_largest_unread_stream_is_reset() -> None:
     limits = Limits(connection_memory=400_000)
+    failures: list[Exception] = []
+
+    async def wait(stream: Stream) -> None:
+        try:
+            await stream.read_exactly(262_000)
+        except StreamReset as error:
+            failures.append(error)
+            raise
+
     async with hosted(limits) as (peer, connection, station):
+        station.handle("/hang", wait)
         for stream_id, size in ((1, 100_000), (3, 200_000), (5, 150_000)):
             peer.send(opened(stream_id), data(stream_id, propose("/hang")))
             await settle()
@@ -80,5 +91,8 @@ async def test_over_the_memory_of_a_connection_its_largest_unread_stream_is_rese
                 await settle()
         assert peer.resets(3) == [StreamCode.LIMIT_EXCEEDED]
         assert not peer.resets(1)
+        (failure,) = failures
+        assert "raise it with limits.connection_memory and limits.peer_memory" in str(failure)
+        assert isinstance(failure.__cause__, LimitExceeded)
         assert connection.is_open
         assert station.resources.snapshot()["memory"] < 300_000

@@ -144,7 +144,7 @@ async def test_a_read_that_can_never_fit_says_so_at_once() -> None:
     async with two_ends() as (ours, theirs):
         with pytest.raises(LimitExceeded) as caught:
             await ours.read_exactly(32 << 20)
-        assert caught.value.setting == "limits.connection_memory"
+        assert caught.value.setting == "limits.connection_memory and limits.peer_memory"
         await theirs.write(b"still usable")
         assert await ours.read() == b"still usable"
 
