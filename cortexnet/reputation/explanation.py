@@ -43,15 +43,19 @@ class Explanation:
         if self.last_seen is None:
             return f"{self.peer_id}: score 0, nothing is known of it"
         own, usual = _milliseconds(self.response_time), _milliseconds(self.usual_response_time)
-        head = f"{self.peer_id}: score {self.score:+.1f}{_CONSEQUENCES[self.standing]}"
+        head = f"{self.peer_id}: score {_points(self.score)}{_CONSEQUENCES[self.standing]}"
         lines = [
-            f"reliability {self.reliability:+.1f}: {self.successes:.1f} successes, {self.failures:.1f} failures",
-            f"latency {self.latency:+.1f}: median {own}, in the network {usual}",
-            f"validity {self.validity:+.1f}: {self.violations:.1f} violations",
-            f"sharing {self.sharing:+.1f}: gave {self.given:.0f} bytes, took {self.taken:.0f}",
+            f"reliability {_points(self.reliability)}: {self.successes:.1f} successes, {self.failures:.1f} failures",
+            f"latency {_points(self.latency)}: median {own}, in the network {usual}",
+            f"validity {_points(self.validity)}: {self.violations:.1f} violations",
+            f"sharing {_points(self.sharing)}: gave {self.given:.0f} bytes, took {self.taken:.0f}",
             f"last seen {self.last_seen:.0f} s ago",
         ]
         return "\n  ".join([head, *lines])
+
+
+def _points(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"  # the sum makes 0.0 of a -0.0, which reads like a reproach
 
 
 _CONSEQUENCES: "dict[Standing, str]" = {"good": "", "refused": ", its streams are refused", "denied": ", it is denied"}

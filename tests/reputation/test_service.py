@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -309,6 +310,15 @@ async def test_what_the_application_reports_counts_and_has_to_be_a_time() -> Non
                 alice.reputation.report(peer, True, wrong)
         alice.reputation.forgive(peer)
         assert alice.reputation.score(peer) == 0
+
+
+async def test_what_has_nearly_faded_away_is_explained_without_a_minus() -> None:
+    async with a_town() as town:
+        alice, peer = await town.node(0), IDENTITIES[1].peer_id
+        alice.reputation.report(peer, True)
+        faded = replace(alice.reputation.explain(peer), score=-1e-9, latency=-0.04, validity=-0.0)
+        assert "score +0.0" in str(faded)
+        assert "-0.0" not in str(faded)
 
 
 async def test_garbage_on_a_stream_that_negotiates_is_its_peers_doing() -> None:
