@@ -25,6 +25,9 @@ FIRST_RETRY = 0.5
 LAST_RETRY = 60.0
 """Seconds between tries in the end: a person who has made room does not want to wait longer."""
 
+OPEN_CLOSE_TIMEOUT = 2.0
+"""Seconds to wait for the end of an opening that was cancelled; on a slower disk its thread closes the file later."""
+
 
 @final
 class Database:
@@ -50,13 +53,13 @@ class Database:
         return len(self._pending.keys() | self._in_flight.keys())
 
     async def open(self) -> Rows:
-        """Open the file, and read what is in it. Raises StorageFailed. Cancelled: it is closed again, by its thread."""
+        """Open the file, and read what is in it. Raises StorageFailed. Cancelled: it is closed again, which is waited for."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cortexnet-storage")
         opening = self._run(self._file.open)
         try:
             rows = await asyncio.shield(opening)
         except BaseException:
-            self._end_thread()
+            await asyncio.wait([self._end_thread()], timeout=OPEN_CLOSE_TIMEOUT)  # or who tries again at once finds it locked
             raise
         self._stored = {(table, key) for table, values in rows.items() for key in values}
         self._is_open = True

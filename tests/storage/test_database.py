@@ -12,7 +12,7 @@ import pytest
 
 from cortexnet.errors import NotRunning, StorageFailed
 from cortexnet.storage.database import FIRST_RETRY, LAST_RETRY, Database
-from cortexnet.storage.sqlite_file import Changes, SqliteFile
+from cortexnet.storage.sqlite_file import Changes, Rows, SqliteFile
 
 
 @asynccontextmanager
@@ -232,6 +232,33 @@ async def test_what_can_not_be_opened_says_so_and_leaves_no_thread(tmp_path: Pat
     with pytest.raises(StorageFailed):
         await Database(str(tmp_path / "missing" / "state.sqlite")).open()
     assert not storage_threads()
+
+
+async def test_whoever_has_cancelled_an_opening_finds_the_file_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a start that is cancelled, and tried again at once, was told that another node has the file: its own thread."""
+    begun, may_open, closed = threading.Event(), threading.Event(), list[str]()
+    really_open, really_close = SqliteFile.open, SqliteFile.close
+
+    def slow(file: SqliteFile) -> Rows:
+        begun.set()
+        may_open.wait(10)
+        return really_open(file)
+
+    def told(file: SqliteFile) -> None:
+        really_close(file)
+        closed.append(file.path)
+
+    monkeypatch.setattr(SqliteFile, "open", slow)
+    monkeypatch.setattr(SqliteFile, "close", told)
+    database = Database(str(tmp_path / "state.sqlite"))
+    opening = asyncio.create_task(database.open())
+    await asyncio.to_thread(begun.wait)
+    opening.cancel()
+    await asyncio.sleep(0)
+    may_open.set()
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    assert closed == [database.path]
 
 
 async def test_an_opening_that_is_cancelled_lets_go_of_the_file(tmp_path: Path) -> None:
