@@ -387,8 +387,9 @@ class Node:
 
         A handler that returns closes its stream, one that raises resets it, `raise Refuse(code)` with a code of its choice. It is
         cancelled where this side ends the connection, or 2 s (`limits.connection_close_timeout`) after the other side or the
-        network did: until then its reads and writes end by themselves. `extended` lets one connection have 1,024 streams of it
-        at a time, not 256. Raises LocalError where there is one already.
+        network did: until then its reads and writes end by themselves. They do where the peer resets the stream, too; that alone
+        cancels nothing, as it does with `respond`. `extended` lets one connection have 1,024 streams of it at a time, not 256.
+        Raises LocalError where there is one already, and for what names no protocol or is no function.
         """
         self._protocols.handle(protocol, handler, extended=extended)
 
@@ -439,6 +440,8 @@ class Node:
         Raises LocalError for names that are none, DialFailed, ConnectionClosed, NegotiationFailed, PeerTimeout.
         Cancelled: nothing is left.
         """
+        if not isinstance(protocol, str | Iterable):
+            raise LocalError(f"a protocol is named by a text, several by a list of texts, not by a {type(protocol).__name__}")
         protocols = [protocol] if isinstance(protocol, str) else list(protocol)
         return StreamOpening(self._run.host, peer_of(peer), protocols, confirm=confirm)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cortexnet.errors import PeerTimeout
+from cortexnet.errors import LocalError, PeerTimeout
 from cortexnet.host.deadline import deadline
 
 
@@ -47,3 +47,9 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_text_is_no_time() -> None:
+    with pytest.raises(LocalError, match="a timeout is a number of seconds, or None, not '5'"):
+        async with deadline("5", "an answer"):  # type: ignore[arg-type]
+            pytest.fail("it was waited for")

@@ -467,6 +467,16 @@ async def test_a_text_in_place_of_bytes_is_refused_in_words() -> None:
                 await call
 
 
+async def test_what_names_no_protocol_opens_no_stream() -> None:
+    async with two() as (alice, bob):
+        wrong: Any = alice.peer_id
+        with pytest.raises(LocalError, match="not by a PeerId"):
+            bob.stream(alice.peer_id, wrong)
+        with pytest.raises(LocalError, match="a protocol is named by a text"):
+            async with bob.stream(alice.peer_id, b"/echo"):  # type: ignore[arg-type]
+                pytest.fail("it was opened")
+
+
 def test_a_handler_that_can_not_be_called_is_refused_where_it_is_named() -> None:
     alice, wrong = Node(), list[Any]([None, "handler"])
     for handler in wrong:
