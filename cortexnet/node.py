@@ -76,8 +76,8 @@ class Node:
     ) -> None:
         """Without an identity a fresh Ed25519 one is made. `bootstrap` peers are dialed in the background.
 
-        Raises ProtocolViolation for an address that is none, LocalError for one to listen on that is another peer's,
-        for one address in place of a list, and for what is no Identity or Config.
+        Raises LocalError for an address that is none, or to listen on another peer's, for one address in place of a list, and for
+        what is no Identity or Config.
         """
         if identity is not None and not isinstance(identity, Identity):
             raise LocalError(
@@ -419,8 +419,8 @@ class Node:
         An address without /p2p/… accepts whoever answers there: compare the peer id that is returned. Of several addresses, those
         known of the peer included, the best is tried first and the next ones soon after: QUIC before TCP, IPv6 before IPv4, and
         relays last; the first connection wins. An address that failed is left alone for 5 s to 5 minutes.
-        Raises DialFailed, which says of each attempt why; LocalError, also for this node itself; ProtocolViolation for what is no
-        address; NotRunning. Cancelled: nothing of the dial is left, unless others wait for it.
+        Raises DialFailed, which says of each attempt why; LocalError, also for this node itself; NotRunning. Cancelled: nothing
+        of the dial is left, unless others wait for it.
         """
         swarm = self._run.swarm
         peer, addresses = _target(target)
@@ -574,7 +574,7 @@ def _target(target: AnyAddress | PeerId | Sequence[AnyAddress]) -> tuple[PeerId 
         try:
             return PeerId.parse(target), []
         except ProtocolViolation as error:
-            raise ProtocolViolation(
+            raise LocalError(
                 f"{target[:128]!a} is neither an address, such as /ip4/192.0.2.7/tcp/4001, nor a whole peer id: {error}"
             ) from None
     if not isinstance(target, str | Multiaddr | Iterable):

@@ -16,7 +16,7 @@ from cortexnet.cli.output import Json
 from cortexnet.cli.probe import Probe, connected
 from cortexnet.cli.text import duration, peer_text
 from cortexnet.config import Config
-from cortexnet.errors import CortexError, DialFailed, LocalError, PeerTimeout, ProtocolViolation, describe
+from cortexnet.errors import CortexError, DialFailed, LocalError, PeerTimeout, describe
 from cortexnet.host.ping import PROTOCOL as PING
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
@@ -85,7 +85,7 @@ async def diagnose(text: str, identity_file: str | None, timeout: float) -> Diag
     client_node(identity_file, timeout)  # a key file that is no good is no matter of the peer's
     try:
         address = parse_address(text)
-    except ProtocolViolation as error:
+    except LocalError as error:
         diagnosis.is_address = False
         message, _, hint = str(error).rpartition("; ")
         diagnosis.steps.append(Step("parse", "failed", message, hint))

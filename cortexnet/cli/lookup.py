@@ -14,7 +14,7 @@ from cortexnet.cli.options import parse_address, with_dialing, with_output
 from cortexnet.cli.output import Output
 from cortexnet.cli.text import duration, escaped
 from cortexnet.config import Config
-from cortexnet.errors import CortexError, DialFailed, InvalidRecord, LocalError, ProtocolViolation
+from cortexnet.errors import CortexError, DialFailed, InvalidRecord, LocalError
 from cortexnet.identity.identity import Identity
 from cortexnet.kad.config import AMINO, BUILT_IN, KadConfig
 from cortexnet.kad.engine.operation import Progress
@@ -78,7 +78,7 @@ def with_any_network(command: Callable[..., None]) -> Callable[..., None]:
 def _to_addresses(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> list[Multiaddr]:
     try:
         return [parse_address(value) for value in values]
-    except ProtocolViolation as error:
+    except LocalError as error:
         raise click.BadParameter(escaped(str(error)), ctx, param) from None
 
 

@@ -21,7 +21,7 @@ def to_address(ctx: click.Context, param: click.Parameter, value: str) -> Multia
     """A callback of click: the multiaddr of the text."""
     try:
         return parse_address(value)
-    except ProtocolViolation as error:
+    except LocalError as error:
         raise click.BadParameter(escaped(str(error)), ctx, param) from None
 
 
@@ -47,11 +47,11 @@ def to_subjects(ctx: click.Context, param: click.Parameter, values: Sequence[str
 
 
 def parse_address(text: str) -> Multiaddr:
-    """The address of a text, said in a way that helps somebody who typed it. Raises ProtocolViolation."""
+    """The address of a text, said in a way that helps somebody who typed it. Raises LocalError."""
     try:
         return Multiaddr.parse(text)
     except ProtocolViolation as error:
-        raise ProtocolViolation(f"{error}; {_what_it_should_be(text)}") from None
+        raise LocalError(f"{error}; {_what_it_should_be(text)}") from None
 
 
 def _what_it_should_be(text: str) -> str:

@@ -117,21 +117,21 @@ AnyPeer = PeerId | str
 
 
 def peer_of(peer: AnyPeer) -> PeerId:
-    """A peer by its id or the text of it, as callers name it.
+    """A peer by its id or the text of it, as callers name it; `PeerId.parse` is for what peers name.
 
-    Raises ProtocolViolation for a text that is none, and for an address; LocalError for what is neither.
+    Raises LocalError for all else, addresses included.
     """
     if isinstance(peer, PeerId):
         return peer
     text = str(peer)
     if text.startswith("/"):
-        raise ProtocolViolation(f"{text[:128]!a} is an address, and no peer id: `node.dial` it first, which returns the peer id")
+        raise LocalError(f"{text[:128]!a} is an address, and no peer id: `node.dial` it first, which returns the peer id")
     if not isinstance(peer, str):
         raise LocalError(f"a peer is named by its PeerId or the text of it, not by a {type(peer).__name__}")
     try:
         return PeerId.parse(text)
     except ProtocolViolation as error:
-        raise ProtocolViolation(f"{text[:128]!a} is no whole peer id, such as 12D3KooW… or Qm…: {error}") from None
+        raise LocalError(f"{text[:128]!a} is no whole peer id, such as 12D3KooW… or Qm…: {error}") from None
 
 
 def peers_of(peers: Iterable[AnyPeer]) -> list[PeerId]:

@@ -386,10 +386,7 @@ AnyAddress = Multiaddr | str
 
 
 def address_of(address: AnyAddress) -> Multiaddr:
-    """An address or the text of one, as callers name it.
-
-    Raises ProtocolViolation for a text that is none, LocalError for what is neither.
-    """
+    """An address or the text of one, as callers name it; `Multiaddr.parse` is for what peers name. Raises LocalError."""
     if isinstance(address, Multiaddr):
         return address
     if not isinstance(address, str):
@@ -397,14 +394,17 @@ def address_of(address: AnyAddress) -> Multiaddr:
             f"an address is a Multiaddr or the text of one, such as /ip4/192.0.2.7/tcp/4001, not a {type(address).__name__}"
         )
     if not address.startswith("/"):
-        raise ProtocolViolation(f"{address[:128]!a} is no address: write it like /ip4/192.0.2.7/tcp/4001")
-    return Multiaddr.parse(address)
+        raise LocalError(f"{address[:128]!a} is no address: write it like /ip4/192.0.2.7/tcp/4001")
+    try:
+        return Multiaddr.parse(address)
+    except ProtocolViolation as error:
+        raise LocalError(f"{error}; write it like /ip4/192.0.2.7/tcp/4001") from None
 
 
 def addresses_of(name: str, addresses: Iterable[AnyAddress]) -> list[Multiaddr]:
     """Several of them, as `address_of` one, for what `name` says.
 
-    Raises LocalError for a single one: a text is a list of texts too, says Python.
+    Raises LocalError, also for a single one: a text is a list of texts too, says Python.
     """
     if isinstance(addresses, str | Multiaddr):
         raise LocalError(f"{name} takes a list of addresses: {name}=[{str(addresses)!r}]")

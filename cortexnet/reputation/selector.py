@@ -77,7 +77,7 @@ class Selector:
         a bad score. Some choices fall on anybody, so that newcomers and those who were slow once get a chance. Peers whose score
         is so bad that they are refused are left out as long as there is anybody else. `purpose` is the protocol they are to be
         asked by, if there is one: each has response times of its own. This node itself is none. Raises LocalError where `n` is
-        negative, ProtocolViolation for what is no peer id.
+        negative, and for what is no peer id.
         """
         if n < 0:
             raise LocalError(f"{n} peers can't be chosen")

@@ -111,7 +111,7 @@ class ConnectionManager:
 
         It is dialed at these addresses and at those the node knows besides. A dial that fails is tried again after some seconds,
         later each minute (`retry_first`, `retry_longest`). A second call adds addresses. `node.disconnect` alone does not end it:
-        the peer is dialed again. Raises LocalError for our own id, ProtocolViolation for what is no address, LimitExceeded.
+        the peer is dialed again. Raises LocalError, also for our own id, LimitExceeded.
         """
         found = peer_of(peer)
         if found == self._own_id:

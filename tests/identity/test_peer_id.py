@@ -213,6 +213,10 @@ def test_an_id_pickled_in_one_process_is_found_in_the_tables_of_another(seed: st
 
 
 def test_a_peer_is_named_by_its_id_or_the_text_of_it() -> None:
+    for text in ("", "nonsense", SPEC_TEXT[:-1], "/ip4/192.0.2.7/tcp/1", "1" * 1_000):
+        with pytest.raises(LocalError, match=r"no peer id: `node\.dial` it|no whole peer id, such as 12D3KooW… or Qm…") as caught:
+            peer_of(text)
+        assert not isinstance(caught.value, RemoteError), "no peer has sent it"
     wrong: list[Any] = [None, 5, [SPEC_TEXT]]
     for each in wrong:
         with pytest.raises(LocalError, match=f"not by a {type(each).__name__}"):

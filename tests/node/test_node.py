@@ -22,7 +22,6 @@ from cortexnet import (
     NotRunning,
     PeerId,
     PeerTimeout,
-    ProtocolViolation,
     Receipt,
     Refuse,
     Request,
@@ -121,10 +120,12 @@ def test_an_address_of_somebody_else_is_none_to_listen_on_or_to_announce(address
 
 
 def test_what_is_no_address_is_refused_before_the_start() -> None:
-    with pytest.raises(ProtocolViolation, match=r"'localhost:80' is no address: write it like /ip4/192\.0\.2\.7/tcp/4001"):
+    with pytest.raises(LocalError, match=r"'localhost:80' is no address: write it like /ip4/192\.0\.2\.7/tcp/4001"):
         Node(listen=["localhost:80"])
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(LocalError):
         Node(bootstrap=["localhost:80"])
+    with pytest.raises(LocalError, match=r"'/ip4/300\.0\.2\.7/tcp/1': .*; write it like /ip4/192\.0\.2\.7/tcp/4001"):
+        Node(bootstrap=["/ip4/300.0.2.7/tcp/1"])
 
 
 async def test_what_is_announced_takes_the_place_of_what_is_listened_on() -> None:
@@ -188,7 +189,7 @@ async def test_a_dial_is_of_one_peer(target: list[str], says: str) -> None:
 
 async def test_what_can_not_be_dialed_is_refused_in_words() -> None:
     async with node(SimulatedNetwork(), "alice") as alice:
-        with pytest.raises(ProtocolViolation, match=r"'127\.0\.0\.1:4001' is neither an address, .*, nor a whole peer id"):
+        with pytest.raises(LocalError, match=r"'127\.0\.0\.1:4001' is neither an address, .*, nor a whole peer id"):
             await alice.dial("127.0.0.1:4001")
         wrong: tuple[Any, ...] = (None, alice, 4001, (SOMEBODY, ["/memory/1"]))
         for target in wrong:

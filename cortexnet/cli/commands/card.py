@@ -9,7 +9,7 @@ from cortexnet.cli.lookup import Network, Watcher, joined, network_config, with_
 from cortexnet.cli.options import parse_address
 from cortexnet.cli.output import Output
 from cortexnet.cli.text import escaped
-from cortexnet.errors import ProtocolViolation
+from cortexnet.errors import LocalError
 from cortexnet.identity.card import Card
 from cortexnet.identity.peer_id import PeerId, peer_of
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -18,7 +18,7 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 def _to_target(ctx: click.Context, param: click.Parameter, value: str) -> "Multiaddr | PeerId":
     try:
         return parse_address(value) if value.startswith("/") else peer_of(value)
-    except ProtocolViolation as error:
+    except LocalError as error:
         raise click.BadParameter(escaped(str(error)), ctx, param) from None
 
 

@@ -30,9 +30,9 @@ def test_a_multihash_that_no_peer_takes_is_refused_here() -> None:
 
 def test_a_peer_is_named_by_its_id_or_the_text_of_it() -> None:
     assert peer_of(PEER) == peer_of(str(PEER)) == PEER
-    with pytest.raises(ProtocolViolation):
+    with pytest.raises(LocalError):
         peer_of("nobody")
-    with pytest.raises(ProtocolViolation, match=r"is an address, and no peer id: `node.dial` it first"):
+    with pytest.raises(LocalError, match=r"is an address, and no peer id: `node.dial` it first"):
         peer_of(f"/ip4/192.0.2.7/tcp/4001/p2p/{PEER}")
 
 
@@ -84,6 +84,6 @@ def test_any_text_names_something_or_is_refused_in_words(text: str) -> None:
     ],
 )
 def test_what_is_cut_short_is_said_to_be_so(parse: Callable[[str], object], text: str, said: str) -> None:
-    with pytest.raises(ProtocolViolation) as caught:
+    with pytest.raises(CortexError) as caught:
         parse(text)
     assert str(caught.value).startswith(said)
