@@ -226,7 +226,7 @@ class Node:
 
     @property
     def peers(self) -> list[PeerId]:
-        """Whom this node is connected to."""
+        """Whom this node is connected to: peer ids, which no text equals; `PeerId.parse(text)` may."""
         return self._run.swarm.peers
 
     @property

@@ -195,6 +195,7 @@ class Dialer:
         now = asyncio.get_running_loop().time
         reservation.on_reached = lambda: plan.on_reached(address, now())
         limits = self._resources.limits
+        setting = "dial_timeout_local" if address.is_private else "dial_timeout"
         seconds = limits.dial_timeout_local if address.is_private else limits.dial_timeout
         success = False
         try:
@@ -205,7 +206,7 @@ class Dialer:
         except PeerTimeout:
             raise
         except TimeoutError:
-            raise PeerTimeout(f"no connection within {seconds:g} s") from None
+            raise PeerTimeout(f"no connection within {seconds:g} s (limits.{setting})") from None
         except CortexError:
             raise
         except OSError as error:

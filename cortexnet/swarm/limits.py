@@ -220,9 +220,9 @@ class Limits:
     ping_timeout: float = 10.0
     """One ping of the application's."""
     dial_timeout: float = 15.0
-    """One attempt at a public address, upgrade included; go-libp2p's value."""
+    """One attempt at a public address, upgrade included; go-libp2p's value. Of private ones: `dial_timeout_local`."""
     dial_timeout_local: float = 5.0
-    """One attempt at a private address; go-libp2p's value."""
+    """One attempt at a private address, loopback included; go-libp2p's value."""
     request_timeout: float = 10.0
     """A request message from its first byte to its last."""
     keep_alive_interval: float = 30.0

@@ -162,8 +162,9 @@ class Stream:
             self._end_demand()
 
     async def read_all(self, *, limit: int) -> bytes:
-        """Everything up to the peer's end. Raises as `read`, and MessageTooLarge past `limit` bytes (nothing is lost: read on).
+        """Everything up to the peer's end, which its `close_write`, or the return of its handler, makes: without it this waits.
 
+        Raises as `read`, and MessageTooLarge past `limit` bytes (nothing is lost: read on).
         Cancelled: every byte stays.
         """
         if self._reader is not None:

@@ -270,14 +270,16 @@ async def test_without_any_address_a_dial_fails_at_once() -> None:
         await Setup().dialer.dial(PEER, [])
 
 
-@pytest.mark.parametrize(("address", "seconds"), [(FIRST, 15), (PRIVATE_FIRST, 5)])
-async def test_an_address_that_never_answers_is_given_up(address: Multiaddr, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("address", "seconds", "setting"), [(FIRST, 15, "limits.dial_timeout"), (PRIVATE_FIRST, 5, "limits.dial_timeout_local")]
+)
+async def test_an_address_that_never_answers_is_given_up(address: Multiaddr, seconds: float, setting: str) -> None:
     setup = Setup()
     with pytest.raises(DialFailed) as caught:
         await setup.dialer.dial(PEER, [address])
     assert now() == pytest.approx(seconds)
     assert isinstance(caught.value.attempts[0][1], PeerTimeout)
-    assert f"{seconds} s" in str(caught.value)
+    assert f"{seconds} s ({setting})" in str(caught.value)
     assert setup.held == {}
 
 
