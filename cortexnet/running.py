@@ -4,11 +4,11 @@ import asyncio
 import functools
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
+from cortexnet.config import Config
 from cortexnet.discovery.discovered import Discovered
 from cortexnet.errors import CortexError, PeerTimeout
 from cortexnet.host.context import Context, Service
@@ -19,29 +19,18 @@ from cortexnet.host.identify import Identify
 from cortexnet.host.ping import PROTOCOL as PING
 from cortexnet.host.ping import Pinger, serve_ping
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.multiformats.multiaddr_quic import is_quic
-from cortexnet.multiformats.multiaddr_websocket import is_websocket
-from cortexnet.mux import yamux
 from cortexnet.observe.observer import Observer as NodeObserver
 from cortexnet.preflight import check_listening
-from cortexnet.security.channels import certificate_of, secure_channels
-from cortexnet.security.session import SecureChannel
 from cortexnet.swarm.manager_events import NetworkChanged
 from cortexnet.swarm.resolver import Resolver
 from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import specific_addresses
-from cortexnet.transport.lazy import LazyTransport
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
-from cortexnet.transport.tcp import TcpTransport
-from cortexnet.transport.tcp_port import TcpPorts
-from cortexnet.transport.transport import Transport
-from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
+from cortexnet.transports import prefers_tcp, upgrader_and_transports
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from cortexnet.discovery.bootstrap import Bootstrap
     from cortexnet.discovery.cards import Cards
     from cortexnet.discovery.routing_discovery import RoutingDiscovery
@@ -49,18 +38,15 @@ if TYPE_CHECKING:
     from cortexnet.host.host import Protocols
     from cortexnet.host.peer_info import PeerInfo
     from cortexnet.identity.identity import Identity
-    from cortexnet.identity.keys import PrivateKey
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.service.service import KadService
     from cortexnet.observe.bus import EventBus
     from cortexnet.observe.status import StatusServer
     from cortexnet.reputation.selector import Selector
     from cortexnet.reputation.service import Reputation
-    from cortexnet.security.certificate import NodeCertificate
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
     from cortexnet.swarm.gater import Gater
-    from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
     from cortexnet.swarm.resources import Resources
     from cortexnet.swarm.swarm import Observer
@@ -99,17 +85,8 @@ class Running:
 
     def __init__(self, blueprint: Blueprint, scope: Scope) -> None:
         config, limits = blueprint.config, blueprint.config.limits
-        certificate = certificate_of(blueprint.identity.private_key, _today)
-        upgrader = Upgrader(
-            _channels(config, blueprint.identity.private_key, certificate),
-            blueprint.resources,
-            UpgradeConfig(
-                muxers={name: _MUXERS[name](limits) for name in config.muxers},
-                inbound_timeout=limits.upgrade_timeout,
-                negotiation_timeout=limits.negotiation_timeout,
-                close_timeout=limits.connection_close_timeout,
-            ),
-            blueprint.gater,
+        upgrader, transports = upgrader_and_transports(
+            config, blueprint.identity.private_key, blueprint.resources, blueprint.gater
         )
         blueprint.gater.on_fault = _gate_failed
         self._blueprint = blueprint
@@ -129,14 +106,14 @@ class Running:
         self.swarm = Swarm(
             blueprint.identity.peer_id,
             upgrader=upgrader,
-            transports=_transports(config, upgrader, certificate),
+            transports=transports,
             resources=blueprint.resources,
             peerstore=blueprint.peerstore,
             resolve=Resolver(limits).resolve_all,
             acceptor=blueprint.protocols,
             scope=scope,
             gater=blueprint.gater,
-            tcp_first=_prefers_tcp(config.transports),
+            tcp_first=prefers_tcp(config.transports),
         )
         self.host = Host(self.swarm, blueprint.peerstore)
         self.pinger = Pinger(limits)
@@ -435,72 +412,5 @@ def _discovered(blueprint: Blueprint) -> Discovered:
     return Discovered(blueprint.identity.peer_id, blueprint.peerstore, blueprint.config.discovery, tally=tally, publish=publish)
 
 
-def _today() -> "datetime":
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
-
-
 def _gate_failed(error: Exception) -> None:
     log.warning("the gate failed, and refused: %r", error, exc_info=error)
-
-
-def _channels(config: Config, key: "PrivateKey", certificate: "Callable[[], NodeCertificate]") -> list[SecureChannel]:
-    """The secure channels that are enabled, in order of preference."""
-    # Of several the stacks choose each by a rule of its own: then multistream-select does, inside the channel.
-    early_muxers = config.muxers if config.early_muxer and len(config.muxers) == 1 else ()
-    return secure_channels(config.security, key, early_muxers, now=_today, certificate=certificate)
-
-
-def _yamux(limits: "Limits") -> MuxerFactory:
-    config = yamux_config(limits)
-    return lambda initiator, memory: yamux.Yamux(initiator=initiator, config=config, memory=memory)
-
-
-def _mplex(limits: "Limits") -> MuxerFactory:
-    from cortexnet.mux.mplex import Mplex  # only nodes that ask for it pay for it
-
-    config = mplex_config(limits)
-    return lambda initiator, memory: Mplex(initiator=initiator, config=config, memory=memory)
-
-
-_MUXERS: "dict[str, Callable[[Limits], MuxerFactory]]" = {yamux.NAME: _yamux, MPLEX: _mplex}
-
-
-def _prefers_tcp(transports: Sequence[str]) -> bool:
-    return "quic" not in transports or "tcp" in transports[: transports.index("quic")]
-
-
-def _transports(config: Config, upgrader: Upgrader, certificate: "Callable[[], NodeCertificate]") -> list[Transport]:
-    transports: list[Transport] = []
-    ports = TcpPorts(upgrader)
-    for name in config.transports:
-        if name == "tcp":
-            transports.append(TcpTransport(upgrader, ports))
-        elif name == "ws":
-            transports.append(_websocket(config, upgrader, ports))
-        elif name == "quic":
-            transports.append(_quic(upgrader, certificate))
-        elif config.memory_network is not None:
-            from cortexnet.transport.in_memory import InMemoryTransport  # only simulations need it: 2 ms of every start less
-
-            transports.append(InMemoryTransport(upgrader, config.memory_network))
-    return transports
-
-
-def _websocket(config: Config, upgrader: Upgrader, ports: TcpPorts) -> Transport:
-    def make() -> Transport:
-        from cortexnet.transport.websocket import WebSocketTransport
-
-        return WebSocketTransport(upgrader, config.websocket, ports)
-
-    return LazyTransport("ws", is_websocket, "cortexnet.transport.websocket", make)
-
-
-def _quic(upgrader: Upgrader, certificate: "Callable[[], NodeCertificate]") -> Transport:
-    def make() -> Transport:
-        from cortexnet.transport.quic import quic_transport
-
-        return quic_transport(upgrader, certificate())
-
-    return LazyTransport("quic", is_quic, "cortexnet.transport.quic", make)
