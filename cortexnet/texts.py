@@ -1,13 +1,19 @@
-"""What a text must be that goes to peers, and lists of texts in settings."""
+"""What texts and bytes must be that go to peers, and lists of texts in settings."""
 
 from collections.abc import Iterable
 
-from cortexnet.errors import ConfigInvalid
+from cortexnet.errors import ConfigInvalid, LocalError
 
 
 def is_text(value: object) -> bool:
     """Whether it is a text that can be sent: half of a surrogate pair has no UTF-8."""
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value
+
+
+def check_bytes(what: str, data: object) -> None:
+    """Raises LocalError for a text and whatever else is not bytes."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise LocalError(f"{what} is bytes, not {type(data).__name__}{': encode the text' if isinstance(data, str) else ''}")
 
 
 def list_of_texts(key: str, values: object) -> tuple[str, ...]:

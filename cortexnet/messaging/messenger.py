@@ -15,8 +15,9 @@ from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.caller import Caller
 from cortexnet.messaging.message import OVERHEAD, Message, Receipt, signed_frame, unsigned_frame
-from cortexnet.messaging.request import SIZE_LIMIT, Request, blameless, check_data, request, verified_responder
+from cortexnet.messaging.request import SIZE_LIMIT, Request, blameless, request, verified_responder
 from cortexnet.swarm.limits import Limits
+from cortexnet.texts import check_bytes
 from cortexnet.transport.connection import StreamHandler
 from cortexnet.transport.stream import Stream
 
@@ -130,6 +131,6 @@ class Messenger:
         return signed_frame(content, self._identity.private_key) if is_signed else unsigned_frame(content)
 
     def _check_size(self, what: str, data: bytes) -> None:
-        check_data(what, data)
+        check_bytes(what, data)
         if len(data) > self._size_limit:
             raise LocalError(f"a message of {len(data)} bytes is over the limit of {self._size_limit}")

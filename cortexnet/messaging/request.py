@@ -29,6 +29,7 @@ from cortexnet.host.host import check_callable
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.in_flight import LARGE_MESSAGE, InFlight
 from cortexnet.swarm.limits import Limits
+from cortexnet.texts import check_bytes
 from cortexnet.transport.connection import StreamHandler
 from cortexnet.transport.stream import Stream
 
@@ -172,7 +173,7 @@ class _Exchange:
             if stream.failure is not None:
                 raise stream.failure
             response = await self._handler(Request(stream.peer_id, data, limit))
-            check_data("the response", response)
+            check_bytes("the response", response)
             if self._framing == "eof" and not response:
                 raise LocalError(f"the handler of {stream.protocol} returned no bytes, which callers take for a failure")
             async with self._large.turn(stream.peer_id) if len(response) > LARGE_MESSAGE else nullcontext():
@@ -184,14 +185,8 @@ class _Exchange:
 
 def check_request(data: bytes, framing: Framing, size_limit: int) -> None:
     """Whether it can be sent. Raises LocalError for data that is not bytes, and for a framing or a limit that is none."""
-    check_data("a request", data)
+    check_bytes("a request", data)
     _check(framing, size_limit)
-
-
-def check_data(what: str, data: bytes) -> None:
-    """Raises LocalError for a text and whatever else is not bytes."""
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise LocalError(f"{what} is bytes, not {type(data).__name__}{': encode the text' if isinstance(data, str) else ''}")
 
 
 def _check(framing: Framing, size_limit: int) -> None:

@@ -12,7 +12,7 @@ from cortexnet.cli.exits import Interrupted
 from cortexnet.cli.lookup import Network, Watcher, joined, network_config, with_network
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import escaped, table
-from cortexnet.errors import CortexError, LocalError, NotFound, ProtocolViolation
+from cortexnet.errors import CortexError, LocalError, NotFound
 from cortexnet.identity.peer_id import peer_of
 from cortexnet.kad.records.ipns import PREFIX as IPNS
 from cortexnet.kad.records.ipns import IpnsRecord
@@ -26,7 +26,7 @@ def _checked(parse: Callable[[str], object]) -> Callable[[click.Context, click.P
     def callback(ctx: click.Context, param: click.Parameter, value: str) -> str:
         try:
             parse(value)
-        except (ProtocolViolation, LocalError) as error:
+        except LocalError as error:
             raise click.BadParameter(escaped(str(error)), ctx, param) from None
         return value
 

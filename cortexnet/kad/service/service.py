@@ -17,7 +17,7 @@ from cortexnet.identity.peer_id import AnyPeer, PeerId, peer_of
 from cortexnet.kad.records.ipns import IpnsValidator
 from cortexnet.kad.records.records import PublicKeyValidator, Validator, Validators
 from cortexnet.kad.routing.contact import Contact
-from cortexnet.kad.service.arguments import AnyCid, AnyKey, content_key, place_of, record_key
+from cortexnet.kad.service.arguments import AnyCid, AnyKey, AnyValue, check_multihash, content_key, place_of, record_key, value_of
 from cortexnet.kad.service.calls import Calls, OnProgress
 from cortexnet.kad.service.filters import Everything, Filter, Private, Public, is_confined
 from cortexnet.kad.service.half import Half
@@ -232,7 +232,7 @@ class KadService:
             calls.close()
 
     async def closest_peers(self, key: "AnyKey | PeerId | Cid", *, on_progress: OnProgress | None = None) -> list[Contact]:
-        """The peers nearest to where something lies, at most k, the nearest first. Raises NoPeers."""
+        """The peers nearest to where something lies, at most k, the nearest first. Raises LocalError, NoPeers."""
         place = place_of(key)
         return await self._run_on_one(lambda dht, now: dht.closest(place, now), on_progress)
 
@@ -246,14 +246,14 @@ class KadService:
 
     # --- values ------------------------------------------------------------------------------------------------------------
 
-    async def put_value(self, key: AnyKey, value: bytes, *, on_progress: OnProgress | None = None) -> int:
+    async def put_value(self, key: AnyKey, value: AnyValue, *, on_progress: OnProgress | None = None) -> int:
         """Store a value with the peers nearest to its key, and again each 22 h as long as this node runs; how many took it.
 
         Raises InvalidRecord where it is not valid, or this node knows a better one; LocalError where no value of its namespace is
-        taken; NoPeers, also where none of them took it.
+        taken, and for what is no key or no bytes; NoPeers, also where none of them took it.
         """
-        name = record_key(key)
-        stored = await self._run_on_one(lambda dht, now: dht.put_value(name, value, now), on_progress)
+        name, data = record_key(key), value_of(value)
+        stored = await self._run_on_one(lambda dht, now: dht.put_value(name, data, now), on_progress)
         return _some(stored, "the value")
 
     def forget_value(self, key: AnyKey) -> None:
@@ -275,10 +275,12 @@ class KadService:
         message = "nobody who was asked has a valid value of this key: it was stored in another DHT, or not in the last 48 h"
         raise NotFound(message, asked=calls.progress.asked)
 
-    async def put_many(self, values: Mapping[AnyKey, bytes], *, on_progress: OnProgress | None = None) -> dict[AnyKey, int]:
+    async def put_many(self, values: Mapping[AnyKey, AnyValue], *, on_progress: OnProgress | None = None) -> dict[AnyKey, int]:
         """`put_value` of many keys, region by region: a small share of the requests. How many peers took each. Raises alike."""
+        if not isinstance(values, Mapping):
+            raise LocalError(f"put_many takes a value for each key, not a {type(values).__name__}")
         names = {key: record_key(key) for key in values}
-        by_name = {name: values[key] for key, name in names.items()}
+        by_name = {name: value_of(values[key]) for key, name in names.items()}
         stored = await self._run_on_one(lambda dht, now: dht.put_many(by_name, now), on_progress)
         return {key: stored.get(name, 0) for key, name in names.items()}
 
@@ -306,7 +308,7 @@ class KadService:
     async def provide(self, cid: AnyCid, *, on_progress: OnProgress | None = None) -> int:
         """Tell the peers nearest to some content that this node has it, and again each 22 h until `stop_providing`; how many.
 
-        Raises LocalError where this node listens on no address that could be told, NoPeers.
+        Raises LocalError for what is no CID, and where this node listens on no address that could be told; NoPeers.
         """
         key = content_key(cid)
         told = await self._provide(lambda dht, now: dht.provide(key, now), on_progress)
@@ -326,7 +328,8 @@ class KadService:
             half.dht.stop_providing(key)
 
     def name_here(self, key: bytes) -> None:
-        """Name this node as a provider of a multihash to whoever asks it; others are told by `announce`."""
+        """Name this node as a provider of a multihash to whoever asks it; others are told by `announce`. Raises LocalError."""
+        check_multihash(key)
         for half in self.halves:
             half.dht.provide_here(key, self._now())
 
@@ -346,7 +349,7 @@ class KadService:
     ) -> ProviderSearch:
         """Who has some content: `async for provider in node.kad.find_providers(cid)`, as they are found, at most `limit`.
 
-        Their addresses are known to the node then. The first step raises NoPeers where nobody can be asked.
+        Their addresses are known to the node then. Raises LocalError; the first step NoPeers where nobody can be asked.
         """
         if limit is not None and limit < 1:
             raise LocalError(f"a limit of {limit} providers finds none; None finds all")
@@ -354,6 +357,7 @@ class KadService:
 
     def search_providers(self, key: bytes, limit: int | None, on_progress: OnProgress | None = None) -> ProviderSearch:
         """`find_providers` of a multihash."""
+        check_multihash(key)
 
         async def begin() -> Calls[list[Contact]]:
             halves = await self._reachable()

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.errors import CortexError, LocalError, ProtocolViolation
+from cortexnet.errors import CortexError, LocalError
 from cortexnet.identity.peer_id import PeerId, peer_of
-from cortexnet.kad.service.arguments import content_key, place_of, record_key
+from cortexnet.kad.service.arguments import check_multihash, content_key, place_of, record_key, value_of
 from cortexnet.multiformats import multihash
 from cortexnet.multiformats.cid import DAG_PB, RAW, Cid
 
@@ -63,7 +64,8 @@ def test_a_place_is_anything_that_lies_somewhere() -> None:
     cid = Cid(1, RAW, DIGEST)
     assert place_of(cid) == place_of(str(cid)) == DIGEST
     assert place_of(b"\x00") == b"\x00"
-    with pytest.raises(ProtocolViolation):
+    assert place_of(bytearray(b"\x00")) == b"\x00"
+    with pytest.raises(LocalError):
         place_of("nothing")
 
 
@@ -84,6 +86,40 @@ def test_any_text_names_something_or_is_refused_in_words(text: str) -> None:
     ],
 )
 def test_what_is_cut_short_is_said_to_be_so(parse: Callable[[str], object], text: str, said: str) -> None:
-    with pytest.raises(CortexError) as caught:
+    with pytest.raises(LocalError) as caught:
         parse(text)
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, 10**15, ["/news/x"], {"x": 1}])
+def test_what_names_nothing_is_refused_with_what_is_taken(wrong: Any) -> None:
+    kind = type(wrong).__name__
+    with pytest.raises(LocalError, match=f"named by its Cid or the text of it, not by a {kind}"):
+        content_key(wrong)
+    with pytest.raises(LocalError, match=f"a key is text or bytes, such as /namespace/name, not a {kind}"):
+        record_key(wrong)
+    with pytest.raises(LocalError, match=f"a PeerId, a Cid, or the key of a value, not a {kind}"):
+        place_of(wrong)
+
+
+def test_bytes_are_no_name_of_content() -> None:
+    wrong: Any = DIGEST
+    with pytest.raises(LocalError, match=r"not by a bytes: `Cid\.for_data` names a block of data"):
+        content_key(wrong)
+
+
+def test_a_value_is_bytes_of_any_kind_and_nobody_changes_it_later() -> None:
+    data = bytearray(b"sunny")
+    value = value_of(data)
+    data[:] = b"rainy"
+    assert (value, type(value), value_of(memoryview(b"x")), value_of(b"")) == (b"sunny", bytes, b"x", b"")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [("sunny", "not str: encode the text"), (None, "not NoneType"), (5, "not int"), ([1], "not list")]
+)
+def test_what_is_no_bytes_is_no_value_and_no_multihash(wrong: Any, said: str) -> None:
+    with pytest.raises(LocalError, match=f"a value is bytes, {said}"):
+        value_of(wrong)
+    with pytest.raises(LocalError, match=f"a multihash is bytes, {said}"):
+        check_multihash(wrong)

@@ -30,6 +30,16 @@ SOMEBODY = PeerId.parse("12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq")
 CID = Cid.for_data(b"hello")
 
 
+class Anything:
+    """Takes whatever comes, as validators do that trust their own node."""
+
+    def validate(self, key: bytes, value: bytes, unix_now: float) -> None:
+        """Everything is valid."""
+
+    def select(self, key: bytes, values: Sequence[bytes]) -> int:
+        return 0
+
+
 def ids(contacts: Sequence[Contact]) -> list[PeerId]:
     return [contact.peer_id for contact in contacts]
 
@@ -81,6 +91,61 @@ async def test_what_is_no_value_is_refused_before_anybody_is_told() -> None:
                 await call
         with pytest.raises(LocalError, match="/namespace/name"):
             await alice.kad.get_value("today")
+
+
+@pytest.mark.parametrize("wrong", ["sunny", None, 5])
+async def test_a_text_is_no_value_and_nothing_of_it_is_stored(wrong: Any) -> None:
+    validators = {"news": Anything()}
+    async with nodes(2, replace(PRIVATE, validators=validators)) as (alice, bob):
+        calls = (alice.kad.put_value("/news/t", wrong), alice.kad.put_many({"/news/s": b"sunny", "/news/t": wrong}))
+        for call in calls:
+            with pytest.raises(LocalError, match="a value is bytes, not"):
+                await call
+        for key in ("/news/s", "/news/t"):
+            with pytest.raises(NotFound):
+                await bob.kad.get_value(key)
+        assert len(alice.kad.wan.dht.values) == len(bob.kad.wan.dht.values) == 0
+
+
+async def test_values_of_many_keys_come_as_a_mapping() -> None:
+    wrong: Any = ["/news/t"]
+    async with nodes(2) as (alice, _):
+        with pytest.raises(LocalError, match="a value for each key, not a list"):
+            await alice.kad.put_many(wrong)
+
+
+async def test_what_is_kept_of_a_value_does_not_change_with_the_callers_buffer() -> None:
+    async with nodes(3) as (_, alice, bob):
+        buffers = bytearray(b"sunny"), bytearray(b"mild")
+        assert await alice.kad.put_value("/news/t", buffers[0])
+        assert await alice.kad.put_many({"/news/u": buffers[1]})
+        for buffer in buffers:
+            buffer[:] = b"\xff"
+        assert await bob.kad.get_many(["/news/t", "/news/u"]) == {"/news/t": b"sunny", "/news/u": b"mild"}
+        assert await alice.kad.get_value("/news/t") == b"sunny"
+
+
+async def test_what_names_nothing_is_refused_in_words() -> None:
+    wrong: tuple[Any, ...] = (None, 5, [CID])
+    async with nodes(2) as (alice, _):
+        kad = alice.kad
+        for each in wrong:
+            for call in (
+                kad.provide(each),
+                kad.get_value(each),
+                kad.find_peer(each),
+                kad.closest_peers(each),
+                kad.announce(each),
+            ):
+                with pytest.raises(LocalError, match=f"not (by )?(a )?{type(each).__name__}"):
+                    await call
+            for call_at_once in (kad.find_providers, kad.stop_providing, kad.forget_value, kad.name_here):
+                with pytest.raises(LocalError, match=f"not (by )?(a )?{type(each).__name__}"):
+                    call_at_once(each)
+        with pytest.raises(LocalError, match="not by a bytes"):
+            await kad.provide(b"x")  # type: ignore[arg-type]
+        with pytest.raises(LocalError, match="'nonsense' is no whole CID"):
+            await kad.provide("nonsense")
 
 
 async def test_a_public_key_is_stored_under_the_text_of_its_owner() -> None:
