@@ -28,6 +28,7 @@ from cortexnet.errors import (
     StreamReset,
     describe,
 )
+from cortexnet.kad.config import BUILT_IN
 
 _ON_PROTOCOLS = {
     "/perf/1.0.0": "It serves that only where it was started by `cortexnet run --perf`.",
@@ -39,6 +40,15 @@ _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHO
 @final
 class TooFewPeers(PeerTimeout):
     """Those who were waited for have not come, though somebody is connected."""
+
+
+@final
+class NotTaken(NoPeers):
+    """Those who were asked to keep a value of `namespace` did not."""
+
+    def __init__(self, message: str, namespace: str) -> None:
+        super().__init__(message)
+        self.namespace = namespace
 
 
 def show(error: CortexError | OSError, output: Output) -> None:
@@ -136,8 +146,19 @@ def _advice_on_protocols(error: BaseException) -> str:
         return "The other side gave up on it: it may be out of room, or restarting."
     if isinstance(error, ConnectionClosed) and error.by == "remote":
         return "Something is there and hung up: it may be another service, be full, or refuse us."
+    if isinstance(error, NotTaken):
+        return _advice_on_namespace(error.namespace)
     if isinstance(error, NoPeers):
         return "Do the peers serve the DHT of that --prefix, and not only ask it?"
     if isinstance(error, LimitExceeded):
         return "This is a limit of our own: try again later, or raise it."
     return ""
+
+
+def _advice_on_namespace(namespace: str) -> str:
+    if namespace in BUILT_IN:
+        return "They may be out of reach, or keep a newer value of this key: try again."
+    return (
+        f"Do they take values of {namespace!r} at all? A node does where its program gives it a validator for that namespace: "
+        f"`KadConfig(validators={{{namespace!r}: …}})`."
+    )

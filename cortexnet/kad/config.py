@@ -169,7 +169,21 @@ def _validators(values: object) -> "Mapping[str, Validator]":
     for name in values:
         if not isinstance(name, str) or not name or "/" in name:
             raise ConfigInvalid(f"{name!r} is no namespace: it stands between the first two slashes", key="kad.validators")
+        objection = _unfit(name, values[name])
+        if objection:
+            raise ConfigInvalid(objection, key="kad.validators")
     return dict(values)
+
+
+def _unfit(name: str, validator: object) -> str:
+    """Why it is no validator; nothing where it is."""
+    from cortexnet.kad.records.records import Validator  # most nodes are given none, and need not load it
+
+    if isinstance(validator, type):
+        return f"give an object for {name!r}, such as {validator.__name__}(), not the class"
+    if not isinstance(validator, Validator):
+        return f"what judges {name!r} has to `validate` and to `select`, which a {type(validator).__name__} can't"
+    return ""
 
 
 def _check_numbers(values: Mapping[str, object], owner: type[KadConfig | DhtConfig], place: str) -> None:

@@ -79,6 +79,8 @@ def test_in_a_network_of_its_own_its_nodes_decide(own_network: str) -> None:
     put = invoke("dht", "put", "/news/today", "sunny", *options)
     assert put.exit_code == 1  # the node there has no validator for it
     assert "refused it" in put.stderr
+    assert "values of 'news'" in put.stderr
+    assert "serve the DHT" not in put.stderr
     assert invoke("dht", "closest", str(key.peer_id), *options).stdout.splitlines()[0] == own_network.rsplit("/", 1)[1]
 
 

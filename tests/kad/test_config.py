@@ -67,6 +67,9 @@ def test_a_prefix_is_the_beginning_of_a_protocol_id(prefix: Any) -> None:
         ({"validators": {"": Anything()}}, "kad.validators", "no namespace"),
         ({"validators": {"a/b": Anything()}}, "kad.validators", "no namespace"),
         ({"validators": {7: Anything()}}, "kad.validators", "no namespace"),
+        ({"validators": {"news": Anything}}, "kad.validators", r"give an object for 'news', such as Anything\(\), not the class"),
+        ({"validators": {"news": None}}, "kad.validators", "'news' has to `validate` and to `select`, which a NoneType can't"),
+        ({"validators": {"news": print}}, "kad.validators", "'news' has to `validate` and to `select`"),
     ],
 )
 def test_a_setting_that_is_none_is_named(settings: dict[str, Any], key: str, says: str) -> None:

@@ -9,13 +9,15 @@ import click
 
 from cortexnet.cli import lifecycle
 from cortexnet.cli.exits import Interrupted
+from cortexnet.cli.failures import NotTaken
 from cortexnet.cli.lookup import Network, Watcher, joined, network_config, with_network
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import escaped, table
-from cortexnet.errors import CortexError, LocalError, NotFound
+from cortexnet.errors import CortexError, LocalError, NoPeers, NotFound
 from cortexnet.identity.peer_id import peer_of
 from cortexnet.kad.records.ipns import PREFIX as IPNS
 from cortexnet.kad.records.ipns import IpnsRecord
+from cortexnet.kad.records.records import namespace_of
 from cortexnet.kad.routing.contact import Contact
 from cortexnet.kad.service.arguments import content_key, place_of, record_key
 
@@ -111,7 +113,12 @@ def put(output: Output, network: Network, key: str, value: str | None, file: str
 async def _put(output: Output, network: Network, key: str, name: bytes, data: bytes) -> None:
     async with joined(output, network, network_config(network, key)) as node:
         watcher = Watcher(output, f"storing {key}")
-        peers = await node.kad.put_value(name, data, on_progress=watcher)
+        try:
+            peers = await node.kad.put_value(name, data, on_progress=watcher)
+        except NoPeers as error:
+            if not watcher.asked:
+                raise
+            raise NotTaken(str(error), namespace_of(name)) from None
     output.say(f"stored with {peers} peers", "stored", key=key, peers=peers)
     watcher.done()
 

@@ -7,13 +7,14 @@ Spec: libp2p/specs kad-dht, "Entry validation"; go-libp2p-record.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 from cortexnet.errors import InvalidRecord, LocalError, ProtocolViolation, RemoteError
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
 
 
+@runtime_checkable
 class Validator(Protocol):
     """The rules of a namespace. Pure and quick: it is asked for every value that comes, of whoever sends it."""
 
