@@ -1,6 +1,7 @@
 """Where nodes live: in fixtures, in web applications, in tasks that begin and end elsewhere; and how they end."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from cortexnet import Config, DialFailed, NegotiationFailed, Node, NotRunning, Stream
+from cortexnet import Config, DialFailed, KadConfig, NegotiationFailed, Node, NotRunning, Stream
 from cortexnet.testing.network import SimulatedNetwork
 from tests.support.pairs import settle
 
@@ -28,6 +29,24 @@ def node(network: SimulatedNetwork, name: str, *, listen: tuple[str, ...] = ("/m
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+# --- never ended
+
+
+def test_a_node_that_is_never_left_ends_with_its_loop_and_begins_nothing_then(caplog: pytest.LogCaptureFixture) -> None:
+    async def forget() -> None:
+        network = SimulatedNetwork()
+        config = Config(transports=["memory"], memory_network=network.host("alice"), kad=KadConfig(mode="server"))
+        alice, bob = Node(listen=["/memory/0"], config=config), node(network, "bob")
+        await alice.__aenter__()
+        await bob.__aenter__()
+        await bob.dial(alice.addresses)
+        assert "/ipfs/kad/1.0.0" in alice.protocols
+
+    asyncio.run(forget())
+    gc.collect()
+    assert caplog.text == ""
 
 
 # --- begun and ended in different tasks

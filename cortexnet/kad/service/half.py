@@ -111,7 +111,7 @@ class Half:
     def start(self) -> None:
         """Begin the upkeep, with whoever is connected already."""
         guard = self._scope.spawn(_forever(), name=f"end {self.protocol}")
-        guard.add_done_callback(lambda _: self._end())  # a close that is cancelled may never come to us
+        guard.add_done_callback(lambda _: self._guard_ended())
         self.dht.start(self._loop.time(), self._unix())
         if self._keeping is not None:
             self._scope.spawn(self._take_back(self._keeping), name=f"take back {self.protocol}")
@@ -130,12 +130,18 @@ class Half:
         finally:
             await self._scope.close()
 
-    def _end(self) -> None:
+    def _guard_ended(self) -> None:
+        """Our scope ends, while a close that was cancelled may never come to us. Or the loop does, with all tasks of a node that
+        nobody has left: to tell peers that they are answered no more would take a task that nobody waits for."""
+        self._end(tells=self._scope.is_closed)
+
+    def _end(self, *, tells: bool = True) -> None:
         """Begin nothing any more, and give up what goes on. Without waiting: where nobody can wait for us, the scope calls it."""
         if self._is_closed:
             return
         self._is_closed = True
-        self.serve(False)
+        if tells:
+            self.serve(False)
         if self._keeping is not None:
             self._keeping.close()
         self.dht.close()
