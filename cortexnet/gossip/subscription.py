@@ -100,8 +100,10 @@ class Subscription:
         """Wait until what is published here would be sent to so many peers; how many there are.
 
         That can't be more than a mesh has (12) unless messages are flooded. `timeout` is in seconds. Raises PeerTimeout after
-        it, NotRunning where the node is closed meanwhile. Cancelled: nothing changes.
+        it, NotRunning where the node is closed meanwhile, LocalError for what is no number. Cancelled: nothing changes.
         """
+        if not isinstance(peers, int):
+            raise LocalError(f"peers are a whole number, not {peers!r}")
         async with deadline(timeout, f"{peers} peers for {self.topic!r}"):
             while (reach := self._topics.reach(self.topic)) < peers:
                 await self._topics.reach_changes()

@@ -2,8 +2,9 @@
 
 from collections.abc import Generator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, NoReturn, final
 
+from cortexnet.errors import LocalError
 from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
@@ -26,6 +27,17 @@ class StreamOpening:
 
     def __await__(self) -> Generator[object, None, Stream]:
         return self._host.open_stream(self._peer, self._protocols, confirm=self._confirm).__await__()
+
+    if not TYPE_CHECKING:  # type checkers say of each of these that there is none
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """What a stream has is not here yet. Raises LocalError, which says how to get it."""
+            if name.startswith("_") or name not in vars(Stream):
+                raise AttributeError(f"a stream that is about to be opened has no {name!r}")
+            raise LocalError(
+                f"a stream has no `{name}` before it is open: `async with node.stream(…) as stream`, "
+                "or `stream = await node.stream(…)`"
+            )
 
     async def __aenter__(self) -> Stream:
         self._stream = await self

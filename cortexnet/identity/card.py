@@ -25,6 +25,7 @@ from cortexnet.identity.envelope import SIZE_LIMIT, Envelope, Purpose
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_varint
+from cortexnet.texts import check_bytes
 
 V = TypeVar("V")
 
@@ -128,8 +129,9 @@ class Card:
     def open(cls, data: bytes, expected: PeerId | None = None) -> "Card":
         """The card in an envelope, verified to be signed by `expected`, or by whoever `peer_id` names then.
 
-        Raises ProtocolViolation, MessageTooLarge. Whether it still counts is for `check_time`.
+        Raises ProtocolViolation, MessageTooLarge; LocalError for what is not bytes. Whether it still counts is for `check_time`.
         """
+        check_bytes("a card", data)
         envelope = Envelope.open(data, CARD, size_limit=SIZE_LIMIT)
         signer = PeerId.from_public_key(envelope.public_key)
         if expected is not None and signer != expected:

@@ -17,6 +17,7 @@ from cortexnet.identity.envelope import Envelope, Purpose
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_varint
+from cortexnet.texts import check_bytes
 
 MESSAGE = Purpose("cortex-message", b"/cortex/message")
 RECEIPT = Purpose("cortex-receipt", b"/cortex/receipt")
@@ -66,7 +67,10 @@ class Message:
 
     @classmethod
     def open_proof(cls, proof: bytes) -> "Message":
-        """The message in a signed envelope, verified to be signed by its sender. Raises ProtocolViolation, MessageTooLarge."""
+        """The message in a signed envelope, verified to be signed by its sender.
+
+        Raises ProtocolViolation, MessageTooLarge; LocalError for what is not bytes.
+        """
         return cls._of(_open(proof, MESSAGE), proof)
 
     @classmethod
@@ -140,7 +144,10 @@ class Receipt:
 
     @classmethod
     def open_proof(cls, proof: bytes) -> "Receipt":
-        """The receipt in a signed envelope, verified to be signed by its sender. Raises ProtocolViolation, MessageTooLarge."""
+        """The receipt in a signed envelope, verified to be signed by its sender.
+
+        Raises ProtocolViolation, MessageTooLarge; LocalError for what is not bytes.
+        """
         return cls._of(_open(proof, RECEIPT), proof)
 
     @classmethod
@@ -221,6 +228,7 @@ def _decode_frame(frame: bytes, purpose: Purpose, *, is_signed: bool) -> tuple[_
 
 def _open(proof: bytes, purpose: Purpose) -> _Content:
     """The content of an envelope, signed by the sender whom the content names."""
+    check_bytes("a proof", proof)
     envelope = Envelope.open(proof, purpose, size_limit=len(proof))  # whoever read it has limited it
     content = _decode(envelope.payload)
     if PeerId.from_public_key(envelope.public_key) != content.sender:

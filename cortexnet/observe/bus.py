@@ -5,7 +5,7 @@ from collections import deque
 from types import UnionType
 from typing import TYPE_CHECKING, Self, final
 
-from cortexnet.errors import LocalError
+from cortexnet.errors import Busy, LocalError
 
 if TYPE_CHECKING:
     from cortexnet.observe.events import Event
@@ -54,8 +54,8 @@ class EventBus:
 class Subscription:
     """Events from its `async with` on, one after the other by `async for`, until the node is closed.
 
-    At most `queue` events wait; then the oldest go, and an EventsLost says how many. One task may iterate; before the
-    block that raises LocalError. Cancelled while it waits: no event is lost.
+    At most `queue` events wait; then the oldest go, and an EventsLost says how many. One task may iterate, a
+    second one gets Busy; before the block that raises LocalError. Cancelled while it waits: no event is lost.
     """
 
     def __init__(self, bus: EventBus, kinds: "tuple[type[Event], ...]", queue: int) -> None:
@@ -72,7 +72,7 @@ class Subscription:
         self._lost = 0
         self._is_added = False
         self._has_ended = False
-        self._news = asyncio.Event()
+        self._reader: asyncio.Future[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._is_added = True
@@ -91,12 +91,16 @@ class Subscription:
             self._events.popleft()
             self._lost += 1
         self._events.append(event)
-        self._news.set()
+        self._wake()
 
     def end(self) -> None:
         """Nothing more comes."""
         self._has_ended = True
-        self._news.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
 
     def __aiter__(self) -> Self:
         return self
@@ -107,8 +111,13 @@ class Subscription:
                 raise StopAsyncIteration
             if not self._is_added:
                 raise LocalError("nothing comes before `async with node.events(…) as events`: read them inside of that block")
-            self._news.clear()
-            await self._news.wait()
+            if self._reader is not None:
+                raise Busy("another task reads these events")
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
         if self._lost:
             lost, self._lost = self._lost, 0
             from cortexnet.observe.events import EventsLost

@@ -124,7 +124,7 @@ class Reputation:
 
         Raises LocalError for a time that is none.
         """
-        if response_time is not None and not 0 <= response_time < _AGE:
+        if response_time is not None and not (isinstance(response_time, int | float) and 0 <= response_time < _AGE):
             raise LocalError(f"a response time is some seconds, not {response_time!r}")
         found = peer_of(peer)
         self._ledger.report(found, self._now(), success=success, response_time=response_time)

@@ -268,13 +268,13 @@ class Tags:
 
 
 def _checked(value: float) -> float:
-    if not isfinite(value):
+    if not isinstance(value, int | float) or not isfinite(value):
         raise LocalError(f"the value of a tag is a finite number, not {value!r}")
     return max(-LARGEST, min(LARGEST, value))
 
 
 def _check_positive(value: float) -> None:
-    if not (isfinite(value) and value >= _SMALLEST):
+    if not (isinstance(value, int | float) and isfinite(value) and value >= _SMALLEST):
         raise LocalError(f"fading needs a number of at least {_SMALLEST}, not {value!r}")
 
 

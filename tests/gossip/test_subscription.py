@@ -1,6 +1,7 @@
 """A queue between gossip and the application: its order, its policies, its end."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -159,6 +160,13 @@ async def test_ready_waits_for_so_many_peers() -> None:
     topics.peers = 0
     with pytest.raises(PeerTimeout, match="1 peers for 't' took longer than 5 s"):
         await source.ready(timeout=5)
+
+
+async def test_ready_is_told_a_number_of_peers() -> None:
+    wrong: Any
+    for wrong in ("1", None, 0.5):
+        with pytest.raises(LocalError, match=f"peers are a whole number, not {wrong!r}"):
+            await subscription().ready(peers=wrong)
 
 
 @pytest.mark.parametrize(("policy", "queue", "says"), [("drop", 1, "no policy"), ("block", 0, "at least 1")])

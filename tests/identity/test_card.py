@@ -387,3 +387,9 @@ def test_a_card_is_asked_for_a_capability_and_the_beginning_of_a_region(capabili
     assert issue().has(capability, region) is expected
     nowhere = issue(replace(DETAILS, region=""))
     assert nowhere.has(capability, region) is (expected and not region)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("a card", "not str: encode the text"), (None, "not NoneType"), (5, "not int")])
+def test_what_is_no_bytes_is_no_card(wrong: Any, said: str) -> None:
+    with pytest.raises(LocalError, match=f"a card is bytes, {said}"):
+        Card.open(wrong)

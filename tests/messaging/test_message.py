@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.errors import MessageTooLarge, ProtocolViolation, RemoteError
+from cortexnet.errors import LocalError, MessageTooLarge, ProtocolViolation, RemoteError
 from cortexnet.identity.envelope import Envelope, Purpose
 from cortexnet.identity.keys import KeyType, PrivateKey
 from cortexnet.identity.peer_id import PeerId
@@ -186,3 +187,10 @@ def test_damaged_frames_are_never_taken_for_others(data: st.DataObject) -> None:
     except RemoteError:
         return
     assert replace(found, proof=None) == HELLO
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("a proof", "not str: encode the text"), (None, "not NoneType"), (5, "not int")])
+def test_what_is_no_bytes_proves_nothing(wrong: Any, said: str) -> None:
+    for kind in (Message, Receipt):
+        with pytest.raises(LocalError, match=f"a proof is bytes, {said}"):
+            kind.open_proof(wrong)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -476,6 +477,20 @@ async def test_what_names_no_protocol_opens_no_stream() -> None:
         with pytest.raises(LocalError, match="a protocol is named by a text"):
             async with bob.stream(alice.peer_id, b"/echo"):  # type: ignore[arg-type]
                 pytest.fail("it was opened")
+
+
+async def test_a_stream_that_was_not_entered_says_how() -> None:
+    async with two() as (alice, bob):
+        opening: Any = bob.stream(alice.peer_id, ECHO)
+        for verb in ("read", "read_all", "write", "write_message", "close_write", "reset", "protocol", "peer_id"):
+            with pytest.raises(LocalError, match=rf"no `{verb}` before it is open: `async with node\.stream\(…\) as stream`"):
+                attrgetter(verb)(opening)
+        with pytest.raises(LocalError, match="before it is open"):
+            await opening.write(b"hello")
+        with pytest.raises(AttributeError, match="wirte"):
+            await opening.wirte(b"hello")
+        async with opening as stream:
+            await stream.write(b"hello")
 
 
 def test_a_handler_that_can_not_be_called_is_refused_where_it_is_named() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cortexnet.errors import LocalError
+from cortexnet.errors import Busy, LocalError
 from cortexnet.identity.identity import Identity
 from cortexnet.observe.bus import EventBus
 from cortexnet.observe.events import AddressesChanged, DialEnded, Event, EventsLost, Refused
@@ -90,6 +90,23 @@ async def test_who_waits_is_woken_by_an_event_and_loses_none_when_cancelled() ->
         await settle()
         bus.publish(failed(2))
         assert await waiting == failed(2)
+
+
+async def test_two_tasks_do_not_wait_for_the_same_events() -> None:
+    bus = EventBus()
+    async with bus.subscribe((), queue=10) as events:
+        waiting = asyncio.ensure_future(anext(events))
+        await settle()
+        with pytest.raises(Busy, match="another task reads these events"):
+            await anext(events)
+        bus.publish(failed(1))
+        assert await waiting == failed(1)
+        waiting = asyncio.ensure_future(anext(events))
+        await settle()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        bus.publish(failed(2))
+        assert await anext(events) == failed(2)
 
 
 async def test_the_end_of_the_bus_ends_who_waits_and_who_comes_later() -> None:

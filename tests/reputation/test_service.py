@@ -305,8 +305,8 @@ async def test_what_the_application_reports_counts_and_has_to_be_a_time() -> Non
         found = alice.reputation.explain(str(peer))
         assert (found.successes, found.failures, found.response_time, found.given, found.taken) == (1, 1, 0.25, 100, 50)
         assert alice.reputation.median is None
-        for wrong in (-1.0, float("nan"), float("inf"), 1e10):
-            with pytest.raises(LocalError):
+        for wrong in (-1.0, float("nan"), float("inf"), 1e10, *list[Any](["0.1", [0.1]])):
+            with pytest.raises(LocalError, match="a response time is some seconds"):
                 alice.reputation.report(peer, True, wrong)
         alice.reputation.forgive(peer)
         assert alice.reputation.score(peer) == 0

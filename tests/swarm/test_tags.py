@@ -1,6 +1,7 @@
 """Tags: what peers are worth, how it fades, who is protected, and how all of it stays bounded."""
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,8 +58,8 @@ def test_a_peer_without_tags_takes_no_place() -> None:
     assert len(table) == 0
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_value_is_a_finite_number(value: float) -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), "20", None])
+def test_a_value_is_a_finite_number(value: Any) -> None:
     table = tags()
     table.declare("fades", HalfLife(1))
     with pytest.raises(LocalError, match="finite"):
@@ -142,8 +143,8 @@ def test_a_tag_fades_or_is_set_but_not_both() -> None:
         table.bump(A, "dht", 1, 0.0)
 
 
-@pytest.mark.parametrize("number", [0, -1, 0.0001, float("inf"), float("nan")])
-def test_fading_needs_positive_numbers(number: float) -> None:
+@pytest.mark.parametrize("number", [0, -1, 0.0001, float("inf"), float("nan"), "60", None])
+def test_fading_needs_positive_numbers(number: Any) -> None:
     for make in (lambda: HalfLife(number), lambda: FixedSteps(number, 1), lambda: FixedSteps(1, number)):
         with pytest.raises(LocalError, match="fading needs"):
             make()
