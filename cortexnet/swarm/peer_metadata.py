@@ -7,6 +7,7 @@ from typing import final
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm.peer_entry import MetadataValue
+from cortexnet.texts import is_text
 
 NAME_LIMIT = 64
 """Characters of a name."""
@@ -52,10 +53,10 @@ class PeerMetadata:
 
 def _size(name: str, value: object) -> int:
     """Bytes that it costs, roughly."""
-    if not 0 < len(name) <= NAME_LIMIT or name.encode(errors="ignore").decode() != name:
+    if not is_text(name) or not 0 < len(name) <= NAME_LIMIT:
         raise LocalError(f"the name of a value has 1 to {NAME_LIMIT} characters, unlike {name!r}")
     if isinstance(value, str):
-        if value.encode(errors="ignore").decode() != value:
+        if not is_text(value):
             raise LocalError(f"{name} is no text that could be written down")
         size = len(value.encode())
     elif isinstance(value, bytes):

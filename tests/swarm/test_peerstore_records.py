@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -163,6 +164,8 @@ def test_the_application_can_note_small_values_about_anybody(value: MetadataValu
         ("", 1),
         ("x" * 65, 1),
         ("\ud800", 1),
+        (b"note", 1),
+        (None, 1),
         ("note", "\ud800"),
         ("note", "ü" * 513),
         ("note", bytes(1025)),
@@ -170,7 +173,7 @@ def test_the_application_can_note_small_values_about_anybody(value: MetadataValu
         ("note", [1]),
     ],
 )
-def test_what_is_too_large_or_of_another_kind_is_not_noted(name: str, value: MetadataValue) -> None:
+def test_what_is_too_large_or_of_another_kind_is_not_noted(name: Any, value: MetadataValue) -> None:
     peerstore = Peerstore(Limits())
     with pytest.raises(LocalError):
         peerstore.set_metadata(PEER, name, value)
