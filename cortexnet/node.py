@@ -458,7 +458,7 @@ class Node:
         """The peer's response to `data`, over a stream of its own; see `respond`.
 
         `timeout` in seconds covers everything, a dial too. A peer has `limits.requests_per_peer` of them (128) at a time, of more
-        than 128 KiB `limits.large_messages_per_peer` (24); the rest waits in the order of asking. Raises RequestFailed (with the
+        than 128 KiB `limits.large_messages_per_peer` (12); the rest waits in the order of asking. Raises RequestFailed (with the
         responder's code), NegotiationFailed, PeerTimeout, MessageTooLarge past `size_limit`, DialFailed, ConnectionClosed;
         LimitExceeded where 4,096 wait for that peer already, or this node has no memory for the response; LocalError for data
         that is not bytes, and a framing or a limit that is none.

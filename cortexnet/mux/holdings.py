@@ -12,7 +12,7 @@ from cortexnet.mux.yamux_frames import MAX_CREDIT
 _PINNED = 65_536  # a piece that was read in part is held whole
 _SMALLEST_PIECES = 512  # the mean size, at the worst: see Inbox
 _FIRST_WINDOW = INITIAL_WINDOW + PIECE_OVERHEAD * INITIAL_WINDOW // _SMALLEST_PIECES  # bytes of memory one takes when it is full
-_SPARE = 2  # this part of the memory is never taken for growth, but left for first windows and for readers who wait
+_SPARE = 4  # this part of the memory is never taken for growth, but left for first windows and for readers who wait
 
 
 def reservation(promised: int) -> int:
@@ -127,7 +127,7 @@ class Holdings(Generic[HeldStream]):
         if not any(stream.window.demand for stream in self._streams.values() if stream is not asking):
             return 0
         others = [stream for stream in self._streams.values() if not (stream.reserved or stream.is_draining or stream is asking)]
-        return max(sum(max(_FIRST_WINDOW - stream.charged, 0) for stream in others), self._memory.limit // _SPARE)
+        return max(sum(max(_FIRST_WINDOW - stream.charged, 0) for stream in others), self._memory.limit // 2)
 
     def remove(self, stream: HeldStream) -> list[HeldStream]:
         """The stream is gone; demands that can be granted now."""

@@ -111,9 +111,9 @@ class Limits:
     """Requests and messages of ours that a peer has at a time; the rest waits. Half of its streams: others need some too."""
     requests_waiting_per_peer: int = 4096
     """And that wait for their turn: some seconds of work. One more is refused here, since they come faster than they go."""
-    large_messages_per_peer: int = 24
+    large_messages_per_peer: int = 12
     """Of more than 128 KiB: requests that a peer has at a time, and answers of a protocol that go to it; the rest waits. Each may
-    send a first window of 256 KiB unasked, and answers that are nearly out are not counted: 12 MiB of `connection_memory`."""
+    send a first window of 256 KiB unasked, and answers that are nearly out are not counted: 6 MiB of `connection_memory`."""
     stream_open_rate: int = 20_000
     """Inbound per second and connection; above it the acknowledgement is withheld, nothing is refused."""
 
@@ -132,9 +132,9 @@ class Limits:
     """The node; past it the peer that holds most loses its largest unread stream."""
     peer_memory: int = 32 * MIB
     """All connections of one peer: more of them bring no more."""
-    connection_memory: int = 32 * MIB
-    """One connection, and never more than `peer_memory`: half for windows that have grown, half for 64 first windows of 256 KiB,
-    which every stream may send unasked."""
+    connection_memory: int = 16 * MIB
+    """One connection, and never more than `peer_memory`; equals the largest window. A quarter is not for windows that grow: every
+    stream may send 256 KiB unasked."""
     outbox_memory: int = 64 * MIB
     """Queued to send, all streams together: a quarter of `memory`. Past it each may queue 4 KiB at a time, not 128."""
     stream_window: int = 16 * MIB

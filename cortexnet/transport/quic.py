@@ -37,7 +37,7 @@ def quic_config(limits: Limits) -> QuicConfig:
         idle_timeout=limits.quic_idle_timeout,
         max_streams=limits.quic_streams,
         max_window=limits.stream_window,
-        connection_window=limits.connection_memory // 2,  # the other half is for readers who wait for more
+        connection_window=limits.connection_memory * 3 // 4,  # a quarter is for readers who wait for more
         crypto_data=limits.unauthenticated_memory,
         max_gaps=limits.quic_gaps,
     )

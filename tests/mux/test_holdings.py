@@ -100,7 +100,7 @@ def test_what_is_reserved_covers_the_bytes_however_small_their_pieces_are(size: 
 @pytest.mark.parametrize(("spare", "target"), [(-1, INITIAL_WINDOW), (0, 2 * INITIAL_WINDOW), (1, 2 * INITIAL_WINDOW)])
 def test_growth_that_does_not_fit_keeps_the_old_window(spare: int, target: int) -> None:
     need = reservation(2 * INITIAL_WINDOW)
-    account = Account(need * 2 + spare - spare % 2)  # half is not for growth
+    account = Account(need * 4 // 3 + spare)  # a quarter is not for growth
     assert account.grow(0) == target
     assert account.memory.used == (0 if spare < 0 else reservation(target))
 
@@ -180,7 +180,7 @@ def test_what_was_freed_elsewhere_is_found_when_asked_again() -> None:
 
 
 def test_grown_windows_give_way_to_a_demand_as_they_are_read() -> None:
-    account = Account(2 * reservation(2 * INITIAL_WINDOW))
+    account = Account(reservation(MIB))
     assert account.grow(0) == 2 * INITIAL_WINDOW
     grown = account.streams[0]
     grown.window.grant(0, 0.0)

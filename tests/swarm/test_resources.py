@@ -91,7 +91,7 @@ def test_authentication_moves_the_count() -> None:
     reservation = resources.admit_inbound(ipv4(1))
     assert (reservation.peer, reservation.memory.limit) == (None, 65_536)
     reservation.authenticated(A)
-    assert (reservation.peer, reservation.memory.limit) == (A, 32 * 1024 * 1024)
+    assert (reservation.peer, reservation.memory.limit) == (A, 16 * 1024 * 1024)
     snapshot = resources.snapshot()
     assert (snapshot["unauthenticated"], snapshot["connections"], snapshot["connections_inbound"]) == (0, 1, 1)
 
