@@ -6,7 +6,7 @@ with forty invented contacts costs four requests and not forty.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import final
 
 from cortexnet.kad.routing.contact import Contact
@@ -108,13 +108,21 @@ class Candidates:
     def __len__(self) -> int:
         return len(self._order)
 
-    def hear(self, contact: Contact, teller: Candidate | None) -> bool:
-        """Take a contact in; whether it is new."""
-        known = self._by_position.get(contact.position)
-        if known is not None:
-            if known.state == HEARD and teller is not None:
+    def hear(self, contacts: Iterable[Contact], teller: Candidate | None) -> list[Contact]:
+        """Take contacts in; those of them that are new."""
+        by_position = self._by_position
+        new: list[Contact] = []
+        for contact in contacts:
+            known = by_position.get(contact.position)
+            if known is None:
+                if self._add(contact, teller):
+                    new.append(contact)
+            elif known.state == HEARD and teller is not None:
                 known.named_again(contact, teller)
-            return False
+        return new
+
+    def _add(self, contact: Contact, teller: Candidate | None) -> bool:
+        """Whether it is not the farthest of too many."""
         candidate = Candidate(contact, contact.position ^ self._target, teller)
         self._by_position[contact.position] = candidate
         index = bisect_right(self._distances, candidate.distance)

@@ -97,9 +97,7 @@ class Lookup:
         self._answer_times: list[float] = []
         self._answered = 0
         self._spare = config.k
-        for contact in seeds:
-            if contact.peer_id != own:
-                self._candidates.hear(contact, None)
+        self._candidates.hear([contact for contact in seeds if contact.peer_id != own], None)
 
     # What is asked.
 
@@ -129,6 +127,11 @@ class Lookup:
         reliability, overdue_after = self._reliability(), self._overdue_after()
         for candidate in self._candidates:
             state = candidate.state
+            if state == ANSWERED:
+                firm += 1.0
+                if firm >= config.k:
+                    break
+                continue
             if state == HEARD:
                 if candidate.is_doubtful or self.asked >= config.request_limit:
                     continue
@@ -149,8 +152,8 @@ class Lookup:
                 if now >= candidate.asked_at + overdue_after:
                     continue
             if firm < config.beta:
-                are_closest_answered = are_closest_answered and state == ANSWERED
-            firm += 1.0 if state == ANSWERED else reliability
+                are_closest_answered = False
+            firm += reliability
             if firm >= config.k:
                 break
         return chosen, is_open
@@ -190,8 +193,7 @@ class Lookup:
         insort(self._answer_times, now - candidate.asked_at)
         candidate.answer()
         self._answered += 1
-        hear = self._candidates.hear
-        return [contact for contact in self._acceptable(closer) if hear(contact, candidate)]
+        return self._candidates.hear(self._acceptable(closer), candidate)
 
     def on_failure(self, peer_id: PeerId, now: float) -> None:
         """A peer that `next` gave could not be reached, did not answer, or answered with something that is none."""
