@@ -303,8 +303,20 @@ ATTACKS: Final[dict[str, Attack]] = {
 }
 
 
-def main() -> None:
+def _give_way() -> None:
+    """An attacker's machine is another one: what it computes takes no time of the node and of the honest peer.
+
+    Niceness alone is not enough: on two cores an honest peer, woken behind an attacker that was just killing its peers, waited
+    for half a millisecond, which was no doing of the node's. Where this peer alone was scheduled before all, the same node,
+    attacked as fast, cost it 3.1 times the calm p99, and not 5.6.
+    """
     os.nice(19)
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def main() -> None:
+    _give_way()
     task = Task(**json.loads(sys.stdin.readline()))
     attack = ATTACKS[task.workload](target_of(task.address))
     attacks = next(attack)

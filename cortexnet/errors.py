@@ -32,7 +32,8 @@ CortexError
 
 import errno
 from collections.abc import Sequence
-from typing import Literal
+from copy import copy
+from typing import Literal, Self
 
 By = Literal["local", "remote", "network"]
 
@@ -77,6 +78,13 @@ def in_words(code: int, names: type[StreamCode] | type[ConnectionCode]) -> str:
 
 class CortexError(Exception):
     """Every error of this package. Errors can be copied and pickled, so they pass from one process to another."""
+
+    def again(self) -> Self:
+        """The same, to be raised by whoever keeps this one: one that is kept and raised holds all that its frames held, who keeps
+        it among them, in a circle that only a collection would free."""
+        error = copy(self)
+        error.__cause__ = self.__cause__
+        return error
 
     def __reduce__(self) -> tuple[object, ...]:
         # By the default the class would be called with `args`, which have the finished message instead of its parts.

@@ -94,6 +94,11 @@ class Driver(Generic[T]):
                     return
                 answer = taken
 
+    def close(self) -> None:
+        """It is not gone on with: let go of the handshake, and of who brings the bytes."""
+        self._handshake.close()
+        self._take = _nothing
+
     def _step(self, answer: bytes) -> Step | None:
         try:
             if self._started:
@@ -113,6 +118,10 @@ class Driver(Generic[T]):
         self._handshake.close()
         self.error = error
         self.done = True
+
+
+def _nothing(size: int) -> bytes | None:
+    return None
 
 
 @final

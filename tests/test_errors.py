@@ -134,3 +134,15 @@ def test_a_refusal_has_a_code_that_can_be_sent(code: object) -> None:
 def test_a_code_that_an_application_has_chosen_is_told_as_its_own_documents_write_it() -> None:
     assert str(errors.StreamReset(code=404)) == "stream reset by the remote side, code 0x194 (404)"
     assert str(errors.ConnectionClosed(code=0x1007, by="remote")) == "connection closed by the remote side, code 0x1007 (gated)"
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_that_is_kept_is_raised_as_another_one_that_says_the_same(error: CortexError) -> None:
+    kept = copy.copy(error)
+    kept.__cause__ = OSError("why")
+    with pytest.raises(type(error)) as caught:
+        raise kept.again()
+    assert caught.value is not kept
+    assert (str(caught.value), vars(caught.value)) == (str(kept), vars(kept))
+    assert caught.value.__cause__ is kept.__cause__
+    assert kept.__traceback__ is None

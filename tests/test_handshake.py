@@ -49,6 +49,16 @@ def test_bytes_that_were_not_asked_for_are_left_in_the_queue() -> None:
     assert (outcome.result, outcome.rest) == (b"hi", b" and more")
 
 
+def test_one_that_is_closed_takes_no_more_bytes() -> None:
+    queue = ByteQueue()
+    driver = Driver(greeting(b"ada"), queue.take)
+    driver.advance()
+    queue.append(b"\x02hi")
+    driver.close()
+    driver.advance()
+    assert (driver.done, len(queue)) == (False, 3)
+
+
 def test_a_remote_error_ends_the_handshake_and_leaves_the_rest() -> None:
     outcome = run_over(refusal(), [b"xyz", b"w"])
     assert isinstance(outcome.error, HandshakeFailed)

@@ -159,6 +159,9 @@ class Identify:
         while (pending := conversation.pending) is not None:
             await asyncio.wait([pending])
             if not pending.cancelled():
+                failed = pending.exception()
+                if isinstance(failed, CortexError):
+                    raise failed.again()
                 return pending.result()
         pending = conversation.pending = asyncio.get_running_loop().create_future()
         try:
@@ -166,8 +169,8 @@ class Identify:
             conversation.is_identified, conversation.error = True, None
             pending.set_result(info)
         except CortexError as error:
-            conversation.error = error
-            pending.set_exception(error)
+            conversation.error = error.again()
+            pending.set_exception(conversation.error)
             pending.exception()  # raised below, whether somebody else waits or not
             raise
         finally:
@@ -183,7 +186,7 @@ class Identify:
         conversation = self._conversation(connection)
         if conversation.pending is None:
             if conversation.error is not None:
-                raise conversation.error.with_traceback(None)  # else it grows with each time it is raised
+                raise conversation.error.again()
             if conversation.is_identified:
                 return self._info(connection, conversation)
         return await self.identify(connection)

@@ -324,7 +324,7 @@ class Connection:
 
     def _raise_error(self) -> None:
         if self.error is not None:
-            raise self.error
+            raise self.error.again()
         if self.link.is_closing:
             raise ConnectionClosed("this connection is closing", by="local")
 

@@ -235,16 +235,16 @@ class Stream:
 
     def _raise_failure(self) -> None:
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.again()
 
     def _raise_write_failure(self) -> None:
         self._raise_failure()
         if self._stopped is not None:
-            raise self._stopped
+            raise self._stopped.again()
 
     def _raise_read_failure(self) -> None:
         if self.failure is not None and (self._closed or not self._is_complete):
-            raise self.failure
+            raise self.failure.again()
 
     async def _wait_readable(self, size: int) -> None:
         """Wait for more; with `size` bytes in all demanded of the peer, where that is more than its window.
@@ -567,6 +567,8 @@ class Stream:
             if self._negotiation is None and self._muxer.knows(self._id) and self._muxer.is_finished(self._id):
                 self._is_complete = True
             self._write_barred = True
+            if self._negotiation is not None:
+                self._negotiation.close()
             if self.on_failure is not None:
                 self.on_failure()
         if self.direction == "outbound" or self.is_negotiating:

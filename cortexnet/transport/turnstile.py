@@ -42,6 +42,11 @@ class Turnstile:
     def remove(self) -> None:
         """Nobody has to wait any more."""
         self._is_removed = True
+        self._has_room = _always
         for waiter in self.waiting:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _always() -> bool:
+    return True

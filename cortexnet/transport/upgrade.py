@@ -233,7 +233,6 @@ class Upgrade(asyncio.BufferedProtocol):
 
     def _succeed(self, io: asyncio.Transport, upgraded: Upgraded) -> None:
         assert self._reservation is not None  # set before anything runs
-        io.pause_reading()
         endpoints = self._endpoints(io)
         try:
             link, connection = self._upgrader.connection(io, upgraded, self._received.take_all(), endpoints, self._reservation)
@@ -246,6 +245,8 @@ class Upgrade(asyncio.BufferedProtocol):
         self._settle()
         io.set_protocol(link)
         self._finished(connection)
+        if not link.is_started:
+            link.wait()
 
     def _refuse(self, io: asyncio.Transport, error: LimitExceeded, *, lingering: bool) -> None:
         """The peer is told why. Who dialed us has most likely sent more already, and may be told in vain if the socket closes
