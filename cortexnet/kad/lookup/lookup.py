@@ -147,7 +147,7 @@ class Lookup:
                 continue
             elif state == UNREACHABLE:
                 continue
-            elif state == WAITING:
+            else:  # waiting
                 is_open = True
                 if now >= candidate.asked_at + overdue_after:
                     continue

@@ -384,7 +384,7 @@ def test_a_filter_keeps_contacts_out_but_never_the_target_itself(random: Random)
     assert lookup.on_reply(teller.peer_id, [other, wanted], 0.1) == [wanted]
 
 
-@pytest.mark.parametrize(("crowd", "taken"), [(3, 8), (4, 4)])
+@pytest.mark.parametrize(("crowd", "taken"), [(1, 8), (3, 8), (4, 4)])
 def test_up_to_three_of_an_ip_group_are_no_crowd_however_often_each_names_it(crowd: int, taken: int, random: Random) -> None:
     told, teller = [contact(random) for _ in range(8)], contact(random)
     groups = {each.peer_id: ("one", "one") if number < crowd else (str(number),) for number, each in enumerate(told)}
