@@ -6,6 +6,7 @@ clears them all. The numbers are go-libp2p's.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import ceil
 from typing import final
 
 from cortexnet.identity.peer_id import PeerId
@@ -14,6 +15,8 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 BASE = 5.0
 STEP = 1.0
 LONGEST = 300.0
+REASON_LENGTH = 160
+"""So many characters of a reason are kept."""
 
 
 @final
@@ -22,6 +25,7 @@ class _Rest:
     failures: int
     until: float
     forget_at: float
+    reason: str
 
 
 @final
@@ -42,7 +46,15 @@ class DialBackoff:
         rest = self._peers.get(peer, {}).get(address)
         return 0.0 if rest is None else max(0.0, rest.until - now)
 
-    def on_failure(self, peer: PeerId, address: Multiaddr, now: float) -> None:
+    def objection(self, peer: PeerId, address: Multiaddr, now: float) -> str:
+        """Why the address is not to be tried now, with what it failed of, in words; "" where it may be."""
+        seconds = self.remaining(peer, address, now)
+        if not seconds:
+            return ""
+        reason = self._peers[peer][address].reason
+        return f"has failed lately{f' ({reason})' if reason else ''}, and is left alone for {ceil(seconds)} s"
+
+    def on_failure(self, peer: PeerId, address: Multiaddr, now: float, reason: str = "") -> None:
         """An attempt failed, for a reason that lies with the address or who answers there."""
         rests = self._peers.setdefault(peer, {})
         self._peers.move_to_end(peer)
@@ -50,7 +62,7 @@ class DialBackoff:
         repeats = 0 if last is None or now > last.forget_at else last.failures
         seconds = min(BASE + STEP * repeats * repeats, LONGEST)
         # Remembered for as long again: who fails a little later than that starts anew.
-        rests[address] = _Rest(repeats + 1, now + seconds, now + 2 * seconds)
+        rests[address] = _Rest(repeats + 1, now + seconds, now + 2 * seconds, reason[:REASON_LENGTH])
         if len(rests) > self._address_limit:
             del rests[next(iter(rests))]
         self._forget_oldest(now)

@@ -7,10 +7,9 @@ dialer starts what `next` gives until it gives None, then sleeps until `next_tim
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import final
 
-from cortexnet.errors import DialFailed, LimitExceeded, LocalError
+from cortexnet.errors import DialFailed, LimitExceeded, LocalError, in_one_line
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multiformats.multiaddr_websocket import canonical
@@ -36,14 +35,14 @@ def choose(
     expected: PeerId | None,
     can_dial: Callable[[Multiaddr], bool],
     own_addresses: Container[Multiaddr] = (),
-    rest_of: Callable[[Multiaddr], float] | None = None,
+    resting: Callable[[Multiaddr], str] | None = None,
     lost: Callable[[Sequence[Multiaddr]], Mapping[Multiaddr, str]] | None = None,
     direct: bool = False,
 ) -> Choice:
     """Sort out resolved addresses.
 
     An address that names a peer is for dialing that peer only. `own_addresses` are what we listen on, without peer id;
-    `rest_of` says how many seconds an address is to be left alone yet, `lost` which of all that are left this network swallows,
+    `resting` says why an address is to be left alone yet, or "", `lost` which of all that are left this network swallows,
     and why that seems so. `direct` leaves relays out. Duplicates, and worse ways to the same port, are dropped without a word.
     """
     chosen: dict[Multiaddr, None] = {}
@@ -60,10 +59,8 @@ def choose(
             objection = "leads through a relay, and a direct connection was asked for"
         elif not can_dial(address):
             objection = "is not for any transport that is enabled: see Config.transports, or use another address"
-        elif rest_of is not None and (seconds := rest_of(address)) > 0:
-            objection = f"has failed lately, and is left alone for {ceil(seconds)} s"
         else:
-            objection = _objection_to_ip(address)
+            objection = _objection_to_ip(address) or (resting(address) if resting is not None else "")
         if address is None or objection:
             refused[shown(whole)] = LocalError(objection)
         else:
@@ -180,7 +177,7 @@ class DialPlan:
             return  # it lost the race, and says nothing about the address
         self.attempts.append((shown(address), error))
         if self._peer is not None and self._backoff is not None and not isinstance(error, (LocalError, LimitExceeded)):
-            self._backoff.on_failure(self._peer, address, now)
+            self._backoff.on_failure(self._peer, address, now, in_one_line(error))
 
     def on_success(self, address: Multiaddr) -> list[Multiaddr]:
         """An attempt led to a connection: the plan is over. Returns those still in flight, which are to be cancelled."""

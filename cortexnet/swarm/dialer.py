@@ -107,7 +107,7 @@ class Dialer:
             expected=expected,
             can_dial=lambda address: self._transport_for(address) is not None,
             own_addresses=self._own_addresses(),
-            rest_of=None if expected is None or direct else lambda address: self.backoff.remaining(expected, address, now),
+            resting=None if expected is None or direct else lambda address: self.backoff.objection(expected, address, now),
             lost=self.black_holes.objections,
             direct=direct,
         )

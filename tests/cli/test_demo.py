@@ -42,7 +42,7 @@ def test_all_that_is_to_be_shown_is_shown_and_holds() -> None:
     assert sorted(noticed["name"] for noticed in told["noticed"]) == ["A1", "A2", "B1", "B2"]
     assert told["asked_meanwhile"][0]["answered"] > 0
     assert told["asked_meanwhile"][0]["unanswered"] == 0
-    assert told["dial_of_the_dead"][0]["error"] == "connection refused"
+    assert "connection refused" in told["dial_of_the_dead"][0]["error"]  # or that this failed before: others dial, too
     (discovered,) = told["discovered"]
     assert sum(discovered["sources"].values()) == 36
     assert discovered["sources"]["bootstrap"] == 6

@@ -26,6 +26,18 @@ def test_an_address_rests_longer_with_each_failure_and_never_above_five_minutes(
     assert rests[17:] == [294, 300, 300]
 
 
+def test_it_says_what_failed_and_for_how_long_it_is_left_alone() -> None:
+    backoff = DialBackoff()
+    backoff.on_failure(A, address(0), 0.0, "connection refused")
+    backoff.on_failure(A, address(1), 0.0, "x" * 1000)
+    backoff.on_failure(A, address(2), 0.0)
+    assert backoff.objection(A, address(0), 0.8) == "has failed lately (connection refused), and is left alone for 5 s"
+    assert f"({'x' * 160})" in backoff.objection(A, address(1), 0.0)
+    assert backoff.objection(A, address(2), 4.5) == "has failed lately, and is left alone for 1 s"
+    assert [backoff.objection(*known, 0.0) for known in ((A, address(3)), (B, address(0)))] == ["", ""]
+    assert backoff.objection(A, address(0), 5.0) == ""
+
+
 def test_other_addresses_and_other_peers_do_not_rest() -> None:
     backoff = DialBackoff()
     backoff.on_failure(A, address(0), 0.0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortexnet.errors import DialFailed, LimitExceeded, LocalError
+from cortexnet.errors import DialFailed, LimitExceeded, LocalError, in_one_line
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.dial_backoff import DialBackoff
@@ -75,10 +75,10 @@ def test_without_an_expected_peer_an_address_of_a_named_one_is_refused() -> None
     assert (choice.addresses, len(choice.refused)) == ([public(0)], 1)
 
 
-def test_an_address_that_rests_is_refused_and_says_how_long() -> None:
-    choice = choose([public(0), public(1)], expected=A, can_dial=lambda _: True, rest_of=lambda a: 4.2 if a == public(0) else 0.0)
+def test_an_address_that_rests_is_refused_and_says_why() -> None:
+    choice = choose([public(0), public(1)], expected=A, can_dial=lambda _: True, resting=lambda a: "rests" if a == public(0) else "")
     assert choice.addresses == [public(1)]
-    assert str(choice.refused[0][1]) == "has failed lately, and is left alone for 5 s"
+    assert str(choice.refused[0][1]) == "rests"
 
 
 def test_a_direct_dial_leaves_relays_out() -> None:
@@ -249,6 +249,7 @@ def test_a_failed_address_is_left_alone_unless_the_fault_was_ours(error: BaseExc
     start_all(plan, 0.0)
     plan.on_failure(public(0), error, 1.0)
     assert backoff.remaining(A, public(0), 1.0) == rest
+    assert in_one_line(error) in backoff.objection(A, public(0), 1.0) or not rest
 
 
 def test_the_failure_lists_every_attempt_and_every_refusal() -> None:
