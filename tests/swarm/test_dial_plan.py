@@ -76,7 +76,8 @@ def test_without_an_expected_peer_an_address_of_a_named_one_is_refused() -> None
 
 
 def test_an_address_that_rests_is_refused_and_says_why() -> None:
-    choice = choose([public(0), public(1)], expected=A, can_dial=lambda _: True, resting=lambda a: "rests" if a == public(0) else "")
+    rests = {public(0): "rests"}
+    choice = choose([public(0), public(1)], expected=A, can_dial=lambda _: True, resting=lambda address: rests.get(address, ""))
     assert choice.addresses == [public(1)]
     assert str(choice.refused[0][1]) == "rests"
 
