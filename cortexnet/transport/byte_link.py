@@ -74,6 +74,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._write_rest: asyncio.TimerHandle | None = None
         self._read_wanted = False  # when that is over
         self._is_put_off = False  # what is kept waits for its turn
+        self._has_rest = False  # and so does what was beyond the share of one
         self._first_chunks = _FIRST_CHUNKS  # that are still to come
 
     def attach(self, connection: "Connection") -> None:
@@ -145,9 +146,8 @@ class ByteLink(asyncio.BufferedProtocol):
         self._receive(plaintexts, now)
         if self._session.error is not None:
             self._connection.fail(self._session.error)
-        elif self._session.has_backlog:
-            self._pause_reading()
-            self._turns.defer(self._receive_kept)
+        elif self.mux.has_backlog or self._session.has_backlog:
+            self._defer_rest()
         if self._first_chunks:
             self._first_chunks -= 1
             self._turns.spend_on_change(self._loop.time() - now)
@@ -159,7 +159,7 @@ class ByteLink(asyncio.BufferedProtocol):
         if not self._is_over:
             kept, self._kept = self._kept, b""
             self._receive_data(memoryview(kept))
-            if not self.mux.has_backlog and not self._session.has_backlog:
+            if not self._has_rest:
                 self._resume_reading()
 
     def _receive(self, plaintexts: Sequence[bytes], now: float) -> None:
@@ -173,21 +173,29 @@ class ByteLink(asyncio.BufferedProtocol):
                 connection.dispatch(events)
         self._dispatching = False
         connection.received()
-        if mux.has_backlog:
-            self._pause_reading()
-            self._turns.defer(self._receive_backlog)
         if mux.has_output:
             self.flush_soon()
 
-    def _receive_backlog(self) -> None:
-        """Frames beyond the share of one turn."""
-        if self._is_over:
-            return
-        now = self._loop.time()
-        self._receive([b""], now)
-        self._turns.spend(self._loop.time() - now)
-        if not self.mux.has_backlog and not self._session.has_backlog:
-            self._resume_reading()
+    def _defer_rest(self) -> None:
+        """A connection has one share a turn, whatever keeps it back: frames, or records that are not decrypted yet."""
+        if not self._has_rest and not self._is_over:
+            self._has_rest = True
+            self._pause_reading()
+            self._turns.defer(self._receive_rest)
+
+    def _receive_rest(self) -> None:
+        """What was beyond the share of one turn: frames first; when there are no more, what is kept."""
+        self._has_rest = False
+        if not self.mux.has_backlog:
+            self._receive_kept()
+        elif not self._is_over:
+            now = self._loop.time()
+            self._receive([b""], now)
+            self._turns.spend(self._loop.time() - now)
+            if self.mux.has_backlog or self._session.has_backlog:
+                self._defer_rest()
+            else:
+                self._resume_reading()
 
     def _rest_from_reading(self, seconds: float) -> None:
         if seconds > NO_REST:
@@ -350,7 +358,7 @@ class ByteLink(asyncio.BufferedProtocol):
         """Connections end in turns, too: all of a network, or of a process that was killed, may do so at once."""
         begin = self._loop.time()
         if not self._is_over:
-            self._receive_rest()
+            self._receive_last()
         self._connection.lost(error)
         # The circle is broken, and what the connection held is freed here and now: left to the collector, some sixty connections
         # were freed in one turn of 2 ms, which was the longest that others had to wait for where peers are killed.
@@ -358,7 +366,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._turns.spend_on_change(self._loop.time() - begin)
         del self._session
 
-    def _receive_rest(self) -> None:
+    def _receive_last(self) -> None:
         """What had come, and waited for its turn, when the socket was lost."""
         session, now, rest = self._session, self._loop.time(), self._kept
         for share in range(_LAST_SHARES):
