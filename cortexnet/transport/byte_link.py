@@ -146,7 +146,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._receive(plaintexts, now)
         if self._session.error is not None:
             self._connection.fail(self._session.error)
-        elif self.mux.has_backlog or self._session.has_backlog:
+        elif self._is_behind:
             self._defer_rest()
         if self._first_chunks:
             self._first_chunks -= 1
@@ -176,6 +176,10 @@ class ByteLink(asyncio.BufferedProtocol):
         if mux.has_output:
             self.flush_soon()
 
+    @property
+    def _is_behind(self) -> bool:
+        return self.mux.has_backlog or self._session.has_backlog
+
     def _defer_rest(self) -> None:
         """A connection has one share a turn, whatever keeps it back: frames, or records that are not decrypted yet."""
         if not self._has_rest and not self._is_over:
@@ -192,7 +196,7 @@ class ByteLink(asyncio.BufferedProtocol):
             now = self._loop.time()
             self._receive([b""], now)
             self._turns.spend(self._loop.time() - now)
-            if self.mux.has_backlog or self._session.has_backlog:
+            if self._is_behind:
                 self._defer_rest()
             else:
                 self._resume_reading()
