@@ -25,6 +25,8 @@ DISCARD: Final = "/bench/discard/1.0.0"
 HOLD: Final = "/bench/hold/1.0.0"
 PATIENCE: Final = 10.0
 """Seconds after which a round trip is lost, and after which a node that is left alone must be as it was."""
+ALLOCATED: Final = 2 << 20
+"""Bytes that may stay with a process that had to work."""
 LOOK: Final = 0.01
 """Seconds between two looks at whether it is."""
 FLOOD: Final = "flood_"
@@ -66,9 +68,9 @@ async def serve(task: Task, driver: Driver) -> None:
 
 
 async def left_behind(node: Node, idle: Mapping[str, int], descriptors: int | None, memory: int) -> Figures:
-    """What is still counted, open and allocated beyond what was there at first, once nothing of it becomes less any more."""
+    """What is still counted, open and allocated beyond what was there at first: once all is as it was, or after 10 s."""
     for _ in range(round(PATIENCE / LOOK)):
-        if node.counters == idle and count_descriptors() == descriptors:
+        if node.counters == idle and count_descriptors() == descriptors and (resident() or 0) <= memory + ALLOCATED:
             break
         await asyncio.sleep(LOOK)
     gc.collect()

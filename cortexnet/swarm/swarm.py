@@ -19,6 +19,7 @@ from cortexnet.errors import (
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm import duplicates
 from cortexnet.swarm.dialer import Dialer, Resolve, reason_of
+from cortexnet.swarm.heap import Heap
 from cortexnet.swarm.peerstore import TEMPORARY_TTL, Peerstore
 from cortexnet.swarm.pruner import Pruner
 from cortexnet.swarm.shared_dial import SharedDial
@@ -82,6 +83,8 @@ class Swarm:
         self._unclaimed: dict[Connection, None] = {}  # dialed, and not given to a caller yet
         self._dials: dict[_DialKey, SharedDial] = {}
         self._pruner = Pruner(self._scope, self._superfluous)
+        self._heap = Heap()
+        resources.memory.on_given_up = self._heap.freed
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self.on_connected: list[Observer] = []
@@ -394,6 +397,7 @@ class Swarm:
     def _stop(self) -> None:
         self._closing = True
         self._pruner.stop()
+        self._heap.stop()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()

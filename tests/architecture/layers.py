@@ -65,6 +65,7 @@ SHELLS = {
     "cortexnet.storage.sqlite_file",
     "cortexnet.storage.storage",
     "cortexnet.swarm.dialer",
+    "cortexnet.swarm.heap",
     "cortexnet.swarm.pruner",
     "cortexnet.swarm.resolver",
     "cortexnet.swarm.shared_dial",

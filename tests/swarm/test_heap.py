@@ -1,0 +1,82 @@
+"""What ended connections held goes back to the system, seldom and when it is worth it."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from cortexnet.swarm.heap import INTERVAL, SETTLING, WORTH, Heap, trim
+from cortexnet.swarm.memory_budget import NodeMemory
+
+
+class Counted:
+    """A heap, and when memory was given back."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.heap = Heap(lambda: self.times.append(asyncio.get_running_loop().time()))
+
+
+async def test_little_is_left_to_the_allocator() -> None:
+    counted = Counted()
+    counted.heap.freed(WORTH - 1)
+    await asyncio.sleep(100)
+    assert counted.times == []
+
+
+async def test_many_that_held_a_little_are_as_good_as_one_that_held_much() -> None:
+    counted = Counted()
+    began = asyncio.get_running_loop().time()
+    for _ in range(16):
+        counted.heap.freed(WORTH // 16)
+    await asyncio.sleep(100)
+    assert counted.times == [began + SETTLING]
+
+
+async def test_a_flood_of_comers_and_goers_does_not_make_it_frequent() -> None:
+    counted = Counted()
+    began = asyncio.get_running_loop().time()
+    for _ in range(200):
+        counted.heap.freed(WORTH)
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(100)
+    assert counted.times == pytest.approx([began + SETTLING + number * INTERVAL for number in range(5)])
+
+
+async def test_a_stopped_one_does_nothing_more() -> None:
+    counted = Counted()
+    counted.heap.freed(WORTH)
+    counted.heap.stop()
+    counted.heap.freed(WORTH)
+    counted.heap.stop()
+    await asyncio.sleep(100)
+    assert counted.times == []
+
+
+def test_a_budget_tells_what_a_connection_held_at_its_end_and_no_more() -> None:
+    told: list[int] = []
+    node = NodeMemory(1 << 20)
+    node.on_given_up = told.append
+    first, second = node.open(1 << 20), node.open(1 << 20)
+    first.charge(300)
+    first.release(200)
+    first.close()
+    first.release(100)
+    first.close()
+    second.close()
+    assert told == [100]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_memory_that_nobody_uses_goes_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4_096
+
+    before = resident()
+    held = [bytes([number % 251]) * 60_000 for number in range(2_000)]  # below what comes straight from the system
+    pinned = [bytes(60_000)]
+    held.clear()
+    trim()
+    assert pinned
+    assert resident() - before < 40 << 20
