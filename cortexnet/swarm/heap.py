@@ -5,6 +5,7 @@ data a process had 17 MiB more than before, for good. glibc gives it back when i
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final, final
 
@@ -15,14 +16,23 @@ SETTLING: Final = 1.0
 INTERVAL: Final = 5.0
 """Seconds between two times, whoever comes and goes."""
 
+_last_trim = float("-inf")  # of this process, whose heap it is
 
-def trim() -> None:
-    """Give back all the heap that nobody uses; takes up to 7 ms for a hundred MB. Other C libraries than glibc can't be asked."""
-    import ctypes  # most processes never need it
 
+def trim(now: float) -> None:
+    """Give back all the heap that nobody uses; nothing happens where that was done in the last INTERVAL (`now` in seconds).
+
+    Takes some 7 ms for each hundred MB of a heap full of holes. Other C libraries than glibc can't be asked.
+    """
+    global _last_trim
+    if now < _last_trim + INTERVAL:
+        return
+    _last_trim = now
     try:
+        import ctypes  # most processes never need it
+
         malloc_trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # Windows has no library without a name
+    except (ImportError, AttributeError, OSError, TypeError):  # Windows has no library without a name
         return
     malloc_trim(0)
 
@@ -31,7 +41,7 @@ def trim() -> None:
 class Heap:
     """One of each node. `freed` is called with what each connection held at its end, in bytes."""
 
-    def __init__(self, give_back: Callable[[], None] = trim) -> None:
+    def __init__(self, give_back: Callable[[float], None] = trim) -> None:
         self._give_back = give_back
         self._loop = asyncio.get_running_loop()
         self._freed = 0  # since it was given back last
@@ -56,4 +66,4 @@ class Heap:
         self._timer = None
         self._freed = 0
         self._not_before = self._loop.time() + INTERVAL
-        self._give_back()
+        self._give_back(time.monotonic())

@@ -14,7 +14,7 @@ from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
 if TYPE_CHECKING:
     from cortexnet.transport.connection import Connection
 
-_FEW_RECORDS = 3  # of a chunk; more are small ones, and joined: the muxer works on its share of frames once a callback
+_FEW_RECORDS = 3  # of a chunk, each of which may have its share of frames; more are small ones, and joined
 _LAST_SHARES = 64  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
 _SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
@@ -316,6 +316,7 @@ class ByteLink(asyncio.BufferedProtocol):
         unread, and drops what the peer has not acknowledged yet.
         """
         self._is_over = True
+        self._kept = b""  # what else comes is read behind it
         self._end_rests()
         self._write_paused = False
         self._send()
@@ -348,6 +349,9 @@ class ByteLink(asyncio.BufferedProtocol):
             self._io.abort()
 
     def eof_received(self) -> bool:
+        if self._is_put_off and not self._is_over:  # a small chunk, for which the reading was not stopped
+            self._is_put_off = False
+            self._receive_last()
         self._connection.fail(ConnectionClosed("the network or the peer closed the connection", by="network"))
         return False
 

@@ -110,13 +110,15 @@ class ReadTurns:
         if not self._changes_rest:
             self._spent_on_changes = 0.0
         try:
-            for _ in range(max(len(self._light), len(self._heavy), len(self._changes))):
+            # Who comes again meanwhile waits for another turn, also where others are more.
+            light, heavy, changes = len(self._light), len(self._heavy), len(self._changes)
+            for number in range(max(light, heavy, changes)):
                 if self.is_over or not (self._light or self._heavy or not self.is_over_for_changes):
                     break  # hundreds may wait, for whom this turn has nothing
-                for waiting in (self._light, self._heavy):
-                    if waiting and not self.is_over:
+                for waiting, count in ((self._light, light), (self._heavy, heavy)):
+                    if number < count and not self.is_over:
                         waiting.popleft()()
-                if self._changes and not self.is_over_for_changes:
+                if number < changes and not self.is_over_for_changes:
                     self._changes.popleft()()
         finally:  # an error of one must not stop the others for ever
             self._spent = 0.0

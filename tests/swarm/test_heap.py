@@ -3,9 +3,11 @@
 import asyncio
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cortexnet.swarm import heap
 from cortexnet.swarm.heap import INTERVAL, SETTLING, WORTH, Heap, trim
 from cortexnet.swarm.memory_budget import NodeMemory
 
@@ -15,7 +17,7 @@ class Counted:
 
     def __init__(self) -> None:
         self.times: list[float] = []
-        self.heap = Heap(lambda: self.times.append(asyncio.get_running_loop().time()))
+        self.heap = Heap(lambda _: self.times.append(asyncio.get_running_loop().time()))
 
 
 async def test_little_is_left_to_the_allocator() -> None:
@@ -68,6 +70,28 @@ def test_a_budget_tells_what_a_connection_held_at_its_end_and_no_more() -> None:
     assert told == [100]
 
 
+def next_time() -> float:
+    """When the process may give memory back again."""
+    return heap._last_trim + INTERVAL + 1 if heap._last_trim > 0 else 1.0
+
+
+def test_the_nodes_of_a_process_have_one_heap(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    library = SimpleNamespace(malloc_trim=asked.append)
+    monkeypatch.setitem(sys.modules, "ctypes", SimpleNamespace(CDLL=lambda _: library))
+    now = next_time()
+    for later in (0.0, 0.1, INTERVAL - 0.1, INTERVAL, INTERVAL + 0.1):
+        trim(now + later)
+    assert asked == [0, 0]
+
+
+def test_where_nobody_can_be_asked_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    trim(next_time())
+    monkeypatch.setitem(sys.modules, "ctypes", SimpleNamespace(CDLL=lambda _: SimpleNamespace()))
+    trim(next_time())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_memory_that_nobody_uses_goes_back() -> None:
     def resident() -> int:
@@ -77,6 +101,6 @@ def test_memory_that_nobody_uses_goes_back() -> None:
     held = [bytes([number % 251]) * 60_000 for number in range(2_000)]  # below what comes straight from the system
     pinned = [bytes(60_000)]
     held.clear()
-    trim()
+    trim(next_time())
     assert pinned
     assert resident() - before < 40 << 20

@@ -11,6 +11,7 @@ from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import ACK, PING
 from cortexnet.transport.byte_link import _FIRST_CHUNKS, _SMALL_CHUNK
 from cortexnet.transport.connection import Connection
+from cortexnet.transport.read_turns import CHUNK_SIZE
 from cortexnet.transport.stream import Stream
 from tests.support.hosted import echo, hosted
 from tests.support.pairs import network, settle
@@ -118,6 +119,43 @@ async def test_one_callback_takes_in_a_thousand_frames_at_most() -> None:
                 sizes.append(mux.readable_bytes(1))
             most = max(after - before for before, after in pairwise(sizes))
             assert most <= 1_000
+
+
+async def test_a_small_chunk_that_waits_for_its_turn_is_not_lost_where_the_peer_ends_right_behind_it() -> None:
+    received = []
+
+    async def collect(stream: Stream) -> None:
+        received.append(await stream.read_all(limit=10_000))
+
+    async with hosted() as (peer, connection, station):
+        station.handle("/collect", collect)
+        peer.send(opened(1), data(1, propose("/collect")))
+        await peer.until(lambda: peer.body(1))
+        out_of_time(connection)
+        peer.send(data(1, b"the last words") + ended(1))
+        await settle()
+        assert connection.link._kept
+        peer.io.close()
+        await connection.closed
+        await settle()
+        assert received == [b"the last words"]
+
+
+async def test_what_was_kept_for_its_turn_goes_when_a_connection_closes() -> None:
+    """Else all that the peer sends until it has seen our goodbye would be read behind it, in small pieces."""
+    async with hosted() as (peer, connection, _):
+        peer.send(opened(1), data(1, propose("/hang")))
+        await peer.until(lambda: peer.body(1))
+        out_of_time(connection)
+        peer.send(data(1, b"x" * 60_000))
+        await settle()
+        assert connection.link._kept
+        closing = asyncio.ensure_future(connection.close())
+        while not connection.link._is_over:
+            await asyncio.sleep(0)
+        assert not connection.link._kept
+        assert len(connection.link.get_buffer(-1)) == CHUNK_SIZE
+        await closing
 
 
 async def test_frames_that_wait_keep_more_from_being_read_also_where_the_time_of_the_turn_is_over() -> None:

@@ -179,3 +179,18 @@ async def test_handshakes_have_no_time_that_reading_has_used_up() -> None:
     turns = ReadTurns(asyncio.get_running_loop())
     turns.spend(_HALF_TURN)
     assert turns.is_over_for_changes
+
+
+async def test_who_defers_again_waits_for_another_turn_also_where_others_are_more() -> None:
+    turns = ReadTurns(asyncio.get_running_loop())
+    served = []
+
+    def again() -> None:
+        served.append(len(served))
+        turns.defer(again)
+
+    turns.defer(again)
+    for _ in range(20):
+        turns.defer(lambda: None, is_light=True)
+    await settle(2)
+    assert served == [0]
