@@ -19,6 +19,9 @@ STORE: Final = 1.5
 """The same for records in the DHT."""
 NAMES: Final = 100
 """Names of values, and of contents: they are used again, so that what is stored does not grow for ever."""
+CERTAIN: Final = 0.25
+"""Share of the nodes that must have taken a value for it to be there for certain: in a part of the network that two partitions
+have cut off there may be two others, far from the key, and the next fault is their disks."""
 AT_ONCE: Final = 8
 """Look-ups of the check under way."""
 
@@ -111,8 +114,9 @@ class Load:
         try:
             if self._chance.random() < 0.5:
                 self.values.pop(name, None)  # until it is known what has become of this
-                await member.call("put", name=name, value=f"{number}:{self._chance.randbytes(100).hex()}")
-                self.values[name] = max(number, self.values.get(name, 0))
+                answer = await member.call("put", name=name, value=f"{number}:{self._chance.randbytes(100).hex()}")
+                if answer["stored"] >= CERTAIN * len(self._members):
+                    self.values[name] = max(number, self.values.get(name, 0))
             else:
                 await member.call("provide", name=name)
                 self.providers[name] = member
