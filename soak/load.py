@@ -20,7 +20,7 @@ STORE: Final = 1.5
 NAMES: Final = 100
 """Names of values, and of contents: they are used again, so that what is stored does not grow for ever."""
 CERTAIN: Final = 0.25
-"""Share of the nodes that must have taken a value for it to be there for certain: in a part of the network that two partitions
+"""Share of the nodes that must have taken a record for it to be there for certain: in a part of the network that two partitions
 have cut off there may be two others, far from the key, and the next fault is their disks."""
 AT_ONCE: Final = 8
 """Look-ups of the check under way."""
@@ -118,8 +118,10 @@ class Load:
                 if answer["stored"] >= CERTAIN * len(self._members):
                     self.values[name] = max(number, self.values.get(name, 0))
             else:
-                await member.call("provide", name=name)
-                self.providers[name] = member
+                self.providers.pop(name, None)
+                answer = await member.call("provide", name=name)
+                if answer["told"] >= CERTAIN * len(self._members):
+                    self.providers[name] = member
         except CallFailed as error:
             member.log(f"not stored: {error}")
             return
