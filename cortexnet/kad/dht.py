@@ -249,13 +249,14 @@ class Dht:
     def put_value(self, key: bytes, value: bytes, now: float, *, republish: bool = True) -> Operation[int]:
         """Store a value here and with the k nearest; the result is how many of these took it.
 
-        `republish`: again each `value_interval`, until `forget_value`. Raises InvalidRecord where it is invalid, or worse than
-        the one this node keeps; LocalError where no value of its namespace is taken.
+        `republish`: again each `value_interval`, and soon where few took it, until `forget_value`. Raises InvalidRecord where it
+        is invalid, or worse than the one this node keeps; LocalError where no value of its namespace is taken.
         """
         self._keep_value(key, value, now)
+        work = StoreNear(self._engine, put_message(key, value), now)
         if republish:
-            self._own_values.add(key, value, now)
-        return self._run(StoreNear(self._engine, put_message(key, value), now), now)
+            self._own_values.begun({key: value}, work.operation, now)
+        return self._run(work, now)
 
     def _keep_value(self, key: bytes, value: bytes, now: float) -> None:
         engine = self._engine
@@ -272,10 +273,10 @@ class Dht:
         """`put_value` by regions; the result counts, by key, the peers that took it."""
         for key, value in values.items():
             self._keep_value(key, value, now)
+        operation = self._put_again(values, now)
         if republish:
-            for key, value in values.items():
-                self._own_values.add(key, value, now)
-        return self._put_again(values, now)
+            self._own_values.begun(values, operation, now)
+        return operation
 
     def _put_again(self, values: Mapping[bytes, bytes], now: float) -> Operation[dict[bytes, int]]:
         return self._run(StoreMany(self._engine, values, now, lambda key: put_message(key, values[key])), now)

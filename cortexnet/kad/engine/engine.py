@@ -17,7 +17,7 @@ from cortexnet.kad.records.value_store import ValueStore
 from cortexnet.kad.routing import key as keys
 from cortexnet.kad.routing.cache import RoutingCache
 from cortexnet.kad.routing.contact import Contact
-from cortexnet.kad.routing.network_size import NetworkSize
+from cortexnet.kad.routing.network_size import MEASUREMENT_AGE, NetworkSize
 from cortexnet.kad.routing.routing_table import RoutingTable
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Engine:
     """Wall time less `now`."""
     refreshed: dict[int, float] = field(default_factory=dict)
     """When a lookup last ended among those that have so many first bits in common with us."""
+    most_near: tuple[int, float] = (0, 0.0)
+    """The most peers near a key that `expected_near` has seen lately, and when."""
 
     def unix(self, now: float) -> float:
         """The wall time at `now`."""
@@ -87,6 +89,16 @@ class Engine:
         """The larger one of both guesses: what lookups have shown lags behind by up to 2 hours where the network grows."""
         by_table = self._size_by_table()
         return by_table if by_table is None else max(by_table, self.size.estimate(now) or 0.0)
+
+    def expected_near(self, now: float) -> int:
+        """How many peers there are to take a record, k at most: the most that were seen in the last 2 hours, so that a node that
+        is cut off does not hold the few that it reaches for the network. To be asked before they are told, too: who is out of
+        reach leaves the table."""
+        near = min(self.config.k, max(len(self.table), int(self.network_size(now) or 0)))
+        most, seen = self.most_near
+        if near >= most or now - seen >= MEASUREMENT_AGE:
+            self.most_near = near, now
+        return self.most_near[0]
 
     def _size_by_table(self) -> float | None:
         near = self.table.nearest(self.table.own, self.config.k)

@@ -134,10 +134,12 @@ class ReprovideSchedule:
             region.is_running, region.retry_at = False, _NEVER
 
     def failed(self, keys: Iterable[bytes], unix_now: float) -> None:
-        """These could not be told: their regions are due again in a while."""
-        for prefix in {self._prefix_of(key): None for key in keys if key in self._last}:
-            region = self._regions[prefix]
-            region.is_running, region.retry_at = False, unix_now + RETRY_AFTER
+        """These could not be told, in their turn or when they were new: their regions are due again in a while."""
+        for key in keys:
+            if key in self._last:
+                self._last[key] = _NEVER
+                region = self._regions[self._prefix_of(key)]
+                region.last, region.is_running, region.retry_at = _NEVER, False, unix_now + RETRY_AFTER
 
     def next_due(self) -> float | None:
         """When `take_due` has something next, apart from what is running."""

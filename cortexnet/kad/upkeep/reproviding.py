@@ -36,6 +36,7 @@ class Reproviding:
     def begun(self, keys: "Iterable[bytes]", operation: "Operation[int] | Operation[dict[bytes, int]]", now: float) -> None:
         """Keys that are provided from now on, and the call that tells of them for the first time."""
         engine = self._engine
+        engine.expected_near(now)
         new = list(keys)
         for key in new:
             engine.providers.provide(key)
@@ -51,7 +52,7 @@ class Reproviding:
     def _conclude(self, told: "Mapping[bytes, int]") -> None:
         engine = self._engine
         unix_now = engine.unix(engine.now)
-        wanted = max(1, min(engine.config.k, len(engine.table)) // _REACHED_SHARE)
+        wanted = max(1, engine.expected_near(engine.now) // _REACHED_SHARE)
         self.schedule.provided([key for key, count in told.items() if count >= wanted], unix_now)
         self.schedule.failed([key for key, count in told.items() if count < wanted], unix_now)
         for key in told:

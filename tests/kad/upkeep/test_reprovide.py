@@ -79,6 +79,16 @@ def test_a_region_that_could_not_be_told_is_tried_again_after_five_minutes() -> 
     assert schedule.next_due() == START + 5.5 * HOUR + 300.0
 
 
+def test_a_new_key_of_which_few_were_told_does_not_wait_for_the_hour_of_its_region() -> None:
+    new, told = key_in(Prefix(2, 1), 0), key_in(Prefix(2, 1), 1)
+    schedule = schedule_of(told)
+    schedule.add(new, position(new), provided=START)
+    schedule.failed([new], START + 10.0)
+    assert schedule.next_due() == START + 310.0
+    assert schedule.row(new) != schedule.row(told), "nor after a restart"
+    assert [set(region.keys) for region in schedule.take_due(START + 310.0)] == [{new, told}]
+
+
 def test_what_was_missed_is_caught_up_with_the_longest_due_first() -> None:
     keys = [key_in(Prefix(2, bits)) for bits in range(4)]
     schedule = schedule_of(*keys)
