@@ -25,9 +25,9 @@ class MplexConfig:
     shell's."""
     max_outbound_streams: int = 256
     """Streams we open at a time. rust resets what comes above 128 of both sides together."""
-    frames_at_once: int = 1_000
-    """Frames one `receive` works on: 1,000 of one byte take 2 to 3 ms of a loop's turn."""
-    opening_weight: int = 40
+    frames_at_once: int = 600
+    """Frames one `receive` works on: of one byte these take 1 to 2 ms of a loop's turn."""
+    opening_weight: int = 24
     """As so many frames counts one that opens a stream: what follows from it, its handler included, takes some 50 µs. It is also
     what paces a flood of them: nothing in mplex could hold one back."""
     linger: float = 2.0

@@ -177,6 +177,8 @@ class Yamux(Reading[YamuxStream]):
         return self._stream(stream_id).outbox.size
 
     def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
+        if self._sender.returns:
+            self._return_windows()
         ended: list[YamuxStream] = []
         parts = self._sender.take_record(ended, full_frames_only=full_frames_only)
         for stream in ended:
@@ -223,8 +225,23 @@ class Yamux(Reading[YamuxStream]):
         if stream.finished or stream.reset:
             self._forget_if_over(stream)
         elif stream.window.is_due(unread):
-            self._holdings.grow(stream, self._liveness.round_trip, self._now)
-            self._queue(pack(WINDOW_UPDATE, stream.id, stream.window.grant(unread, self._now)))
+            self._sender.returns[stream.id] = stream
+            self.has_output = True
+
+    def _return_windows(self) -> None:
+        """As they are when the record leaves: what was read since the half that made it due goes along.
+
+        Half by half a sender of 64 KiB frames was left with 128 and 192 KiB in turn of its 256, and a node with hundreds of them
+        had half as many chunks more.
+        """
+        returns = self._sender.returns
+        for stream in returns.values():
+            if not stream.finished:
+                self._holdings.grow(stream, self._liveness.round_trip, self._now)
+                increment = stream.window.grant(stream.inbox.size, self._now)
+                if increment:  # else it went with a demand, or the window was cut for want of memory
+                    self._queue(pack(WINDOW_UPDATE, stream.id, increment))
+        returns.clear()
 
     def _grant_demands(self, streams: list[YamuxStream]) -> None:
         for stream in streams:

@@ -26,9 +26,9 @@ class YamuxConfig:
     """Streams opened and not acknowledged; go and rust refuse or hang beyond."""
     accept_rate: int = 20_000
     """Streams a second the peer may open before its acknowledgements are held back."""
-    frames_at_once: int = 1_000
-    """Frames one `receive` works on: 1,000 of one byte take 1 to 2 ms of a loop's turn."""
-    opening_weight: int = 250
+    frames_at_once: int = 600
+    """Frames one `receive` works on: of one byte these take about 1 ms of a loop's turn."""
+    opening_weight: int = 150
     """As so many frames counts one that opens a stream: four, and their handlers, take some 0.2 ms."""
     ping_interval: float = 30.0
     """Seconds between pings, for the round trip and against sleeping middle boxes."""

@@ -24,13 +24,15 @@ class Sender:
         self._ready: deque[YamuxStream] = deque()
         self.drained: dict[int, None] = {}
         """Streams whose full share has room again; whoever reads it clears it."""
+        self.returns: dict[int, YamuxStream] = {}
+        """Streams whose window is to be returned with the next record: their session puts that into words when it leaves."""
         self.frames_sent = 0
         """Data frames, since the session began."""
 
     @property
     def has_output(self) -> bool:
         """Whether there is anything to send."""
-        return bool(self.control or self._ready or self._pongs)
+        return bool(self.control or self._ready or self._pongs or self.returns)
 
     def pong(self, value: int) -> None:
         """Answer a ping; over the backlog the oldest goes unanswered."""
@@ -46,12 +48,14 @@ class Sender:
             stream.outbox.clear()
             self._ready.remove(stream)
         self.drained.pop(stream.id, None)
+        self.returns.pop(stream.id, None)
 
     def clear(self) -> None:
         """Forget everything."""
         self.control.clear()
         self._pongs.clear()
         self._ready.clear()
+        self.returns.clear()
         self.drained.clear()
 
     def take_record(self, ended: list[YamuxStream], *, full_frames_only: bool) -> list[bytes | bytearray | memoryview]:

@@ -22,7 +22,7 @@ MAX_BODY = MAX_PLAINTEXT + 256
 AT_ONCE = 32_768
 """Bytes after which no further record goes into the engine before these have come out: its buffer never shrinks."""
 RECORDS_AT_ONCE = 500
-"""Records of one `decrypt`: small ones take 3.4 µs each, and 192 KiB hold 8,500 of them."""
+"""Records of one `decrypt`: small ones take 3.4 µs each, and 256 KiB hold 11,500 of them."""
 USELESS_RECORDS = 32
 """Records that carry no data, as tickets and changes of keys do, that a peer may send in advance; besides them one for each
 RECORDS_PER_USELESS that do. A change of keys takes four times as long as a small record, its answer waits for our next write, and

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
@@ -12,13 +13,17 @@ from cortexnet.swarm.bandwidth import NO_REST, Traffic
 from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
 
 if TYPE_CHECKING:
+    from asyncio.trsock import TransportSocket
+
     from cortexnet.transport.connection import Connection
 
-_FEW_RECORDS = 3  # of a chunk, each of which may have its share of frames; more are small ones, and joined
+_FEW_RECORDS = 5  # of a chunk, each of which may have its share of frames; more are small ones, and joined
 _LAST_SHARES = 64  # of frames that came before the socket was lost: all data that a chunk can hold, but no flood of new streams
-_SMALL_CHUNK = 512  # bytes that are not worth a look at the clock
+_SMALL_CHUNK = 512  # bytes that are not worth a look at the clock; less is light, and as much is read when a turn is over
 _SMALL_CHUNK_TIME = 50e-6  # seconds they are taken to cost
 _FIRST_CHUNKS = 8  # of a connection, which bring identify and the first streams: they count as its coming
+_LARGE_CHUNK = 65_536  # bytes that were waiting for their turn, from which on it is worth to wait for the next one at once
+_CAPPED_CHUNK = 65_536  # bytes that a connection with a cap on its bandwidth takes in before it waits
 _SMALL = 4_096  # bytes of a write that is more likely part of a conversation than of a transfer
 
 
@@ -34,6 +39,12 @@ class _Lost:
 
 
 _LOST = _Lost()
+
+
+def _socket_of(io: asyncio.Transport) -> "TransportSocket | None":
+    """The socket, where it can be read while its transport is paused: of a loop that does not read in the background."""
+    is_plain = type(io).__module__ == "asyncio.selector_events" and hasattr(os, "readv")
+    return io.get_extra_info("socket") if is_plain else None
 
 
 @final
@@ -54,6 +65,8 @@ class ByteLink(asyncio.BufferedProtocol):
         self._session = session
         self._turns = turns_of(self._loop)
         self._buffer = self._turns.buffer()
+        self._socket = _socket_of(io)
+        self._chunk_size = CHUNK_SIZE
         self._leftover = leftover
         self._kept = undecrypted  # the part of a record that has come
         self._record_size = mux.record_size
@@ -80,6 +93,8 @@ class ByteLink(asyncio.BufferedProtocol):
     def attach(self, connection: "Connection") -> None:
         self._connection = connection
         self._traffic = connection.reservation.traffic
+        if self._traffic.is_limited:
+            self._chunk_size = _CAPPED_CHUNK
 
     @property
     def is_closing(self) -> bool:
@@ -100,29 +115,39 @@ class ByteLink(asyncio.BufferedProtocol):
     # --- in: socket → session → muxer → events -----------------------------------------------------------------------------
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        """As much as it may take in. When the turn is over that is little: `_receive_put_off` takes the rest from the socket."""
         kept = self._kept
         if kept:
             self._buffer[: len(kept)] = kept
-        return self._buffer[len(kept) : len(kept) + CHUNK_SIZE]
+        room = _SMALL_CHUNK if self._socket is not None and self._is_turn_over else self._chunk_size
+        return self._buffer[len(kept) : len(kept) + room]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._is_over:
             return  # what a peer sends until it has seen our goodbye
+        self._count(nbytes)
         data = self._buffer[: len(self._kept) + nbytes]
-        self._traffic.received += nbytes
-        if self._traffic.is_limited:
-            self._rest_from_reading(self._traffic.wait_to_read(nbytes, self._loop.time()))
-        turns = self._turns
-        if turns.is_over_for_changes if self._first_chunks else turns.is_over:
+        if self._is_turn_over:
             self._put_off(data)
         else:
             self._is_put_off = False
             self._receive_data(data)
 
+    @property
+    def _is_turn_over(self) -> bool:
+        turns = self._turns
+        return turns.is_over_for_changes if self._first_chunks else turns.is_over
+
+    def _count(self, size: int) -> None:
+        traffic = self._traffic
+        traffic.received += size
+        if traffic.is_limited:
+            self._rest_from_reading(traffic.wait_to_read(size, self._loop.time()))
+
     def _put_off(self, data: memoryview) -> None:
         """Until a later turn. A small chunk does not stop the reading: to stop it and go on costs as much as the chunk."""
         self._kept = bytes(data)
-        is_light = len(data) <= _SMALL_CHUNK
+        is_light = len(data) < _SMALL_CHUNK
         if not is_light:
             self._pause_reading()
         if self._is_put_off:
@@ -134,10 +159,41 @@ class ByteLink(asyncio.BufferedProtocol):
             self._turns.defer(self._receive_put_off, is_light=is_light)
 
     def _receive_put_off(self) -> None:
-        """The chunk that came when this turn's time was over, unless it went along with what came after it."""
-        if self._is_put_off:
-            self._is_put_off = False
+        """The chunk that came when a turn's time was over, unless it went along with what came after it, and more of the socket.
+
+        Who had much waits for another turn at once, as long as others wait too: to look costs less than the selector.
+        """
+        if not self._is_put_off:
+            return
+        self._is_put_off = False
+        kept = self._kept
+        size = self._fetch(len(kept))
+        if not size:
             self._receive_kept()
+            return
+        self._buffer[: len(kept)] = kept
+        self._kept = b""
+        self._count(size)
+        self._receive_data(self._buffer[: len(kept) + size])
+        if self._has_rest:
+            return
+        if size >= _LARGE_CHUNK and self._turns.is_crowded and not self._is_over:
+            self._is_put_off = True
+            self._turns.defer(self._receive_put_off)
+        else:
+            self._resume_reading()
+
+    def _fetch(self, position: int) -> int:
+        """Read past the transport, which is paused; how much there was. An end, or an error, is left to the transport."""
+        if not self._read_paused or self._socket is None or self._is_over or self._read_rest is not None or self._io.is_closing():
+            return 0
+        return self._read_socket(self._socket, position)
+
+    def _read_socket(self, socket: "TransportSocket", position: int) -> int:
+        try:
+            return os.readv(socket.fileno(), [self._buffer[position : position + self._chunk_size]])
+        except OSError:
+            return 0
 
     def _receive_data(self, data: memoryview) -> None:
         now = self._loop.time()
@@ -152,7 +208,7 @@ class ByteLink(asyncio.BufferedProtocol):
             self._first_chunks -= 1
             self._turns.spend_on_change(self._loop.time() - now)
         else:
-            self._turns.spend(self._loop.time() - now if len(data) > _SMALL_CHUNK else _SMALL_CHUNK_TIME)
+            self._turns.spend(self._loop.time() - now if len(data) >= _SMALL_CHUNK else _SMALL_CHUNK_TIME)
 
     def _receive_kept(self) -> None:
         """What came and was not worked on yet; then go on reading."""
@@ -265,7 +321,9 @@ class ByteLink(asyncio.BufferedProtocol):
         """Send everything, as long as the socket takes it."""
         mux = self.mux
         while mux.has_output and not self._write_paused and not self._is_deaf:
-            self._write(self._session.encrypt(mux.data_to_send()))
+            parts = mux.data_to_send()
+            if parts:
+                self._write(self._session.encrypt(parts))
         self._unflushed = 0
         self._connection.sent()
 
@@ -357,6 +415,8 @@ class ByteLink(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._is_lost = self._is_deaf = True
+        if self._is_put_off and self._socket is not None and not self._is_over:  # it is closed behind this call
+            self._kept += self._buffer[: self._read_socket(self._socket, 0)]
         if self._turns.is_over_for_changes:
             self._turns.defer_change(functools.partial(self._lose, error))
         else:

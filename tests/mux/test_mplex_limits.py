@@ -232,7 +232,7 @@ def test_a_call_works_on_its_share_of_frames_and_goes_on_where_it_stopped() -> N
 
 
 def test_a_stream_that_opens_counts_as_many_frames() -> None:
-    core = Mplex(initiator=False, config=MplexConfig(frames_at_once=50))
+    core = Mplex(initiator=False, config=MplexConfig(frames_at_once=50, opening_weight=40))
     assert len(core.receive(opened(1) + opened(2) + opened(3), 0.0)) == 2
     assert core.has_backlog
     assert core.receive(b"", 0.0) == [StreamOpened(theirs(3))]

@@ -12,7 +12,7 @@ def test_the_defaults_are_what_is_documented() -> None:
     assert config.max_window == 16 * 1024 * 1024
     assert config.ack_backlog == config.max_outbound_streams == 256
     assert config.accept_rate == 20_000
-    assert config.frames_at_once == 1_000
+    assert config.frames_at_once == 600
     assert (config.ping_interval, config.silence_limit) == (30.0, 40.0)
     assert (config.linger, config.linger_silent) == (2.0, 60.0)
     assert (config.pong_backlog, config.useless_frames, config.stray_data) == (32, 1_000, 1024 * 1024)

@@ -283,6 +283,38 @@ def test_messages_return_credit_too() -> None:
     assert session.core.read_message(1, 10_000) is None
 
 
+def test_credit_is_counted_when_it_leaves_so_that_what_was_read_meanwhile_goes_along() -> None:
+    session = open_session(streams=2)
+    for stream_id in (1, 3):
+        session.receive(data(stream_id, bytes(INITIAL_WINDOW)))
+        for _ in range(4):
+            session.core.read_exactly(stream_id, INITIAL_WINDOW // 4)
+    assert session.core.has_output
+    assert session.sent() == [Frame(WINDOW_UPDATE, 0, stream_id, INITIAL_WINDOW) for stream_id in (1, 3)]
+    assert session.receive(data(1, bytes(INITIAL_WINDOW))) == [StreamReadable(1)]
+    assert isinstance(session.receive(data(3, bytes(INITIAL_WINDOW + 1)))[-1], ConnectionFailed)
+
+
+def test_credit_that_a_demand_has_brought_meanwhile_is_not_given_twice() -> None:
+    session = open_session()
+    session.receive(data(1, bytes(HALF)))
+    session.core.read_exactly(1, HALF)
+    session.core.expect(1, INITIAL_WINDOW)
+    assert credits(session, 1) == [HALF]
+    assert not session.core.has_output
+    assert session.core.data_to_send() == []
+
+
+@pytest.mark.parametrize("end", [ended(1), reset(1)])
+def test_credit_that_waits_is_dropped_with_what_its_stream_is_to_bring(end: bytes) -> None:
+    session = open_session()
+    session.receive(data(1, bytes(HALF)))
+    session.core.read_exactly(1, HALF)
+    session.receive(end)
+    assert session.sent() == []
+    assert not session.core.has_output
+
+
 def test_a_finished_stream_gets_no_credit() -> None:
     session = open_session()
     session.receive(data(1, bytes(INITIAL_WINDOW)), ended(1))

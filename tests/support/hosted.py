@@ -37,12 +37,12 @@ def yamux_of(config: YamuxConfig) -> MuxerFactory:
 
 @asynccontextmanager
 async def hosted(
-    limits: Limits | None = None, *, peer: RawPeer | None = None, yamux: YamuxConfig | None = None
+    limits: Limits | None = None, *, peer: RawPeer | None = None, yamux: YamuxConfig | None = None, tcp: bool = False
 ) -> AsyncIterator[tuple[RawPeer, Connection, Station]]:
     """A raw peer that has dialed a station, and the station's end of it."""
     problems: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context))
-    async with network() as net:
+    async with network(tcp=tcp) as net:
         station = net.station(limits)
         if yamux is not None:
             station.transport._upgrader.config = UpgradeConfig(muxers={"/yamux/1.0.0": yamux_of(yamux)})

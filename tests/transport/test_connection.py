@@ -10,10 +10,10 @@ from cortexnet.multistream import propose
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import ACK, PING
 from cortexnet.transport.byte_link import _FIRST_CHUNKS, _SMALL_CHUNK
-from cortexnet.transport.connection import Connection
 from cortexnet.transport.read_turns import CHUNK_SIZE
 from cortexnet.transport.stream import Stream
 from tests.support.hosted import echo, hosted
+from tests.support.no_time import NoTimeLeft, out_of_time
 from tests.support.pairs import network, settle
 from tests.support.raw_peer import RawPeer, data, ended, opened, pinged
 
@@ -69,36 +69,6 @@ async def test_bytes_that_come_before_the_start_wait_for_it() -> None:
 
 
 # --- how much is worked on at a time
-
-
-class NoTimeLeft:
-    """Other connections have used up the time of the turn; who was put off goes on when the test says so."""
-
-    is_over = True
-    is_over_for_changes = False
-
-    def __init__(self) -> None:
-        self.deferred: list[Callable[[], None]] = []
-
-    def spend(self, seconds: float) -> None:
-        pass
-
-    spend_on_change = spend
-
-    def defer(self, resume: Callable[[], None], *, is_light: bool = False) -> None:
-        self.deferred.append(resume)
-
-    def resume(self) -> None:
-        deferred, self.deferred = self.deferred, []
-        for resume in deferred:
-            resume()
-
-
-def out_of_time(connection: Connection) -> NoTimeLeft:
-    """A connection that has been there for a while, in a turn that others have used up."""
-    connection.link._first_chunks = 0
-    turns = connection.link._turns = NoTimeLeft()
-    return turns
 
 
 async def test_one_callback_takes_in_a_thousand_frames_at_most() -> None:

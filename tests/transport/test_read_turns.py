@@ -68,7 +68,7 @@ async def test_who_brought_little_waits_for_one_at_a_time_of_those_who_brought_m
 
     def work(name: str) -> None:
         served.append(name)
-        turns.spend(0.0001)
+        turns.spend(_HALF_TURN / 10)
 
     for name in ("much 1", "much 2", "much 3"):
         turns.defer(lambda name=name: work(name))
