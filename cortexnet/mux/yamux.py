@@ -121,6 +121,7 @@ class Yamux(Reading[YamuxStream]):
         stream = self._stream(stream_id)
         if stream.discarding:
             return
+        self._return_windows()
         stream.discarding = True
         stream.inbox.clear()
         self._grant_demands(self._holdings.end_demand(stream))
@@ -177,8 +178,7 @@ class Yamux(Reading[YamuxStream]):
         return self._stream(stream_id).outbox.size
 
     def data_to_send(self, *, full_frames_only: bool = False) -> list[bytes | bytearray | memoryview]:
-        if self._sender.returns:
-            self._return_windows()
+        self._return_windows()
         ended: list[YamuxStream] = []
         parts = self._sender.take_record(ended, full_frames_only=full_frames_only)
         for stream in ended:
@@ -211,6 +211,7 @@ class Yamux(Reading[YamuxStream]):
 
     def expect(self, stream_id: int, size: int) -> None:
         stream = self._stream(stream_id)
+        self._return_windows()  # what is owed already need not be demanded
         if not size:
             self._grant_demands(self._holdings.end_demand(stream))
         elif not stream.is_draining and size > stream.inbox.size + stream.window.credit:
@@ -235,12 +236,13 @@ class Yamux(Reading[YamuxStream]):
         had half as many chunks more.
         """
         returns = self._sender.returns
+        if not returns:
+            return
         for stream in returns.values():
-            if not stream.finished:
+            unread = stream.inbox.size
+            if not stream.is_draining and stream.window.is_due(unread):  # else it went along with a demand, or for want of memory
                 self._holdings.grow(stream, self._liveness.round_trip, self._now)
-                increment = stream.window.grant(stream.inbox.size, self._now)
-                if increment:  # else it went with a demand, or the window was cut for want of memory
-                    self._queue(pack(WINDOW_UPDATE, stream.id, increment))
+                self._queue(pack(WINDOW_UPDATE, stream.id, stream.window.grant(unread, self._now)))
         returns.clear()
 
     def _grant_demands(self, streams: list[YamuxStream]) -> None:

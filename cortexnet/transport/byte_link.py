@@ -87,6 +87,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._write_rest: asyncio.TimerHandle | None = None
         self._read_wanted = False  # when that is over
         self._is_put_off = False  # what is kept waits for its turn
+        self._is_queued = False  # `_receive_put_off` is among those who wait
         self._has_rest = False  # and so does what was beyond the share of one
         self._first_chunks = _FIRST_CHUNKS  # that are still to come
 
@@ -119,7 +120,8 @@ class ByteLink(asyncio.BufferedProtocol):
         kept = self._kept
         if kept:
             self._buffer[: len(kept)] = kept
-        room = _SMALL_CHUNK if self._socket is not None and self._is_turn_over else self._chunk_size
+        is_late = self._socket is not None and self._is_turn_over and not self._is_over
+        room = _SMALL_CHUNK if is_late else self._chunk_size
         return self._buffer[len(kept) : len(kept) + room]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -150,9 +152,13 @@ class ByteLink(asyncio.BufferedProtocol):
         is_light = len(data) < _SMALL_CHUNK
         if not is_light:
             self._pause_reading()
-        if self._is_put_off:
-            return
+        self._wait_for_turn(is_light=is_light)
+
+    def _wait_for_turn(self, *, is_light: bool) -> None:
         self._is_put_off = True
+        if self._is_queued:
+            return
+        self._is_queued = True
         if self._first_chunks:
             self._turns.defer_change(self._receive_put_off)
         else:
@@ -163,6 +169,7 @@ class ByteLink(asyncio.BufferedProtocol):
 
         Who had much waits for another turn at once, as long as others wait too: to look costs less than the selector.
         """
+        self._is_queued = False
         if not self._is_put_off:
             return
         self._is_put_off = False
@@ -178,14 +185,16 @@ class ByteLink(asyncio.BufferedProtocol):
         if self._has_rest:
             return
         if size >= _LARGE_CHUNK and self._turns.is_crowded and not self._is_over:
-            self._is_put_off = True
-            self._turns.defer(self._receive_put_off)
+            self._wait_for_turn(is_light=False)
         else:
             self._resume_reading()
 
     def _fetch(self, position: int) -> int:
-        """Read past the transport, which is paused; how much there was. An end, or an error, is left to the transport."""
-        if not self._read_paused or self._socket is None or self._is_over or self._read_rest is not None or self._io.is_closing():
+        """Read past the transport, which is paused; how much there was. An end, or an error, is left to the transport.
+
+        Where a write has failed the transport closes already, but the socket only after `connection_lost`.
+        """
+        if not self._read_paused or self._socket is None or self._is_over or self._read_rest is not None:
             return 0
         return self._read_socket(self._socket, position)
 

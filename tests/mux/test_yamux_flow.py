@@ -295,13 +295,38 @@ def test_credit_is_counted_when_it_leaves_so_that_what_was_read_meanwhile_goes_a
     assert isinstance(session.receive(data(3, bytes(INITIAL_WINDOW + 1)))[-1], ConnectionFailed)
 
 
-def test_credit_that_a_demand_has_brought_meanwhile_is_not_given_twice() -> None:
-    session = open_session()
+def test_what_is_owed_already_need_not_be_demanded() -> None:
+    """The demand made the window grow: it is told by how soon after the last return one is due, and two came at one moment."""
+    memory = Budget(64 * MIB)
+    session = open_session(memory=memory)
     session.receive(data(1, bytes(HALF)))
     session.core.read_exactly(1, HALF)
     session.core.expect(1, INITIAL_WINDOW)
+    assert not session.core._demands
+    assert memory.used == 0
     assert credits(session, 1) == [HALF]
     assert not session.core.has_output
+
+
+def test_credit_that_went_along_with_a_demand_is_not_given_twice() -> None:
+    session = open_session(streams=2, memory=Budget(MIB))
+    session.core.expect(3, MIB // 2)
+    session.core.expect(1, INITIAL_WINDOW + 1)  # has to wait for its turn
+    session.sent()
+    session.receive(data(1, bytes(HALF)))
+    session.core.read_exactly(1, HALF)
+    session.receive(reset(3))
+    assert credits(session, 1) == [HALF + 1]
+    assert not session.core.has_output
+    assert session.core.data_to_send() == []
+
+
+def test_credit_that_waits_is_given_before_the_reader_gives_up() -> None:
+    session = open_session()
+    session.receive(data(1, bytes(INITIAL_WINDOW)))
+    session.core.read_exactly(1, HALF)
+    session.core.discard_reads(1)
+    assert credits(session, 1) == [HALF]
     assert session.core.data_to_send() == []
 
 

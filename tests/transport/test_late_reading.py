@@ -154,6 +154,35 @@ async def test_what_waited_in_the_socket_is_not_lost_with_it() -> None:
         assert collector.received == b"x" * MUCH
 
 
+async def test_what_waits_in_the_socket_of_a_write_that_failed_is_read_in_its_turn() -> None:
+    """The transport closes, and its socket is open until the loop has told us so."""
+    async with hosted(tcp=True) as (peer, connection, station):
+        collector = await collecting(peer, station)
+        link, turns = link_of(connection), out_of_time(connection)
+        peer.send(data(1, b"x" * MUCH) + ended(1))
+        await until(lambda: turns.deferred)
+        await all_waits(link, MUCH + 2 * HEADER_SIZE)
+        link._io.abort()
+        turns.resume()
+        await connection.closed
+        await until(lambda: collector.has_ended)
+        assert collector.received == b"x" * MUCH
+
+
+async def test_one_waits_once_also_where_what_waited_went_along_with_what_came_after_it() -> None:
+    async with hosted(tcp=True) as (peer, connection, station):
+        collector = await collecting(peer, station)
+        turns = out_of_time(connection)
+        for number in range(5):
+            turns.is_over = True
+            peer.send(data(1, b"1"))
+            await until(lambda: link_of(connection)._is_put_off)
+            turns.is_over = False
+            peer.send(data(1, b"2"))
+            await until(lambda number=number: len(collector.received) == 2 * number + 2)
+        assert len(turns.deferred) == 1
+
+
 async def test_a_connection_that_closes_while_it_waits_reads_no_more_and_says_goodbye() -> None:
     async with hosted(tcp=True) as (peer, connection, station):
         collector = await collecting(peer, station)
@@ -166,6 +195,7 @@ async def test_a_connection_that_closes_while_it_waits_reads_no_more_and_says_go
         turns.resume()
         assert not turns.deferred
         assert link._kept == b""
+        assert len(link.get_buffer(-1)) > MUCH, "what is dropped is dropped fast"
         await peer.lost()
         await closing
         assert len(collector.received) == 0

@@ -92,8 +92,8 @@ class Engine:
 
     def expected_near(self, now: float) -> int:
         """How many peers there are to take a record, k at most: the most that were seen in the last 2 hours, so that a node that
-        is cut off does not hold the few that it reaches for the network. To be asked before they are told, too: who is out of
-        reach leaves the table."""
+        is cut off does not hold the few that it reaches for the network. To be asked now and then, and before they are told:
+        who is out of reach leaves the table."""
         near = min(self.config.k, max(len(self.table), int(self.network_size(now) or 0)))
         most, seen = self.most_near
         if near >= most or now - seen >= MEASUREMENT_AGE:

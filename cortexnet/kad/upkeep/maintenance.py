@@ -87,6 +87,7 @@ class Maintenance:
 
     def _on_refreshed(self, now: float) -> None:
         self._refresh = None
+        self._engine.expected_near(now)
         self.refreshes += 1
         if self.refreshes == _REFRESHES_TO_SETTLE:
             self._engine.timers.at(now + _SETTLED_AFTER, self._on_settled)

@@ -41,12 +41,13 @@ class DueRegion:
 
 @final
 class _Region:
-    __slots__ = ("is_running", "keys", "last", "retry_at")
+    __slots__ = ("is_running", "keys", "last", "retry_after", "retry_at")
 
     def __init__(self) -> None:
         self.keys: dict[bytes, None] = {}
         self.last = float("inf")  # when that of its keys was told which was told longest ago
         self.retry_at = _NEVER
+        self.retry_after = RETRY_AFTER
         self.is_running = False
 
 
@@ -131,15 +132,25 @@ class ReprovideSchedule:
         for prefix in touched:
             region = self._regions[prefix]
             region.last = min(self._last[key] for key in region.keys)
-            region.is_running, region.retry_at = False, _NEVER
+            region.is_running = False
+            if region.last != _NEVER:  # else others of its keys wait to be tried again
+                region.retry_at, region.retry_after = _NEVER, RETRY_AFTER
 
-    def failed(self, keys: Iterable[bytes], unix_now: float) -> None:
-        """These could not be told, in their turn or when they were new: their regions are due again in a while."""
+    def failed(self, keys: Iterable[bytes], unix_now: float, *, is_costly: bool = False) -> None:
+        """These could not be told, in their turn or when they were new: their regions are due again in a while.
+
+        Where it was costly, since some peers were told, that is twice as long after each time in a row.
+        """
+        failed: dict[Prefix, None] = {}
         for key in keys:
             if key in self._last:
                 self._last[key] = _NEVER
-                region = self._regions[self._prefix_of(key)]
-                region.last, region.is_running, region.retry_at = _NEVER, False, unix_now + RETRY_AFTER
+                failed[self._prefix_of(key)] = None
+        for prefix in failed:
+            region = self._regions[prefix]
+            region.last, region.is_running, region.retry_at = _NEVER, False, unix_now + region.retry_after
+            if is_costly:
+                region.retry_after = min(2 * region.retry_after, self._interval)
 
     def next_due(self) -> float | None:
         """When `take_due` has something next, apart from what is running."""

@@ -54,7 +54,8 @@ class Reproviding:
         unix_now = engine.unix(engine.now)
         wanted = max(1, engine.expected_near(engine.now) // _REACHED_SHARE)
         self.schedule.provided([key for key, count in told.items() if count >= wanted], unix_now)
-        self.schedule.failed([key for key, count in told.items() if count < wanted], unix_now)
+        few = [key for key, count in told.items() if count < wanted]
+        self.schedule.failed(few, unix_now, is_costly=any(told[key] for key in few))
         for key in told:
             self._tell(key)
 
@@ -89,6 +90,7 @@ class Reproviding:
     def _on_due(self, now: float) -> None:
         engine = self._engine
         self._timer = None
+        engine.expected_near(now)
         size = engine.network_size(now)
         if size is not None:
             self.schedule.set_length(prefix_length(size, engine.config.k))

@@ -80,6 +80,7 @@ class OwnValues:
     def _on_due(self, now: float) -> None:
         self._timer = None
         interval = self._engine.config.value_interval
+        self._engine.expected_near(now)
         due = {key: own for key, own in self._values.items() if own.due <= now + _GATHERED * interval}
         for key, own in list(due.items()):
             best = self._best(key, own.value, now)

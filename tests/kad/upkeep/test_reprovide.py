@@ -89,6 +89,28 @@ def test_a_new_key_of_which_few_were_told_does_not_wait_for_the_hour_of_its_regi
     assert [set(region.keys) for region in schedule.take_due(START + 310.0)] == [{new, told}]
 
 
+def test_a_key_that_waits_to_be_tried_again_is_not_hurried_by_another_of_its_region() -> None:
+    failed, told = key_in(Prefix(2, 1), 0), key_in(Prefix(2, 1), 1)
+    schedule = schedule_of(failed)
+    schedule.failed([failed], START)
+    schedule.add(told, position(told), provided=START + 1.0)
+    schedule.provided([told], START + 1.0)
+    assert schedule.next_due() == START + 300.0
+
+
+def test_a_region_whose_peers_could_be_told_in_part_is_tried_again_ever_more_seldom() -> None:
+    key = key_in(Prefix(2, 1))
+    schedule = schedule_of(key, provided=None)
+    now = START
+    for seconds in (300.0, 600.0, 1_200.0):
+        schedule.failed([key], now, is_costly=True)
+        now += seconds
+        assert schedule.next_due() == now
+    schedule.provided([key], now)
+    schedule.failed([key], now)
+    assert schedule.next_due() == now + 300.0
+
+
 def test_what_was_missed_is_caught_up_with_the_longest_due_first() -> None:
     keys = [key_in(Prefix(2, bits)) for bits in range(4)]
     schedule = schedule_of(*keys)

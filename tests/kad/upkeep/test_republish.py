@@ -1,3 +1,5 @@
+import pytest
+
 from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.messages import Type
 from tests.support.dht_network import UNIX_START, DhtNetwork, SimNode
@@ -66,6 +68,21 @@ def test_what_few_take_time_after_time_is_put_ever_more_seldom_until_many_take_i
     assert len(puts) == 5
     network.run_for(200.0)
     assert len(puts) == 6
+
+
+@pytest.mark.parametrize("size", [10, 40])
+@pytest.mark.parametrize("seconds", [1.0, 600.0])
+def test_who_was_cut_off_before_a_value_was_due_knows_that_few_took_it(size: int, seconds: float) -> None:
+    network = DhtNetwork(28, config=DhtConfig(value_interval=10_800.0))
+    nodes = network.build(size)
+    network.finish(nodes[0], nodes[0].dht.put_value(b"/n/key", b"1", network.now))
+    network.run_for(10_800.0 - seconds)
+    cut_off(network, nodes[:2])
+    network.run_for(seconds + 30.0)
+    rejoin(network, nodes[:2])
+    sent = network.sent[Type.PUT_VALUE]
+    network.run_for(300.0)
+    assert network.sent[Type.PUT_VALUE] - sent >= 5
 
 
 def test_in_a_network_of_three_two_are_enough() -> None:
