@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
@@ -43,7 +44,7 @@ _LOST = _Lost()
 
 def _socket_of(io: asyncio.Transport) -> "TransportSocket | None":
     """The socket, where it can be read while its transport is paused: of a loop that does not read in the background."""
-    is_plain = type(io).__module__ == "asyncio.selector_events" and hasattr(os, "readv")
+    is_plain = type(io).__module__ == "asyncio.selector_events" and sys.platform != "win32"  # which has no readv
     return io.get_extra_info("socket") if is_plain else None
 
 
