@@ -11,7 +11,7 @@ from cortexnet.errors import ConnectionClosed, CortexError
 from cortexnet.mux.muxer import Muxer, MuxEvent
 from cortexnet.security.session import SecureSession
 from cortexnet.swarm.bandwidth import NO_REST, Traffic
-from cortexnet.transport.read_turns import CHUNK_SIZE, turns_of
+from cortexnet.transport.read_turns import CHUNK_SIZE, LATE_CHUNK_SIZE, turns_of
 
 if TYPE_CHECKING:
     from asyncio.trsock import TransportSocket
@@ -67,7 +67,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._turns = turns_of(self._loop)
         self._buffer = self._turns.buffer()
         self._socket = _socket_of(io)
-        self._chunk_size = CHUNK_SIZE
+        self._chunk_size, self._late_chunk_size = CHUNK_SIZE, LATE_CHUNK_SIZE
         self._leftover = leftover
         self._kept = undecrypted  # the part of a record that has come
         self._record_size = mux.record_size
@@ -96,7 +96,7 @@ class ByteLink(asyncio.BufferedProtocol):
         self._connection = connection
         self._traffic = connection.reservation.traffic
         if self._traffic.is_limited:
-            self._chunk_size = _CAPPED_CHUNK
+            self._chunk_size = self._late_chunk_size = _CAPPED_CHUNK
 
     @property
     def is_closing(self) -> bool:
@@ -201,7 +201,7 @@ class ByteLink(asyncio.BufferedProtocol):
 
     def _read_socket(self, socket: "TransportSocket", position: int) -> int:
         try:
-            return os.readv(socket.fileno(), [self._buffer[position : position + self._chunk_size]])
+            return os.readv(socket.fileno(), [self._buffer[position : position + self._late_chunk_size]])
         except OSError:
             return 0
 

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import final
 from weakref import WeakKeyDictionary
 
-CHUNK_SIZE = 266_240
-"""Bytes one connection takes in at a time: a fresh window of yamux, with the frames and records around it.
+CHUNK_SIZE = 196_608
+"""Bytes one connection takes in at a time: three of the largest Noise frames. What is made of more leaves the second cache."""
+LATE_CHUNK_SIZE = 266_240
+"""Bytes of one that had to wait: a fresh window of yamux, with the frames and records around it.
 
 What belongs to a connection is in no cache when its turn comes among hundreds, which costs 60 µs: few turns are good."""
 _KEPT_SIZE = 65_537  # of an incomplete record: the longest Noise frame and its length
@@ -38,12 +40,12 @@ class ReadTurns:
         self._buffer: memoryview | None = None
         self._outer: dict[int, memoryview] = {}
         if isinstance(loop, BaseSelectorEventLoop):
-            self._buffer = memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE))
+            self._buffer = memoryview(bytearray(LATE_CHUNK_SIZE + _KEPT_SIZE))
 
     def buffer(self) -> memoryview:
         """A buffer for one connection's reads.
 
-        A selector loop reads and hands over in one call, so all connections share one: 256 KiB each would be most of what an
+        A selector loop reads and hands over in one call, so all connections share one: 192 KiB each would be most of what an
         idle connection costs. Other loops read into it in the background.
         """
         return memoryview(bytearray(CHUNK_SIZE + _KEPT_SIZE)) if self._buffer is None else self._buffer
