@@ -37,10 +37,13 @@ async def trim() -> None:
     config = Config(manager=ConnectionManagerConfig(low=2, high=100, grace=0.0))
     hub = Node(listen=["/ip4/127.0.0.1/tcp/0"], config=config)
     hub.manager.fading("answers", HalfLife(3600))  # what a peer did for us lately counts more
+    arrivals: asyncio.Queue[Connection] = asyncio.Queue()
+    hub.watch(connected=arrivals.put_nowait)
     async with hub, Node() as helpful, Node() as friend, Node() as stranger:
         names = {helpful.peer_id: "helpful", friend.peer_id: "friend", stranger.peer_id: "stranger"}
         for guest in (helpful, friend, stranger):
             await guest.dial(hub.addresses)
+            await arrivals.get()  # who dials is there a little before who is dialed
         hub.manager.bump(helpful.peer_id, "answers", 5)
         hub.manager.protect(friend.peer_id, "friends")  # never trimmed, whatever it is worth
         print("closed:", await hub.manager.trim())

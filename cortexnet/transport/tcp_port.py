@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable
 from typing import Any, final
 
@@ -69,8 +70,11 @@ class TcpPort:
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(self._protocol, host, number, backlog=ACCEPTED_AT_ONCE, start_serving=False)
-        except BaseException:
+        except BaseException as error:
             self._reservation.release()
+            if isinstance(error, OSError) and error.errno is None:
+                # From Python 3.13 on addresses that the machine lacks are passed over; where none is left, that has no number.
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)) from error
             raise
         self._server = server
         for listening in server.sockets:
