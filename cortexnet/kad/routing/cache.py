@@ -45,7 +45,8 @@ class _Entry:
 
 @final
 class RoutingCache:
-    """Key or region → the contacts nearest to it; a core. The least recently used entry goes first."""
+    """Key or region → the contacts nearest to it; a core. The least recently used entry goes first, and of those that are too old
+    to be used HINT_LIMIT stay."""
 
     def __init__(self, *, limit: int = CACHE_LIMIT, age: float = CACHE_AGE, negative_age: float = NEGATIVE_AGE) -> None:
         self._limit = limit
@@ -70,6 +71,7 @@ class RoutingCache:
         self._forget(key)
         if self._limit < 1:
             return
+        self._drop_outdated(now)
         while len(self._entries) >= self._limit:
             self._forget(next(iter(self._entries)))
         self._entries[key] = _Entry({contact.peer_id: contact for contact in closest}, now)
@@ -123,11 +125,22 @@ class RoutingCache:
             if hint.key not in self._entries:
                 self.put(hint.key, hint.contacts, now)
 
+    def _drop_outdated(self, now: float) -> None:
+        """All but those that are worth keeping over a restart: a node that is seldom asked twice would end with a thousand."""
+        while len(self._entries) >= HINT_LIMIT:
+            key, entry = next(iter(self._entries.items()))
+            if self._is_fresh(entry, now):
+                break
+            self._forget(key)
+
+    def _is_fresh(self, entry: _Entry, now: float) -> bool:
+        return now - entry.time < (self._age if entry.contacts else self._negative_age)
+
     def _valid(self, key: bytes | Prefix, now: float) -> _Entry | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if now - entry.time >= (self._age if entry.contacts else self._negative_age):
+        if not self._is_fresh(entry, now):
             self._forget(key)
             return None
         self._entries.move_to_end(key)

@@ -88,6 +88,20 @@ def test_the_keys_used_last_outlive_the_node() -> None:
     assert later.hints() == [Hint(b"one", (A,)), Hint(b"two", (C,))]
 
 
+def test_what_is_too_old_to_be_used_is_not_kept_but_for_what_outlives_the_node() -> None:
+    cache = RoutingCache()
+    keys = [bytes([number]) for number in range(250)]
+    for number, key in enumerate(keys[:249]):
+        cache.put(key, [A], float(number))
+    assert cache.get(keys[0], 599.0) == (A,), "now the last of all to go"
+    cache.put(keys[249], [A], 748.0)
+    assert len(cache) == 102, "a hundred that may still be used, the one that was used lately, and the new one"
+    assert [hint.key for hint in cache.hints()] == [keys[249], keys[0], *reversed(keys[151:249])]
+    cache.put(b"late", [A], 5000.0)
+    assert len(cache) == 100
+    assert [hint.key for hint in cache.hints(3)] == [b"late", keys[249], keys[0]]
+
+
 def test_hops_saved_are_counted_against_what_lookups_take_without_the_cache() -> None:
     cache = RoutingCache()
     cache.ended(is_warm=True, hops=1)
