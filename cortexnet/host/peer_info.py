@@ -105,7 +105,7 @@ def reachable(addresses: Iterable[Multiaddr], remote: Multiaddr) -> list[Multiad
     return list(addresses) if believed is None else [address for address in addresses if believed(address)]
 
 
-@lru_cache(maxsize=1024)  # the DHT asks once for each peer that somebody names, and a remote stays the same for long
+@lru_cache(maxsize=128)  # the DHT asks for each of the peers that an answer names; and each connection has a port of its own
 def _believed_of(remote: Multiaddr) -> Callable[[Multiaddr], bool] | None:
     """What is believed of addresses that are told from there; None: everything."""
     if remote.is_public:

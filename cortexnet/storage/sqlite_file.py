@@ -41,6 +41,7 @@ _FRESH = ".fresh"
 _ENDINGS = ("-wal", "-shm", "-journal", "")  # of the files that SQLite may make, ours last
 _LOCK_TIMEOUT = 1.0  # seconds; a node that was told to stop just now may still be closing its file
 _HEADER_SIZE = 100
+_PAGES_LIMIT = 512  # KiB of the file kept in memory, SQLite's 2 MiB are no faster here: rows are read once, at the start
 _JOURNAL_LIMIT = 4 * 1024 * 1024  # bytes that stay of the file beside ours after a large transaction
 
 # Primary result codes of SQLite.
@@ -183,10 +184,11 @@ def _connect(path: str) -> "sqlite3.Connection":
 
 
 def _lock(connection: "sqlite3.Connection") -> None:
-    """Keep others out until the connection is closed, or the process ends in whatever way."""
+    """Keep others out until the connection is closed, or the process ends in whatever way. And set how it is written."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA cache_size = -{_PAGES_LIMIT}")
     connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}")
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("COMMIT")
