@@ -259,8 +259,8 @@ class Node:
         """What happens to this node, as `async with node.events() as events: async for event in events: …`.
 
         Of the `kinds` of `cortexnet.observe.events` given, or all. At most `queue` events wait; then the oldest go, and an
-        EventsLost tells how many. The end of the node ends the iteration. Also before the start. Raises LocalError for a queue
-        that holds nothing, and for kinds that are none.
+        EventsLost tells how many. The end of the node ends the iteration, and a second task that iterates gets Busy. Also before
+        the start. Raises LocalError for a queue that holds nothing, and for kinds that are none.
         """
         return self._bus.subscribe(kinds, queue=queue)
 

@@ -5,8 +5,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Self, final
 
 from cortexnet.discovery.found import Found, FoundTable, Known
-from cortexnet.errors import Busy, LocalError
+from cortexnet.errors import LocalError
 from cortexnet.swarm.peerstore import TEMPORARY_TTL
+from cortexnet.transport.one_reader import OneReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -113,9 +114,8 @@ class FoundStream:
         self._discovered = discovered
         self._limit = queue
         self._queue: deque[Found] = deque()
-        self._reader: asyncio.Future[None] | None = None
+        self._reader = OneReader("this stream of found peers")
         self._is_added = False
-        self._has_ended = False
 
     async def __aenter__(self) -> Self:
         self._is_added = True
@@ -132,31 +132,18 @@ class FoundStream:
             self._queue.popleft()
             self.dropped += 1
         self._queue.append(found)
-        self._wake()
+        self._reader.wake()
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._has_ended = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        self._reader.end()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Found:
         while not self._queue:
-            if self._has_ended:
-                raise StopAsyncIteration
             if not self._is_added:
                 raise LocalError("nothing comes before `async with node.discovered() as found`: read it inside of that block")
-            if self._reader is not None:
-                raise Busy("another task reads this stream of found peers")
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
+            await self._reader.wait()
         return self._queue.popleft()

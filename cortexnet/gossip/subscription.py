@@ -1,11 +1,11 @@
 """A subscription to a topic: a bounded queue between the router and the application. A shell."""
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Literal, Protocol, Self, final, get_args
 
-from cortexnet.errors import Busy, LocalError, NotRunning
+from cortexnet.errors import LocalError, NotRunning
 from cortexnet.host.deadline import deadline
+from cortexnet.transport.one_reader import OneReader
 
 if TYPE_CHECKING:
     from cortexnet.gossip.delivery import GossipMessage
@@ -58,16 +58,15 @@ class Subscription:
         self._byte_limit = queue_bytes
         self._queue: deque[GossipMessage] = deque()
         self._bytes = 0
-        self._reader: asyncio.Future[None] | None = None
+        self._reader = OneReader("this subscription")
         self._is_joined = False
-        self._has_ended = False
         self._is_blocking = False
 
     def __repr__(self) -> str:
         return f"<Subscription {self.topic!r} {self.policy} {len(self._queue)} of {self._limit}, {self.dropped} dropped>"
 
     async def __aenter__(self) -> Self:
-        if self._has_ended:
+        if self._reader.has_ended:
             raise NotRunning("a subscription is entered once; make a new one")
         self.join()
         return self
@@ -82,7 +81,7 @@ class Subscription:
 
     def close(self) -> None:
         """Want no more messages: what is queued can still be read, then comes the end. Leaving the block does the same."""
-        if not self._has_ended:
+        if not self._reader.has_ended:
             self._topics.leave(self)
             self.end()
 
@@ -114,17 +113,9 @@ class Subscription:
 
     async def __anext__(self) -> "GossipMessage":
         while not self._queue:
-            if self._has_ended:
-                raise StopAsyncIteration
-            if not self._is_joined:
+            if not (self._is_joined or self._reader.has_ended):
                 raise LocalError("nothing comes before `async with subscription`: read it inside of that block")
-            if self._reader is not None:
-                raise Busy("another task reads this subscription")
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
+            await self._reader.wait()
         return self._take()
 
     def _take(self) -> "GossipMessage":
@@ -160,17 +151,12 @@ class Subscription:
         if self.policy == "block":
             self._is_blocking = self._is_blocking or self.is_full
             is_full = False
-        self._wake()
+        self._reader.wake()
         return not is_full
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._has_ended = True
         if self._is_blocking:
             self._is_blocking = False
             self._topics.room_was_made()
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        self._reader.end()

@@ -1,11 +1,11 @@
 """From where events happen to those who want to know. A shell."""
 
-import asyncio
 from collections import deque
 from types import UnionType
 from typing import TYPE_CHECKING, Self, final
 
-from cortexnet.errors import Busy, LocalError
+from cortexnet.errors import LocalError
+from cortexnet.transport.one_reader import OneReader
 
 if TYPE_CHECKING:
     from cortexnet.observe.events import Event
@@ -71,8 +71,7 @@ class Subscription:
         self._events: deque[Event] = deque()
         self._lost = 0
         self._is_added = False
-        self._has_ended = False
-        self._reader: asyncio.Future[None] | None = None
+        self._reader = OneReader("these events")
 
     async def __aenter__(self) -> Self:
         self._is_added = True
@@ -91,33 +90,20 @@ class Subscription:
             self._events.popleft()
             self._lost += 1
         self._events.append(event)
-        self._wake()
+        self._reader.wake()
 
     def end(self) -> None:
         """Nothing more comes."""
-        self._has_ended = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        self._reader.end()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> "Event":
         while not self._events:
-            if self._has_ended:
-                raise StopAsyncIteration
             if not self._is_added:
                 raise LocalError("nothing comes before `async with node.events(…) as events`: read them inside of that block")
-            if self._reader is not None:
-                raise Busy("another task reads these events")
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
+            await self._reader.wait()
         if self._lost:
             lost, self._lost = self._lost, 0
             from cortexnet.observe.events import EventsLost

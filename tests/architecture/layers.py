@@ -84,6 +84,7 @@ SHELLS = {
     "cortexnet.transport.memory_wire",
     "cortexnet.transport.network_watch",
     "cortexnet.transport.outer_tls",
+    "cortexnet.transport.one_reader",
     "cortexnet.transport.quic",
     "cortexnet.transport.quic_endpoint",
     "cortexnet.transport.quic_link",
