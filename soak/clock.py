@@ -1,17 +1,59 @@
-"""The time of day of one process, which a soak sets forward and back. Monotonic time is left alone."""
+"""Time in a soak: the time of day, which is set forward and back, and how fast it all goes by.
 
+A soak at a speed of 4 is one in which four seconds pass in each: for the nodes, their timers and records, for the faults and the
+checks. What takes the processor its time takes it as long as ever.
+"""
+
+import asyncio
+import selectors
 import time
-from typing import final
+from dataclasses import dataclass
+from typing import Final, final
 
-_NANOSECONDS = 1_000_000_000
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How many seconds pass in one, and since when, in unix seconds: all processes of a run have the same time of day."""
+
+    factor: int
+    since: int
+
+    def loop(self) -> asyncio.SelectorEventLoop:
+        """An event loop whose time passes so fast."""
+        return _Loop(self.factor)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, factor: int) -> None:
+        super().__init__(_Selector(factor))
+        self._factor = factor
+
+    def time(self) -> float:
+        return self._factor * super().time()
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits for as long as an event loop says, by its time."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self._factor = factor
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return super().select(timeout and timeout / self._factor)
 
 
 @final
 class WallClock:
-    """Stands before `time.time` and `time.time_ns` once installed. `offset` is seconds."""
+    """Stands before `time.time` and `time.time_ns` of one process once installed. `offset` is seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, speed: Speed) -> None:
         self.offset = 0
+        self.speed: Final = speed.factor
+        self._since = speed.since
         self._time = time.time
         self._time_ns = time.time_ns
 
@@ -22,8 +64,9 @@ class WallClock:
 
     def time(self) -> float:
         """Seconds since 1970, as this process believes."""
-        return self._time() + self.offset
+        return self._since + self.speed * (self._time() - self._since) + self.offset
 
     def time_ns(self) -> int:
         """The same in nanoseconds."""
-        return self._time_ns() + self.offset * _NANOSECONDS
+        since = self._since * _NANOSECONDS
+        return since + self.speed * (self._time_ns() - since) + self.offset * _NANOSECONDS

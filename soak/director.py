@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final, final
 
 from cortexnet.transport.scope import Scope
 from soak.checks import Failure, Figures, Growth, Sample, baseline, components, excess, growth, misdelivered
+from soak.clock import Speed
 from soak.load import Load
 from soak.member import CallFailed, Member
 from soak.network import Network
@@ -40,6 +42,8 @@ class Settings:
     rounds: int
     seed: int
     timing: Timing = field(default_factory=Timing)
+    speed: int = 1
+    """Seconds that pass in one, see `clock.Speed`; all other times are by these."""
 
 
 @final
@@ -75,7 +79,7 @@ class Report:
 
 @final
 class Director:
-    """Runs it once. `folder` has what the nodes keep and log."""
+    """Runs it once, in a loop of its speed. `folder` has what the nodes keep and log."""
 
     def __init__(self, settings: Settings, folder: Path, say: Callable[[str], None]) -> None:
         self.report = Report(settings)
@@ -94,9 +98,10 @@ class Director:
         """All of it. Cancelled: the processes are killed."""
         self._began = asyncio.get_running_loop().time()
         await self._network.open()
-        pace = self._settings.timing.pace
+        pace, speed = self._settings.timing.pace, Speed(self._settings.speed, int(time.time()))
         for number in range(self._settings.nodes):
-            self.members.append(Member(number, self._folder / f"node-{number:02}", self._network, self._elapsed, pace))
+            folder = self._folder / f"node-{number:02}"
+            self.members.append(Member(number, folder, self._network, self._elapsed, pace=pace, speed=speed))
         self._introduce()
         load = Load(self.members, Random(self._chance.random()), self._elapsed)
         watching = Scope()

@@ -14,6 +14,7 @@ from typing import Any, Final, final
 
 from cortexnet import Identity
 from cortexnet.transport.scope import Scope
+from soak.clock import Speed
 from soak.network import PORT, Network, address_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -37,8 +38,10 @@ class CallFailed(Exception):
 class Member:
     """One of them. `close` ends it on every way out."""
 
-    def __init__(self, number: int, folder: Path, network: Network, elapsed: Callable[[], float], pace: float) -> None:
-        """`elapsed` gives the time for the log; `pace` is that of the run."""
+    def __init__(
+        self, number: int, folder: Path, network: Network, elapsed: Callable[[], float], *, pace: float, speed: Speed
+    ) -> None:
+        """`elapsed` gives the time for the log; `pace` and `speed` are those of the run."""
         self.number = number
         self.name = f"node {number}"
         self.folder = folder
@@ -55,6 +58,7 @@ class Member:
         self._network = network
         self._elapsed = elapsed
         self._pace = pace
+        self._speed = speed
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._scope = Scope()
@@ -91,6 +95,8 @@ class Member:
             "announce": self.announce,
             "bootstrap": self.bootstrap,
             "pace": self._pace,
+            "speed": self._speed.factor,
+            "since": self._speed.since,
         }
         await self._network.up(self.number)
         process = await asyncio.create_subprocess_exec(

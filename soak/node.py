@@ -202,7 +202,7 @@ class SoakNode:
 
     async def block(self, seconds: float) -> Result:
         """Keep the loop, as a careless handler does."""
-        sleep(seconds)  # noqa: ASYNC251  # that is what it is for
+        sleep(seconds / self._clock.speed)  # noqa: ASYNC251  # that is what it is for
         return {}
 
     # --- how it is ---------------------------------------------------------------------------------------------------------

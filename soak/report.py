@@ -23,7 +23,9 @@ def memory(report: Report) -> list[tuple[float, float]]:
 def as_text(report: Report) -> str:
     """Lines."""
     settings = report.settings
-    head = f"soak: {settings.nodes} nodes, {settings.rounds} rounds, seed {settings.seed}, {report.seconds / 60:.1f} minutes"
+    speed = "" if settings.speed == 1 else f" at a speed of {settings.speed}"
+    head = f"soak: {settings.nodes} nodes, {settings.rounds} rounds, seed {settings.seed}"
+    head += f", {report.seconds / 60:.1f} minutes{speed}"
     rows = [
         f"{each.number:5}  {each.connections:11}  {each.messages:8}  {each.records:8}  {each.took:8.0f} s"
         for each in report.rounds
@@ -48,6 +50,7 @@ def as_json(report: Report) -> dict[str, Any]:
     return {
         "nodes": report.settings.nodes,
         "seed": report.settings.seed,
+        "speed": report.settings.speed,
         "seconds": round(report.seconds, 1),
         "is_well": is_well(report),
         "failures": [{"round": each.round, "node": each.node, "what": each.what} for each in report.failures],

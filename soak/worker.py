@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from soak.clock import WallClock
+from soak.clock import Speed, WallClock
 
 Command = dict[str, Any]
 
@@ -75,10 +75,13 @@ def read_commands(loop: asyncio.AbstractEventLoop, commands: "asyncio.Queue[Comm
 def main() -> None:
     """The process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; who started us ends us
-    clock = WallClock()
+    settings = json.loads(sys.argv[1])
+    speed = Speed(settings["speed"], settings["since"])
+    clock = WallClock(speed)
     clock.install()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    asyncio.run(work(json.loads(sys.argv[1]), clock))
+    with asyncio.Runner(loop_factory=speed.loop) as runner:
+        runner.run(work(settings, clock))
 
 
 if __name__ == "__main__":
