@@ -41,8 +41,7 @@ class Database:
         self._thread: ThreadPoolExecutor | None = None
         self._pending: dict[tuple[str, bytes], bytes | None] = {}
         self._in_flight: dict[tuple[str, bytes], bytes | None] = {}
-        # What is in the file, by hash: the keys take three times as much. Were two ever alike, one row would outlive its removal.
-        self._stored: set[int] = set()
+        self._stored: set[tuple[str, bytes]] = set()  # the keys that are in the file
         self._writing: asyncio.Future[None] | None = None
         self._timer: asyncio.Handle | None = None
         self._retry = FIRST_RETRY
@@ -62,7 +61,7 @@ class Database:
         except BaseException:
             await asyncio.wait([self._end_thread()], timeout=OPEN_CLOSE_TIMEOUT)  # or who tries again at once finds it locked
             raise
-        self._stored = {hash((table, key)) for table, values in rows.items() for key in values}
+        self._stored = {(table, key) for table, values in rows.items() for key in values}
         self._is_open = True
         return rows
 
@@ -71,7 +70,7 @@ class Database:
         if not self._is_open:
             return
         place = (table, key)
-        if value is None and hash(place) not in self._stored and place not in self._in_flight:
+        if value is None and place not in self._stored and place not in self._in_flight:
             self._pending.pop(place, None)  # it came and went in between
             return
         self._pending[place] = value
@@ -136,9 +135,9 @@ class Database:
     def _succeeded(self, changes: dict[tuple[str, bytes], bytes | None]) -> None:
         for place, value in changes.items():
             if value is None:
-                self._stored.discard(hash(place))
+                self._stored.discard(place)
             else:
-                self._stored.add(hash(place))
+                self._stored.add(place)
         if self.failure is not None:
             log.warning("%s is written again", self.path)
         self.failure, self._retry = None, FIRST_RETRY
@@ -146,9 +145,9 @@ class Database:
     def _failed(self, changes: dict[tuple[str, bytes], bytes | None], error: StorageFailed) -> None:
         """What is newer by now counts; a removal of what never came into the file is done with."""
         for place, value in changes.items():
-            if value is not None or hash(place) in self._stored:
+            if value is not None or place in self._stored:
                 self._pending.setdefault(place, value)
-        for place in [place for place, value in self._pending.items() if value is None and hash(place) not in self._stored]:
+        for place in [place for place, value in self._pending.items() if value is None and place not in self._stored]:
             del self._pending[place]
         if self.failure is None:
             log.warning("what is new is kept in memory only: %s", error)

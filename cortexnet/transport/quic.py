@@ -87,7 +87,7 @@ class QuicTransport:
 
     async def listen(self, address: Multiaddr, accept: Accept) -> Listener:
         family, host, port = _parts(address)
-        endpoint = self._find(family, host, port) or await self._open(family, host, port)
+        endpoint = self._find(family, host, port) or await self._open(host, port)
 
         def arrived(arrival: Arrival, datagram: bytes, source: Address) -> None:
             self._arrived(endpoint, accept, arrival, datagram, source)
@@ -102,9 +102,9 @@ class QuicTransport:
                 return endpoint
         return None
 
-    async def _open(self, family: int, host: str, port: int) -> QuicEndpoint:
+    async def _open(self, host: str, port: int) -> QuicEndpoint:
         reservation = self._upgrader.resources.admit_listener()
-        endpoint = await open_endpoint(family, host, port, reservation, self._endpoints.remove)
+        endpoint = await open_endpoint(host, port, reservation, self._endpoints.remove)
         endpoint.refuse = self._refuse
         self._endpoints.append(endpoint)
         return endpoint
@@ -188,7 +188,7 @@ class QuicTransport:
             family, host, port = _parts(address)
             peer = socket_name(family, host, port)
             engine = self._engines(reservation.memory, expected, None)
-            endpoint = self._best(family, host) or await self._open(family, "0.0.0.0" if family == socket.AF_INET else "::", 0)
+            endpoint = self._best(family, host) or await self._open("0.0.0.0" if family == socket.AF_INET else "::", 0)
         except BaseException:
             reservation.release()
             raise

@@ -16,6 +16,7 @@ from cortexnet.mux.muxer import ConnectionFailed, MuxEvent
 from cortexnet.quic.arrivals import Arrival, destination, read_arrival, version_negotiation
 from cortexnet.quic.engine import Datagram, QuicEngine
 from cortexnet.swarm.resources import Reservation
+from cortexnet.transport.sockets import bind
 from cortexnet.transport.udp import Address, UdpSocket, open_udp
 
 log = logging.getLogger(__name__)
@@ -215,18 +216,13 @@ def receive_safely(engine: QuicEngine, data: bytes, address: Address, now: float
         return [ConnectionFailed(ConnectionClosed(f"a packet that the QUIC engine fails of: {error!r}", by="local"))]
 
 
-async def open_endpoint(
-    family: int, host: str, port: int, reservation: Reservation, on_close: Callable[[QuicEndpoint], None]
-) -> QuicEndpoint:
+async def open_endpoint(host: str, port: int, reservation: Reservation, on_close: Callable[[QuicEndpoint], None]) -> QuicEndpoint:
     """Bind. Raises OSError; owns the reservation from the call on. Cancelled or failed: nothing is left."""
     try:
-        bound = socket.socket(family, socket.SOCK_DGRAM)
+        bound = bind(socket.SOCK_DGRAM, host, port)
         try:
-            if family == socket.AF_INET6:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound.bind(socket_name(family, host, port))
             name = bound.getsockname()
-            endpoint = QuicEndpoint(family, reservation, on_close)
+            endpoint = QuicEndpoint(bound.family, reservation, on_close)
             endpoint.attach(await open_udp(bound, endpoint), name)
         except BaseException:
             bound.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-import os
+import socket
 from collections.abc import Callable
 from typing import Any, final
 
@@ -13,6 +13,7 @@ from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.first_bytes import ENOUGH, Kind, kind_of
 from cortexnet.transport.keep_alive import keep_alive
 from cortexnet.transport.read_turns import turns_of
+from cortexnet.transport.sockets import bind
 from cortexnet.transport.transport import Accept
 from cortexnet.transport.upgrade import Outcome, Upgrade, Upgrader
 
@@ -69,12 +70,14 @@ class TcpPort:
         """Bind and serve. Raises OSError; then, or cancelled, it is closed."""
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(self._protocol, host, number, backlog=ACCEPTED_AT_ONCE, start_serving=False)
-        except BaseException as error:
+            bound = bind(socket.SOCK_STREAM, host, number)
+            try:
+                server = await loop.create_server(self._protocol, sock=bound, backlog=ACCEPTED_AT_ONCE, start_serving=False)
+            except BaseException:
+                bound.close()
+                raise
+        except BaseException:
             self._reservation.release()
-            if isinstance(error, OSError) and error.errno is None:
-                # From Python 3.13 on addresses that the machine lacks are passed over; where none is left, that has no number.
-                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)) from error
             raise
         self._server = server
         for listening in server.sockets:

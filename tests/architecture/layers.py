@@ -91,6 +91,7 @@ SHELLS = {
     "cortexnet.transport.quic_upgrade",
     "cortexnet.transport.read_turns",
     "cortexnet.transport.scope",
+    "cortexnet.transport.sockets",
     "cortexnet.transport.stream",
     "cortexnet.transport.tcp",
     "cortexnet.transport.tcp_port",

@@ -89,7 +89,7 @@ def test_a_bulk_gives_up_a_peer_after_failures_in_a_row_and_may_be_stopped_by_wh
         assert isinstance(send, Send)
         dht.on_failure(send.id, 1.0)
     assert told == [(None, False)] * 6
-    assert (bulk.asked, bulk.failed, idle) == (3, 6, [1.0])
+    assert (bulk.asked, bulk.failed, idle) == (3, 3, [1.0])
 
     stopped = Bulk(dht._engine, lambda c, request, answer, is_good, now: stopped.stop(), idle.append)
     stopped.add(contact(2), [QUESTION] * 3)

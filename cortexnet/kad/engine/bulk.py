@@ -63,7 +63,7 @@ class Bulk:
         self.asked = 0
         """Requests sent."""
         self.failed = 0
-        """Requests that have failed."""
+        """Of these those that have failed; what was never sent counts as neither."""
 
     @property
     def is_idle(self) -> bool:
@@ -107,7 +107,7 @@ class Bulk:
         if line.failures >= self._engine.config.bulk_failures:
             lost += line.requests
             line.requests.clear()
-        self.failed += len(lost)
+        self.failed += not is_good
         if is_good:
             self._on_end(line.contact, job.request, answer, True, now)
         for request in lost:

@@ -7,6 +7,7 @@ few requests, and one that somebody has smuggled in costs no more.
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import final
 
 from cortexnet.identity.peer_id import PeerId
@@ -22,6 +23,7 @@ NEGATIVE_AGE = 30.0
 HINT_LIMIT = 100
 """Entries that outlive the node."""
 
+_SWEPT = 3  # entries that are too old and leave when one comes: with all at once, one lookup would pay for a thousand
 _HOPS_WEIGHT = 0.1  # of the newest lookup in the running mean
 
 
@@ -45,8 +47,10 @@ class _Entry:
 
 @final
 class RoutingCache:
-    """Key or region → the contacts nearest to it; a core. The least recently used entry goes first, and of those that are too old
-    to be used HINT_LIMIT stay."""
+    """Key or region → the contacts nearest to it; a core. The least recently used entry goes first.
+
+    Those that are too old to be used leave as well. Of the keys that left last HINT_LIMIT are kept aside, for hints.
+    """
 
     def __init__(self, *, limit: int = CACHE_LIMIT, age: float = CACHE_AGE, negative_age: float = NEGATIVE_AGE) -> None:
         self._limit = limit
@@ -54,6 +58,7 @@ class RoutingCache:
         self._negative_age = negative_age
         self._entries: OrderedDict[bytes | Prefix, _Entry] = OrderedDict()
         self._entries_of: dict[PeerId, dict[bytes | Prefix, None]] = {}
+        self._left: OrderedDict[bytes, dict[PeerId, Contact]] = OrderedDict()
         self._lengths: dict[int, int] = {}
         self._cold_hops: float | None = None
         self.hits = 0
@@ -71,9 +76,11 @@ class RoutingCache:
         self._forget(key)
         if self._limit < 1:
             return
-        self._drop_outdated(now)
+        self._sweep(now)
         while len(self._entries) >= self._limit:
-            self._forget(next(iter(self._entries)))
+            self._retire(next(iter(self._entries)))
+        if isinstance(key, bytes):
+            self._left.pop(key, None)
         self._entries[key] = _Entry({contact.peer_id: contact for contact in closest}, now)
         for contact in closest:
             self._entries_of.setdefault(contact.peer_id, {})[key] = None
@@ -101,6 +108,8 @@ class RoutingCache:
             del contacts[peer_id]
             if not contacts:
                 self._forget(key)
+        for contacts in self._left.values():
+            contacts.pop(peer_id, None)
 
     def ended(self, *, is_warm: bool, hops: int) -> None:
         """A lookup has ended that began with something cached, or with nothing: counts `hops_saved`."""
@@ -111,13 +120,11 @@ class RoutingCache:
 
     def hints(self, limit: int = HINT_LIMIT) -> list[Hint]:
         """What is worth keeping over a restart: the keys used last, the last one first."""
-        found: list[Hint] = []
-        for key, entry in reversed(self._entries.items()):
-            if len(found) >= limit:
-                break
-            if isinstance(key, bytes) and entry.contacts:
-                found.append(Hint(key, tuple(entry.contacts.values())))
-        return found
+        entries = ((key, entry.contacts) for key, entry in reversed(self._entries.items()) if isinstance(key, bytes))
+        every = (
+            Hint(key, tuple(contacts.values())) for key, contacts in chain(entries, reversed(self._left.items())) if contacts
+        )
+        return list(islice(every, limit))
 
     def restore(self, hints: Iterable[Hint], now: float) -> None:
         """Take in what an earlier run has kept, in the order of `hints`. Used as long as what was found now."""
@@ -125,13 +132,22 @@ class RoutingCache:
             if hint.key not in self._entries:
                 self.put(hint.key, hint.contacts, now)
 
-    def _drop_outdated(self, now: float) -> None:
-        """All but those that are worth keeping over a restart: a node that is seldom asked twice would end with a thousand."""
-        while len(self._entries) >= HINT_LIMIT:
+    def _sweep(self, now: float) -> None:
+        """Let some go that are too old: a node that is seldom asked for the same twice would end with a thousand of them."""
+        for _ in range(min(_SWEPT, len(self._entries))):
             key, entry = next(iter(self._entries.items()))
             if self._is_fresh(entry, now):
                 break
-            self._forget(key)
+            self._retire(key)
+
+    def _retire(self, key: bytes | Prefix) -> None:
+        """Nothing looks for it here any more; a hint may still be made of it."""
+        contacts = self._entries[key].contacts
+        self._forget(key)
+        if contacts and isinstance(key, bytes):
+            self._left[key] = contacts
+            if len(self._left) > HINT_LIMIT:
+                self._left.popitem(last=False)
 
     def _is_fresh(self, entry: _Entry, now: float) -> bool:
         return now - entry.time < (self._age if entry.contacts else self._negative_age)

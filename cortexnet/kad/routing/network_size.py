@@ -52,7 +52,9 @@ class NetworkSize:
         """
         if len(closest) != self._table.bucket_size:
             return False
-        distances = array("d", [float(target ^ position) / _KEYSPACE for position in closest])  # a tuple takes four times as much
+        distances = array(
+            "d", [float(target ^ position) / _KEYSPACE for position in closest]
+        )  # a tuple takes three times as much
         self._measurements.append(_Measurement(now, self._weight(target, closest), distances))
         return True
 

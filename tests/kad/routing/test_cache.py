@@ -88,18 +88,29 @@ def test_the_keys_used_last_outlive_the_node() -> None:
     assert later.hints() == [Hint(b"one", (A,)), Hint(b"two", (C,))]
 
 
-def test_what_is_too_old_to_be_used_is_not_kept_but_for_what_outlives_the_node() -> None:
+def test_what_is_too_old_to_be_used_leaves_and_the_last_hundred_keys_are_still_hints() -> None:
     cache = RoutingCache()
-    keys = [bytes([number]) for number in range(250)]
-    for number, key in enumerate(keys[:249]):
-        cache.put(key, [A], float(number))
-    assert cache.get(keys[0], 599.0) == (A,), "now the last of all to go"
-    cache.put(keys[249], [A], 748.0)
-    assert len(cache) == 102, "a hundred that may still be used, the one that was used lately, and the new one"
-    assert [hint.key for hint in cache.hints()] == [keys[249], keys[0], *reversed(keys[151:249])]
-    cache.put(b"late", [A], 5000.0)
-    assert len(cache) == 100
-    assert [hint.key for hint in cache.hints(3)] == [b"late", keys[249], keys[0]]
+    keys = [bytes([number]) for number in range(150)]
+    for number, key in enumerate(keys):
+        cache.put(key, [A, B], float(number))
+    assert cache.get(keys[0], 599.0) == (A, B), "it is the last of all to leave now"
+    for number in range(100):
+        cache.put(Prefix(8, number), [A] if number % 2 else [], 1_000.0 + number)  # neither of which makes a hint
+    assert len(cache) == 99, "three may leave when one comes; of the regions one without anybody was in front"
+    assert [hint.key for hint in cache.hints()] == [keys[0], *reversed(keys[51:])]
+    assert cache.get(keys[149], 1_100.0) is None
+    cache.put(keys[149], [C], 1_100.0)
+    cache.drop(B.peer_id)
+    assert cache.hints(3) == [Hint(keys[149], (C,)), Hint(keys[0], (A,)), Hint(keys[148], (A,))]
+    cache.drop(A.peer_id)
+    assert cache.hints() == [Hint(keys[149], (C,))]
+
+
+def test_who_leaves_for_others_is_still_a_hint() -> None:
+    cache = RoutingCache(limit=2)
+    for number in range(5):
+        cache.put(bytes([number]), [A], float(number))
+    assert [hint.key for hint in cache.hints()] == [b"\x04", b"\x03", b"\x02", b"\x01", b"\x00"]
 
 
 def test_hops_saved_are_counted_against_what_lookups_take_without_the_cache() -> None:
@@ -135,6 +146,8 @@ def test_whatever_happens_no_list_of_it_grows_beyond_its_entries(steps: list[tup
         else:
             cache.get(key, number * 20.0, position=0)
         assert len(cache) <= 4
+        assert not set(cache._left) & set(cache._entries)
+        assert len(cache.hints()) <= 7
         held = {peer_id for entry in cache._entries.values() for peer_id in entry.contacts}
         assert held == set(cache._entries_of)
         assert sum(cache._lengths.values()) == sum(isinstance(key, Prefix) for key in cache._entries)
