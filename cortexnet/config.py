@@ -145,6 +145,8 @@ class Config:
         for each in fields(self):
             _check_part(each.name, each.type, attrgetter(each.name)(self))
         self.manager.watermarks(self.limits)
+        if self.discovery.namespace and self.kad is None:
+            raise ConfigInvalid("needs the DHT, by which its members are found: leave `kad` on", key="discovery.namespace")
         if "memory" in self.transports and self.memory_network is None:
             raise ConfigInvalid("is needed where transports has 'memory'", key="memory_network")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, final
 
 from cortexnet.config import Config
 from cortexnet.errors import CortexError, LocalError, NotRunning, ProtocolViolation
-from cortexnet.host.host import Protocols
+from cortexnet.host.host import Protocols, check_callable
 from cortexnet.host.identify import PeerInfo
 from cortexnet.host.stream_opening import StreamOpening
 from cortexnet.identity.identity import Identity
@@ -237,8 +237,12 @@ class Node:
     def watch(self, *, connected: Observer | None = None, disconnected: Observer | None = None) -> None:
         """Call back with each new connection, and with each that is gone (its `error` says why); also before the start.
 
-        Observers are called synchronously and must not raise: that of a new connection, if it does, ends it.
+        Observers are called synchronously and must not raise: that of a new connection, if it does, ends it. Raises LocalError
+        for what is no function.
         """
+        for observer in (connected, disconnected):
+            if observer is not None:
+                check_callable("an observer", observer)
         if connected is not None:
             self._on_connected.append(connected)
         if disconnected is not None:
@@ -533,8 +537,10 @@ class Node:
     ) -> "dict[PeerId, Receipt | CortexError]":
         """`send` the same data to each of the peers: the receipt of each, or why there is none. `timeout` is that of one.
 
-        Raises LocalError for more than 1 MiB, and for one peer in place of a list. Cancelled: messages under way are given up.
+        Raises NotRunning, and LocalError for more than 1 MiB, for one peer in place of a list, and a timeout that is no number.
+        Cancelled: messages under way are given up.
         """
+        _ = self._run  # raises: that is not to be the outcome of each
         return await self._messenger.broadcast(peers_of(peers), data, timeout=timeout)
 
     async def ping(self, peer: AnyPeer, *, timeout: float | None = None) -> float:

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
+from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.errors import ConfigInvalid
 from cortexnet.mux import mplex_config as mplex_module
 from cortexnet.reputation.config import ReputationConfig
@@ -33,6 +34,12 @@ def test_a_setting_that_is_none_is_refused_by_its_name(key: str, value: object, 
         Config(**{key: value})  # type: ignore[arg-type]
     assert caught.value.key == key
     assert str(caught.value).startswith(f"{key}: ")
+
+
+def test_a_namespace_needs_the_dht() -> None:
+    with pytest.raises(ConfigInvalid, match=r"^discovery.namespace: needs the DHT"):
+        Config(kad=None, discovery=DiscoveryConfig(namespace="my-app"))
+    assert Config(discovery=DiscoveryConfig(namespace="my-app")).kad is not None
 
 
 def test_the_memory_transport_needs_its_network() -> None:

@@ -198,6 +198,7 @@ class GossipConfig:
             if value == 0 and name in _POSITIVE:
                 raise _invalid(name, "must be above 0")
         self._check_names()
+        self._check_parts()
         self._check_mesh()
         self._check_sizes()
         self.direct_ids()
@@ -223,6 +224,17 @@ class GossipConfig:
             raise _invalid("main_topic", f"must be a text, but is {self.main_topic!r}")
         if len(self.main_topic.encode()) > self.topic_size:
             raise _invalid("main_topic", f"is longer than topic_size, {self.topic_size}")
+
+    def _check_parts(self) -> None:
+        for name, part, kind in (("score", self.score, "ScoreParams"), ("peer_gater", self.peer_gater, "PeerGaterParams")):
+            if part is not None and type(part).__name__ != kind:  # by name: most nodes load neither
+                raise _invalid(name, f"must be {kind} or None, but is {part!r}")
+        for name, function in (("message_id", self.message_id), ("accept_topic", self.accept_topic)):
+            if function is not None and not callable(function):
+                raise _invalid(name, f"must be a function, but is {function!r}")
+        for topic, function in self.topic_message_ids.items():
+            if not callable(function):
+                raise _invalid("topic_message_ids", f"must have functions, but has {function!r} for {topic!r}")
 
     def _check_mesh(self) -> None:
         low, degree, high, out = self.degree_low, self.degree, self.degree_high, self.degree_out

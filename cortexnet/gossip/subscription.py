@@ -99,10 +99,15 @@ class Subscription:
         """Wait until what is published here would be sent to so many peers; how many there are.
 
         That can't be more than a mesh has (12) unless messages are flooded. `timeout` is in seconds. Raises PeerTimeout after
-        it, NotRunning where the node is closed meanwhile, LocalError for what is no number. Cancelled: nothing changes.
+        it, NotRunning where the node is closed meanwhile or the block was left, LocalError before the block and for what is no
+        number. Cancelled: nothing changes.
         """
         if not isinstance(peers, int):
             raise LocalError(f"peers are a whole number, not {peers!r}")
+        if self._reader.has_ended:
+            raise NotRunning("this subscription has ended; make a new one")
+        if not self._is_joined:
+            raise LocalError("nobody is told of it before `async with subscription`: wait inside of that block")
         async with deadline(timeout, f"{peers} peers for {self.topic!r}"):
             while (reach := self._topics.reach(self.topic)) < peers:
                 await self._topics.reach_changes()

@@ -3,8 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import isnan
 
 from cortexnet.errors import LocalError, PeerTimeout
+
+
+def check_seconds(timeout: object) -> None:
+    """Raises LocalError for a timeout that is no number of seconds, nor None."""
+    if timeout is not None and (not isinstance(timeout, int | float) or isnan(timeout)):
+        raise LocalError(f"a timeout is a number of seconds, or None, not {timeout!r}")
 
 
 @asynccontextmanager
@@ -13,8 +20,7 @@ async def deadline(seconds: float | None, what: str) -> AsyncIterator[asyncio.Ti
 
     A TimeoutError of the block's own passes as it is. Raises LocalError for what is no number.
     """
-    if seconds is not None and not isinstance(seconds, int | float):
-        raise LocalError(f"a timeout is a number of seconds, or None, not {seconds!r}")
+    check_seconds(seconds)
     try:
         async with asyncio.timeout(seconds) as timeout:
             yield timeout

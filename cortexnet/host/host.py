@@ -36,9 +36,9 @@ class Protocols:
         1,024 streams of it, not 256. Raises LocalError where the protocol has a handler, or is no protocol id, or the handler
         no function.
         """
+        check_protocols([protocol])
         if protocol in self._handlers:
             raise LocalError(f"{protocol} has a handler already; unhandle it first")
-        check_protocols([protocol])
         check_callable(f"the handler of {protocol}", handler)
         self._handlers[protocol] = handler, extended
         self._changed()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import final
 
 from cortexnet.errors import CortexError, LocalError, ProtocolViolation
+from cortexnet.host.deadline import check_seconds
 from cortexnet.host.host import check_callable
 from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.identity import Identity
@@ -111,6 +112,7 @@ class Messenger:
         Cancelled: messages under way are given up.
         """
         self._check_size("a message", data)
+        check_seconds(timeout)
         outcomes: dict[PeerId, Receipt | CortexError] = {}
         recipients = list(dict.fromkeys(peers))
         waiting = iter(recipients)

@@ -143,9 +143,8 @@ class Selector:
         self._selection.failed(peer, protocol)
         if self._reputation is None or seconds is None:
             return  # of dials the ledger hears anyhow
-        if isinstance(error, MessageTooLarge):
-            self._reputation.report(peer, False)  # too large for whoever has asked, which may be a matter of taste
-        else:
+        is_impatient = isinstance(error, PeerTimeout) and seconds < self.patience(peer, protocol)
+        if not is_impatient and not isinstance(error, MessageTooLarge):  # how much may come, whoever asks has said
             self._reputation.failed(peer, error)
 
     def abandoned(self, peer: PeerId, protocol: str, seconds: float) -> None:

@@ -15,6 +15,7 @@ from cortexnet.errors import (
     PeerIdMismatch,
     PeerTimeout,
     RemoteError,
+    StreamCode,
     StreamReset,
     describe,
 )
@@ -154,12 +155,15 @@ class Reputation:
         """Something asked of a peer has ended in an error: a failure, or worse, where that is its doing.
 
         Our own limits, a network that is gone, and what we have given up ourselves say nothing about it, nor does a protocol that
-        it does not speak. Where it is not connected it may never have heard of it: see `dial_failed`.
+        it does not speak, nor a no of its application: a reset with a code of that's own. Where it is not connected it may never
+        have heard of it: see `dial_failed`.
         """
         if is_violation(error):
             self.violation(peer, describe(error))
             return
         is_its_own = isinstance(error, TimeoutError) or (isinstance(error, StreamReset | EndOfStream) and error.by == "remote")
+        if isinstance(error, StreamReset) and is_of_application(error.code):
+            return
         if is_its_own and self._context is not None and self._context.swarm.connections_to(peer):
             self.report(peer, False)
 
@@ -218,6 +222,12 @@ def is_violation(error: BaseException) -> bool:
     return isinstance(error, RemoteError) and not isinstance(error, _INNOCENT)
 
 
+def is_of_application(code: int) -> bool:
+    """Whether a stream was reset with a code of its protocol, and none of libp2p's (spec: "error codes"): that is an answer."""
+    return code != StreamCode.NONE and code not in _CODES_OF_LIBP2P
+
+
+_CODES_OF_LIBP2P = range(0x1000, 0x2000)
 _INNOCENT = (NegotiationFailed, PeerIdMismatch, PeerTimeout, InvalidRecord)
 
 

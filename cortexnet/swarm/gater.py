@@ -12,9 +12,10 @@ in from there, allow a network around its address.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from ipaddress import IPv4Network, IPv6Network
 from math import inf
-from typing import Literal, Protocol, TypeAlias, final
+from typing import Literal, Protocol, TypeAlias, final, runtime_checkable
 
 from cortexnet.errors import Denied, LocalError, ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
@@ -41,10 +42,11 @@ class GatedConnection(Protocol):
         """Who dialed: "outbound" is us."""
 
 
+@runtime_checkable
 class Gate(Protocol):
     """Access control of the application's own, asked where no rule has refused already.
 
-    Each method says whether to go on; it is called often, and must be quick. One that raises refuses.
+    Each method says whether to go on, by True; it is a plain function, called often, and must be quick. One that raises refuses.
     """
 
     def dial(self, peer: PeerId | None, address: Multiaddr) -> bool:
@@ -83,8 +85,7 @@ class Gater:
 
     def __init__(self, *, limit: int, unix_time: Callable[[], float]) -> None:
         """Up to `limit` rules."""
-        self.gate: Gate | None = None
-        """Asked besides the rules."""
+        self._gate: Gate | None = None
         self.access = AccessRules(limit=limit)
         """The rules themselves; their `on_change` is the place of whoever stores them."""
         self.refused: dict[Point, int] = {"dial": 0, "accept": 0, "secured": 0, "upgraded": 0}
@@ -98,6 +99,21 @@ class Gater:
         """Called with what a gate has raised."""
         self._unix_time = unix_time
         self._allow_only = False
+
+    @property
+    def gate(self) -> Gate | None:
+        """Asked besides the rules."""
+        return self._gate
+
+    @gate.setter
+    def gate(self, gate: Gate | None) -> None:
+        """Raises LocalError for what is no gate, or would answer later (`async def`)."""
+        if gate is not None:
+            if not isinstance(gate, Gate):
+                raise LocalError(f"a gate has the methods dial, accept, secured and upgraded, unlike {gate!r}")
+            if any(map(iscoroutinefunction, (gate.dial, gate.accept, gate.secured, gate.upgraded))):
+                raise LocalError("the methods of a gate are plain functions, not `async def`: nothing goes on before they answer")
+        self._gate = gate
 
     # --- rules -------------------------------------------------------------------------------------------------------------
 
@@ -228,7 +244,7 @@ class Gater:
 
     def _passes(self, ask: Callable[[], bool]) -> bool:
         try:
-            return ask()
+            return ask() is True  # a coroutine, or whatever else, is no yes
         except Exception as error:  # boundary: a bug in the application's gate refuses one connection, and is no open door
             if self.on_fault is not None:
                 self.on_fault(error)

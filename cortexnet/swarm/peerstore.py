@@ -18,7 +18,7 @@ from typing import final
 from cortexnet.errors import LimitExceeded, ProtocolViolation
 from cortexnet.identity.envelope import SignedRecord
 from cortexnet.identity.keys import PublicKey
-from cortexnet.identity.peer_id import PeerId
+from cortexnet.identity.peer_id import AnyPeer, PeerId, peer_of
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peer_entry import TEXT_LIMIT, KnownPeer, MetadataValue, PeerEntry
@@ -217,18 +217,19 @@ class Peerstore:
         """Everybody the application has noted something about."""
         return self._metadata.peers()
 
-    def metadata(self, peer: PeerId) -> Mapping[str, MetadataValue]:
-        """What the application has noted about a peer."""
-        return self._metadata.of(peer)
+    def metadata(self, peer: AnyPeer) -> Mapping[str, MetadataValue]:
+        """What the application has noted about a peer. Raises LocalError for what is none."""
+        return self._metadata.of(peer_of(peer))
 
-    def set_metadata(self, peer: PeerId, name: str, value: MetadataValue | None) -> None:
+    def set_metadata(self, peer: AnyPeer, name: str, value: MetadataValue | None) -> None:
         """Note a small value about a peer; None removes it. It lasts until then, whether the peer is known otherwise or not.
 
-        Raises LocalError where the name has more than 64 characters, or the value is of another kind or above 1 KiB;
-        LimitExceeded where `limits.peerstore_metadata` is used up.
+        Raises LocalError for what is no peer, and where the name has more than 64 characters, or the value is of another kind or
+        above 1 KiB; LimitExceeded where `limits.peerstore_metadata` is used up.
         """
-        self._metadata.set(peer, name, value)
-        self._changed(peer)
+        found = peer_of(peer)
+        self._metadata.set(found, name, value)
+        self._changed(found)
 
     def set_protocols(self, peer: PeerId, protocols: Iterable[str]) -> None:
         """What a connected peer speaks, in place of what was known; for others nothing happens."""

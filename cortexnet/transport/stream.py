@@ -24,6 +24,7 @@ from cortexnet.errors import (
 from cortexnet.handshake import Driver, Handshake
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats import varint
+from cortexnet.texts import check_bytes
 
 if TYPE_CHECKING:
     from cortexnet.swarm.stream_slots import StreamReservation
@@ -275,11 +276,13 @@ class Stream:
         """Hand all of `data` over for sending; waits for the peer's window and the socket as long as that takes.
 
         Bytes go out at the end of the loop's turn, or at once when a full record is there. The caller may reuse its buffer.
-        Raises StreamReset, ConnectionClosed, StreamClosed after `close_write`, Busy. Cancelled after a part was accepted, the
-        write side is spoiled: the next write raises LocalError, `close` resets.
+        Raises StreamReset, ConnectionClosed, StreamClosed after `close_write`, Busy, LocalError for what is not
+        bytes, such as a text. Cancelled after a part was accepted, the write side is spoiled: the next write raises LocalError,
+        `close` resets.
         """
         if type(data) is not bytes:
-            data = bytes(memoryview(data))  # not bytes(data): of a number that would make as many zeros
+            check_bytes("what is written", data)
+            data = bytes(data)
         accepted = self._offer(data)
         if accepted < len(data):
             await self._write_rest(memoryview(data), accepted)
@@ -287,7 +290,8 @@ class Stream:
     async def write_message(self, data: Bytes) -> None:
         """As `write`, with the length as a varint in front."""
         if type(data) is not bytes:
-            data = bytes(memoryview(data))  # as `write`
+            check_bytes("a message", data)
+            data = bytes(data)
         framed = varint.encode(len(data)) + data
         accepted = self._offer(framed)
         if accepted < len(framed):

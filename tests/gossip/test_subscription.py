@@ -150,6 +150,7 @@ async def test_its_end_lets_gossip_be_read_on() -> None:
 async def test_ready_waits_for_so_many_peers() -> None:
     topics = Topics()
     source = subscription(topics=topics)
+    source.join()
     ready = asyncio.ensure_future(source.ready(peers=2))
     for peers in range(3):
         await asyncio.sleep(0)
@@ -167,6 +168,16 @@ async def test_ready_is_told_a_number_of_peers() -> None:
     for wrong in ("1", None, 0.5):
         with pytest.raises(LocalError, match=f"peers are a whole number, not {wrong!r}"):
             await subscription().ready(peers=wrong)
+
+
+async def test_ready_is_for_the_block_of_a_subscription() -> None:
+    source = subscription()
+    with pytest.raises(LocalError, match="inside of that block"):
+        await source.ready(timeout=5)
+    source.join()
+    source.close()
+    with pytest.raises(NotRunning, match="has ended"):
+        await source.ready(timeout=5)
 
 
 @pytest.mark.parametrize(("policy", "queue", "says"), [("drop", 1, "no policy"), ("block", 0, "at least 1")])

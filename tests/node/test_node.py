@@ -455,6 +455,22 @@ async def test_one_peer_in_place_of_a_list_is_refused_in_words() -> None:
                     await call
 
 
+async def test_what_is_wrong_with_a_broadcast_is_not_the_outcome_of_each() -> None:
+    node, somebody = Node(), [SOMEBODY]
+    with pytest.raises(NotRunning):
+        await node.broadcast(somebody, b"hello")
+    async with node:
+        for timeout in ("5", float("nan")):
+            with pytest.raises(LocalError, match="a timeout is a number"):
+                await node.broadcast(somebody, b"hello", timeout=timeout)  # type: ignore[arg-type]
+
+
+def test_an_observer_is_a_function() -> None:
+    for name in ("connected", "disconnected"):
+        with pytest.raises(LocalError, match="an observer is a function, not a int"):
+            Node().watch(**{name: 5})  # type: ignore[arg-type]
+
+
 async def test_a_text_in_place_of_bytes_is_refused_in_words() -> None:
     async with two() as (alice, bob):
         text: Any = "hello"

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from cortexnet import Config, LocalError, Node, NoPeers, PeerId, PeerTimeout, Refuse, Request, RequestFailed
+from cortexnet import Config, LocalError, MessageTooLarge, Node, NoPeers, PeerId, PeerTimeout, Refuse, Request, RequestFailed
 from cortexnet.reputation.selection_config import SelectionConfig
 from cortexnet.testing.network import SimulatedNetwork
 from cortexnet.transport.memory_wire import LinkConditions
@@ -166,7 +166,7 @@ async def test_where_one_fails_another_one_is_asked() -> None:
             each.failing = True
         for _ in range(20):
             assert (await alice.request_any(peers, ASK, b"?", timeout=5)).data == b"?"
-        assert alice.reputation.explain(peers[0]).failures > 0
+        assert alice.reputation.explain(peers[0]).failures == 0, "it is its application that says no"
         for each in served:
             each.failing, each.requests = True, 0
         with pytest.raises(NoPeers, match="none of the 3 peers that were asked") as caught:
@@ -174,6 +174,19 @@ async def test_where_one_fails_another_one_is_asked() -> None:
         assert sum(each.requests for each in served) == 3
         assert isinstance(caught.value.__cause__, RequestFailed)
         assert caught.value.__cause__.code == 7
+
+
+async def test_who_asks_for_too_little_or_waits_too_short_blames_nobody() -> None:
+    async with crowd(0.2) as (alice, [bob]):
+        for wanted in ({"timeout": 0.1}, {"size_limit": 3}):
+            with pytest.raises((PeerTimeout, MessageTooLarge)):
+                await alice.request(bob.peer_id, ASK, b"four", **wanted)  # type: ignore[arg-type]
+        assert alice.reputation.explain(bob.peer_id).failures == 0
+        await learn(alice, [bob])
+        bob.takes = 3_600
+        with pytest.raises(PeerTimeout):
+            await alice.request(bob.peer_id, ASK, b"four", timeout=0.5)  # more than it ever needs
+        assert alice.reputation.explain(bob.peer_id).failures == pytest.approx(1, abs=0.01)
 
 
 async def test_nobody_to_ask() -> None:

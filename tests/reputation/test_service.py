@@ -276,6 +276,8 @@ async def test_limits_of_ours_and_dials_that_are_given_up_say_nothing_about_anyb
         (PeerTimeout("late"), 1, 0),
         (TimeoutError(), 1, 0),
         (StreamReset(by="remote"), 1, 0),
+        (StreamReset(by="remote", code=StreamCode.RATE_LIMITED), 1, 0),
+        (StreamReset(by="remote", code=404), 0, 0),
         (StreamReset(by="local"), 0, 0),
         (ConnectionClosed(by="network"), 0, 0),
         (LimitExceeded("ours", limit=1, value=2, setting="x"), 0, 0),

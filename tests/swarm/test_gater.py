@@ -457,3 +457,32 @@ def test_who_may_connect_alone_is_not_said_by_a_list() -> None:
     with pytest.raises(LocalError, match="name those who may connect by `allow`"):
         gater.allow_only = [A]  # type: ignore[assignment]
     assert not gater.allow_only
+
+
+class Later(Recorder):
+    """What is written first in a program of coroutines."""
+
+    async def accept(self, address: Multiaddr) -> bool:  # type: ignore[override]
+        return False
+
+
+@pytest.mark.parametrize(
+    ("gate", "says"), [(5, "has the methods"), (lambda: True, "has the methods"), (Later(), "not `async def`")]
+)
+def test_what_is_no_gate_is_refused_and_the_one_before_stays(gate: object, says: str) -> None:
+    gater = new_gater()
+    gater.gate = before = Recorder()
+    with pytest.raises(LocalError, match=says):
+        gater.gate = gate  # type: ignore[assignment]
+    assert gater.gate is before
+
+
+@pytest.mark.parametrize("answer", [None, 1, "yes", object()])
+def test_only_true_lets_anybody_in(answer: object) -> None:
+    class Vague(Recorder):
+        def _answer(self, *question: object) -> bool:
+            return answer  # type: ignore[return-value]
+
+    gater = new_gater()
+    gater.gate = Vague()
+    assert refusing(gater, A, HERE) == ["dial", "accept", "secured", "upgraded"]

@@ -158,6 +158,17 @@ def test_the_application_can_note_small_values_about_anybody(value: MetadataValu
     assert peerstore._metadata._size == 0
 
 
+def test_metadata_is_about_a_peer_or_the_text_of_its_id() -> None:
+    peerstore = Peerstore(Limits())
+    peerstore.set_metadata(str(PEER), "note", 1)
+    assert peerstore.metadata(PEER) == peerstore.metadata(str(PEER)) == {"note": 1}
+    wrong: Any
+    for wrong in (5, "nobody", None):
+        with pytest.raises(LocalError):
+            peerstore.set_metadata(wrong, "note", 1)
+    assert peerstore.noted() == [PEER]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
