@@ -50,7 +50,7 @@ _DAMAGED = (_ERROR, _CORRUPT, _NOTADB)  # a plain error: a table is missing, or 
 _MEANINGS = {
     _BUSY: "another node has this file: two nodes can't share a state directory, so stop that one, or give this one its own",
     _FULL: "the disk is full: make room; until then nothing new is kept",
-    _READONLY: "the system does not let us write it: who may write the file and its folder?",
+    _READONLY: "it, its folder or its file system is read-only: who may write the file and its folder?",
     _CANTOPEN: "it can't be opened: is its folder there, and who may write to it?",
     _IOERR: "the disk fails to read or to write it",
     _CORRUPT: "it is damaged; the next start moves it aside, and keeps what can be read of it",
@@ -147,6 +147,12 @@ class SqliteFile:
                 # It takes the place of the row before, but behind all others: rows are in the order of their last change.
                 connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", new[table])
 
+    def _reason(self, error: "sqlite3.Error") -> int:
+        """The result code that says what is wrong: SQLite opens what it must not write to read it, and then fails to lock it."""
+        code = _code(error)
+        is_read_only = code == _IOERR and os.path.exists(self.path) and not os.access(self.path, os.W_OK)
+        return _READONLY if is_read_only else code
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         import sqlite3  # on first use: it takes 10 ms, and most programs keep nothing
@@ -154,7 +160,7 @@ class SqliteFile:
         try:
             yield
         except sqlite3.Error as error:
-            meaning = _MEANINGS.get(_code(error), "it can't be used")
+            meaning = _MEANINGS.get(self._reason(error), "it can't be used")
             raise StorageFailed(f"{meaning} ({error})", path=self.path) from error
         except _Damaged as damage:  # also what was begun anew
             raise StorageFailed(f"it can't be used: {damage}", path=self.path) from damage

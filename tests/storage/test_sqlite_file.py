@@ -135,7 +135,10 @@ def test_a_file_that_must_not_be_written_is_named(tmp_path: Path, monkeypatch: p
     # The superuser may write to everything: so the refusal is SQLite's own.
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda path, **options: connect(f"file:{path}?mode=ro", uri=True, **options))
-    with pytest.raises(StorageFailed):
+    with pytest.raises(StorageFailed, match="the disk fails"):  # it may be written, and so this is not why
+        SqliteFile(path).open()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StorageFailed, match="its file system is read-only: who may write"):
         SqliteFile(path).open()
     assert (Path(path).read_bytes(), damaged_ones(tmp_path)) == (before, [])
     monkeypatch.undo()
@@ -146,6 +149,15 @@ def test_a_file_that_must_not_be_written_is_named(tmp_path: Path, monkeypatch: p
     with pytest.raises(StorageFailed, match="who may write the file and its folder"):
         file.write({("peers", b"a"): b"1"})
     file.close()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_file_whose_mode_forbids_to_write_it_is_told_as_such(tmp_path: Path) -> None:
+    path = path_in(tmp_path)
+    written(path)
+    Path(path).chmod(0o400)
+    with pytest.raises(StorageFailed, match="its file system is read-only: who may write"):
+        SqliteFile(path).open()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write everywhere")
