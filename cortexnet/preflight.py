@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from cortexnet.config import Config
 from cortexnet.errors import ConfigInvalid
+from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats import multiaddr_websocket
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multiformats.multiaddr_quic import is_quic
@@ -42,3 +43,13 @@ def check_listening(config: Config, addresses: Iterable[Multiaddr]) -> None:
             from cortexnet.transport.outer_tls import server_context  # few nodes listen with TLS around WebSockets
 
             server_context(config.websocket)
+
+
+def check_own(key: str, texts: Iterable[str], owner: PeerId | None) -> None:
+    """Raise ConfigInvalid where one of these addresses is of a peer that is not `owner`; None is one that has no key yet."""
+    for text in texts:
+        where, named = Multiaddr.parse(text).split_peer()
+        if where is not None and (named is None or (owner is not None and named == bytes(owner))):
+            continue
+        who = "whose key is new" if owner is None else f"which is {owner}"
+        raise ConfigInvalid(f"{text} is no address of this node, {who}", key=key)

@@ -10,8 +10,9 @@ import click
 
 from cortexnet.cli.options import to_subjects
 from cortexnet.errors import ConfigInvalid
+from cortexnet.identity.identity import Identity
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.preflight import check_listening
+from cortexnet.preflight import check_listening, check_own
 from cortexnet.settings.build import build, placed
 from cortexnet.settings.files import sources
 from cortexnet.settings.settings import Settings
@@ -44,6 +45,15 @@ class Given:
         except ConfigInvalid as error:
             raise placed(error, sources) from None
         return settings
+
+    def check_own(self, settings: Settings, identity: Identity | None) -> None:
+        """Raise ConfigInvalid where an address of the node is another's. Without an identity its key is not made yet."""
+        owner = None if identity is None else identity.peer_id
+        try:
+            for key, texts in (("listen", settings.listen), ("announce", settings.config.announce)):
+                check_own(key, texts, owner)
+        except ConfigInvalid as error:
+            raise placed(error, self.sources()) from None
 
 
 _LISTS = {

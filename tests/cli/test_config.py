@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cortexnet.identity.identity import Identity
-from tests.support.command_line import events, invoke
+from tests.support.command_line import OTHER_PEER, events, invoke
 
 
 @pytest.fixture
@@ -97,6 +97,42 @@ def test_an_address_that_ends_in_the_own_peer_id_is_in_order(file: Path, tmp_pat
     peer = Identity.load_or_create(tmp_path / "key").peer_id
     file.write_text(f'identity = "{tmp_path}/key"\nlisten = ["/ip4/127.0.0.1/tcp/0/p2p/{peer}"]')
     assert invoke("config", "check", str(file)).exit_code == 0
+
+
+@pytest.mark.parametrize("key", ["listen", "announce"])
+def test_the_peer_id_of_an_address_is_compared_with_the_key_of_the_state_directory(key: str, file: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    peer = Identity.load_or_create(state / "identity.key").peer_id
+    file.write_text(f'state_directory = "{state}"\n{key} = [\n"/ip4/127.0.0.1/tcp/0/p2p/{peer}",\n]')
+    assert invoke("config", "check", str(file)).exit_code == 0
+    file.write_text(file.read_text().replace(str(peer), OTHER_PEER))
+    for command in (("config", "check"), ("run", "--json", "--config")):
+        result = invoke(*command, str(file))
+        assert result.exit_code == 2
+        place = f"{file}:3:{key}: /ip4/127.0.0.1/tcp/0/p2p/{OTHER_PEER}"
+        assert f"{place} is no address of this node, which is {peer}" in result.stderr
+
+
+def test_a_new_key_is_not_made_where_an_address_is_of_another_peer(file: Path, tmp_path: Path) -> None:
+    file.write_text(f'state_directory = "{tmp_path}/state"\nlisten = ["/ip4/127.0.0.1/tcp/0/p2p/{OTHER_PEER}"]')
+    for command in (("config", "check"), ("run", "--config")):
+        result = invoke(*command, str(file))
+        assert result.exit_code == 2
+        assert (
+            f"{file}:2:listen: /ip4/127.0.0.1/tcp/0/p2p/{OTHER_PEER} is no address of this node, whose key is new"
+            in result.stderr
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["node.toml"]
+
+
+def test_a_damaged_key_in_the_state_directory_is_found_by_checking(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "identity.key").write_bytes(b"not a key")
+    file.write_text(f'state_directory = "{tmp_path}"')
+    result = invoke("config", "check", str(file))
+    assert result.exit_code == 1
+    assert "this key file is damaged" in result.stderr
+    assert "1: the key file is damaged" in " ".join(invoke("config", "check", "--help").stdout.split())
 
 
 def test_what_is_in_force_is_shown_as_a_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,11 @@
 """`cortexnet config`: settings, before a node is run with them."""
 
-import os
-
 import click
 
+from cortexnet.cli import own_key
 from cortexnet.cli.options import with_output
 from cortexnet.cli.options_of_settings import Given, with_settings
 from cortexnet.cli.output import Json, Output
-from cortexnet.identity.identity import Identity
 from cortexnet.node import Node
 from cortexnet.settings.build import build
 from cortexnet.settings.describe import Described, as_toml, described
@@ -28,14 +26,16 @@ def command() -> None:
 def check(output: Output, file: str) -> None:
     """Say whether `cortexnet run --config FILE` would take these settings, those of the environment included.
 
-    Nothing is started or made. Exit code 0: it would; 2: not, and where and why.
+    Nothing is started or made. Exit code 0: it would; 2: not, and where and why; 1: the key file is damaged or can't be read.
 
     \b
     --json prints "valid" (file), or "error" (kind, message, advice, file, line,
     key).
     """
-    settings = Given(file).read()
-    identity = Identity.load(settings.identity) if settings.identity and os.path.exists(settings.identity) else None
+    given = Given(file)
+    settings = given.read()
+    identity = own_key.existing(settings)
+    given.check_own(settings, identity)
     Node(identity, listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)  # it checks what it is given
     output.say(f"{file} is in order", "valid", file=file)
 

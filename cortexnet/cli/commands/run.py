@@ -9,7 +9,7 @@ from typing import final
 
 import click
 
-from cortexnet.cli import lifecycle, logs
+from cortexnet.cli import lifecycle, logs, own_key
 from cortexnet.cli.access import Rules
 from cortexnet.cli.client import connection_facts
 from cortexnet.cli.exits import Interrupted
@@ -23,7 +23,6 @@ from cortexnet.identity.identity import Identity
 from cortexnet.node import Node
 from cortexnet.settings.describe import changes
 from cortexnet.settings.settings import Settings
-from cortexnet.storage.storage import make_private
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream
@@ -31,7 +30,6 @@ from cortexnet.transport.stream import Stream
 log = logging.getLogger(__name__)
 
 ECHO = "/cortex/echo/1.0.0"
-KEY_NAME = "identity.key"
 RELOADED = ("deny", "allow_only", "log_level", "log_format")
 """Settings that SIGHUP takes over; all others hold until the end."""
 
@@ -61,8 +59,10 @@ def command(output: Output, given: Given) -> None:
     """
     settings = given.read()
     _set_up_log(output, settings)
+    identity = own_key.existing(settings)
+    given.check_own(settings, identity)  # before a key is made
     try:
-        lifecycle.run(lambda: _Service(output, given, settings).run())
+        lifecycle.run(lambda: _Service(output, given, settings, identity or own_key.made(settings)).run())
     except Interrupted as interruption:
         output.say(f"stopped by {interruption.name}", "stopped", signal=interruption.name)
 
@@ -75,7 +75,7 @@ def _set_up_log(output: Output, settings: Settings) -> None:
 class _Service:
     """One run of a node."""
 
-    def __init__(self, output: Output, given: Given, settings: Settings) -> None:
+    def __init__(self, output: Output, given: Given, settings: Settings, identity: Identity) -> None:
         self._output = output
         self._given = given
         self._settings = settings
@@ -84,7 +84,7 @@ class _Service:
         self._scope = Scope()
         raise_descriptor_limit(settings.config.limits)
         self._has_key = bool(settings.identity) or settings.config.state_directory is not None
-        self._node = Node(_identity(settings), listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)
+        self._node = Node(identity, listen=settings.listen, bootstrap=settings.bootstrap, config=settings.config)
         self._rules = Rules(self._node.gater)
 
     async def run(self) -> None:
@@ -164,18 +164,6 @@ class _Service:
         connected = sum(result.outcome == "connected" for result in results)
         said = f"bootstrap  {connected} of {len(results)} peers connected"
         self._output.say(said, "bootstrap", connected=connected, of=len(results))
-
-
-def _identity(settings: Settings) -> Identity:
-    """The one whose key is kept in a file, or a new one."""
-    directory = settings.config.state_directory
-    if settings.identity:
-        return Identity.load_or_create(settings.identity, settings.key_type)
-    if directory is None:
-        return Identity.generate(settings.key_type)
-    name = os.fspath(directory)
-    make_private(name)
-    return Identity.load_or_create(os.path.join(name, KEY_NAME), settings.key_type)
 
 
 async def _echo(stream: Stream) -> None:
