@@ -10,6 +10,7 @@ from cortexnet.errors import ConfigInvalid
 from cortexnet.profiles import PROFILES
 from cortexnet.settings.places import Path, lines_of
 from cortexnet.settings.schema import Setting, settable, top_level
+from cortexnet.settings.toml import written
 
 PREFIX = "CORTEXNET_"
 """What the names of variables of the environment begin with; nested tables are parted by two underscores."""
@@ -72,7 +73,7 @@ def from_environment(environment: Mapping[str, str]) -> Source:
     """What its variables say, such as `CORTEXNET_LIMITS__CONNECTIONS=500`. Raises ConfigInvalid for one that can't be read."""
     table: Table = {}
     places: dict[Path, Place] = {}
-    for variable in sorted(environment):
+    for variable in sorted(environment, key=lambda name: (name.upper(), name)):  # a table before what is in it
         if variable.startswith(PREFIX) and variable not in _NOT_SETTINGS:
             path = tuple(variable.removeprefix(PREFIX).lower().split("__"))
             meant = None if path[0] in top_level() else _parted("_".join(path), top_level())
@@ -164,10 +165,15 @@ def _paths(table: Table, path: Path) -> Iterator[Path]:
 def _set(table: Table, path: tuple[str, ...], value: Any, places: dict[Path, Place], place: Place) -> None:
     if isinstance(value, str):
         value = _read(_setting(path), value)
-    for name in path[:-1]:
+    for depth, name in enumerate(path[:-1], 1):
         inner = table.setdefault(name, {})
-        if not isinstance(inner, dict):
+        if inner is True:  # on with its defaults, from which this one differs
             inner = table[name] = {}
+        if not isinstance(inner, dict):
+            whole = places[path[:depth]]
+            raise ConfigInvalid(
+                f"{whole} says {written(inner)} for all of it: leave one of the two out", key=".".join(path), file=place.name
+            )
         table = inner
     table[path[-1]] = value
     for end in range(1, len(path) + 1):

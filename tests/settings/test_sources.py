@@ -38,8 +38,19 @@ def test_a_variable_turns_a_part_off_or_on_again() -> None:
     kad = parse(b"kad = false", "node.toml", {"CORTEXNET_KAD__PREFIX": "/x"}).config.kad
     assert kad is not None
     assert kad.prefix == "/x"
-    both = {"CORTEXNET_KAD": "false", "CORTEXNET_KAD__PREFIX": "/x"}  # the one that says more is read last
-    assert parse(b"", "node.toml", both).config.kad == kad
+    assert parse(b"", "node.toml", {"CORTEXNET_KAD": "true", "CORTEXNET_KAD__PREFIX": "/x"}).config.kad == kad
+    assert parse(b"", "node.toml", {"CORTEXNET_KAD": "{ prefix = '/y' }", "CORTEXNET_KAD__PREFIX": "/x"}).config.kad == kad
+
+
+@pytest.mark.parametrize("whole", ["CORTEXNET_KAD", "CORTEXNET_KAD__DHT", "CORTEXNET_kad"])
+def test_a_variable_that_turns_a_part_off_and_one_that_sets_it_are_no_pair(whole: str) -> None:
+    pairs = [(whole, "false"), ("CORTEXNET_KAD__DHT__ALPHA", "4")]
+    for environment in (dict(pairs), dict(reversed(pairs))):
+        with pytest.raises(ConfigInvalid) as caught:
+            parse(b"", "node.toml", environment)
+        assert str(caught.value) == (
+            f"CORTEXNET_KAD__DHT__ALPHA:kad.dht.alpha: {whole} says false for all of it: leave one of the two out"
+        )
 
 
 def test_an_empty_variable_is_an_empty_list_or_text() -> None:
