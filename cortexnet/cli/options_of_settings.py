@@ -14,7 +14,7 @@ from cortexnet.identity.identity import Identity
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.preflight import check_listening, check_own
 from cortexnet.settings.build import build, placed
-from cortexnet.settings.files import sources
+from cortexnet.settings.files import at_home, sources
 from cortexnet.settings.settings import Settings
 from cortexnet.settings.sources import Source, from_options
 
@@ -33,7 +33,7 @@ class Given:
 
     def sources(self) -> list[Source]:
         """Those in which settings are looked for, each before the ones in front of it. Raises ConfigInvalid, OSError."""
-        return [*sources(self.file, os.environ), from_options(self.options, self.names)]
+        return [*sources(self.file, os.environ), at_home(from_options(self.options, self.names))]
 
     def read(self) -> Settings:
         """The settings, with which this machine could listen as far as that is known before. Raises ConfigInvalid, OSError."""

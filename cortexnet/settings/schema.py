@@ -26,6 +26,13 @@ PARTS: dict[Part, dict[str, Part]] = {
 """Fields that are None by default, and otherwise have a table of their own."""
 PARTS_BY_NAME: dict[Part, dict[str, Part]] = {ScoreParams: {"topics": TopicScoreParams}}
 """Fields that have a table for each name that the user gives: `[gossip.score.topics.blocks]`."""
+PATHS = (
+    ("identity",),
+    ("ready_file",),
+    ("state_directory",),
+    *(("websocket", name) for name in ("certificate", "private_key", "trusted")),
+)
+"""Texts that name a file or a folder."""
 
 _KINDS: dict[str, Kind] = {
     "bool": "flag",

@@ -167,6 +167,17 @@ def test_a_part_that_is_off_is_shown_so(file: Path) -> None:
     assert (event["key"], event["value"], event["default"]) == ("kad", False, True)
 
 
+def test_a_path_of_an_option_may_begin_with_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    shown = invoke("config", "show", "--changed", "--state-dir", "~/state", "--identity", "~/key").stdout
+    assert tomllib.loads(shown) == {"state_directory": f"{tmp_path}/state", "identity": f"{tmp_path}/key"}
+    result = invoke("config", "show", "--state-dir", "~nobody-of-that-name/state")
+    assert result.exit_code == 2
+    assert "--state-dir:state_directory: nobody knows the home that '~nobody-of-that-name' stands for" in result.stderr
+    assert f"{tmp_path}/state" in invoke("peers", "--state-dir", "~/state").stderr
+
+
 def test_an_option_turns_mdns_on() -> None:
     assert tomllib.loads(invoke("config", "show").stdout)["mdns"] is False
     assert tomllib.loads(invoke("config", "show", "--mdns").stdout)["mdns"]["service"] == "_p2p._udp"

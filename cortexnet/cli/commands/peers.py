@@ -1,5 +1,6 @@
 """`cortexnet peers`: whom a running node is connected to."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,7 +31,8 @@ def command(output: Output, state_dir: str, offenders: bool) -> None:
     peers, connections, addresses, loop_lag); with --offenders an event
     "offender" for each (peer_id, score, standing, the score's terms, counts).
     """
-    lifecycle.run(lambda: _show_offenders(output, state_dir) if offenders else _show(output, state_dir))
+    folder = os.path.expanduser(state_dir)  # as `run` does
+    lifecycle.run(lambda: _show_offenders(output, folder) if offenders else _show(output, folder))
 
 
 async def _show(output: Output, state_dir: str) -> None:
