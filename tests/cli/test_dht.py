@@ -73,6 +73,14 @@ def test_a_value_is_stored_and_printed(address: str, tmp_path: Path) -> None:
     assert (done["event"], done["asked"] >= 1) == ("done", True)
 
 
+@pytest.mark.parametrize("key", [f"/pk/{OTHER_PEER}", f"/ipns/{OTHER_PEER}"])
+def test_a_value_that_is_none_of_its_key_is_the_fault_of_whoever_gave_it(address: str, key: str) -> None:
+    result = invoke("dht", "put", key, "junk", "--peer", address)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: this is no value of {key}: ")
+    assert "speak libp2p" not in result.stderr
+
+
 def test_in_a_network_of_its_own_its_nodes_decide(own_network: str) -> None:
     options = ("--peer", own_network, "--prefix", "/own")
     key = Identity.generate()

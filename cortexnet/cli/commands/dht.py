@@ -13,7 +13,7 @@ from cortexnet.cli.failures import NotTaken
 from cortexnet.cli.lookup import Network, Watcher, joined, network_config, with_network
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import escaped, table
-from cortexnet.errors import CortexError, LocalError, NoPeers, NotFound
+from cortexnet.errors import CortexError, InvalidRecord, LocalError, NoPeers, NotFound
 from cortexnet.identity.peer_id import peer_of
 from cortexnet.kad.records.ipns import PREFIX as IPNS
 from cortexnet.kad.records.ipns import IpnsRecord
@@ -115,6 +115,8 @@ async def _put(output: Output, network: Network, key: str, name: bytes, data: by
         watcher = Watcher(output, f"storing {key}")
         try:
             peers = await node.kad.put_value(name, data, on_progress=watcher)
+        except InvalidRecord as error:  # of our own validator: what peers have against it is no error of this kind
+            raise LocalError(f"this is no value of {key}: {error}") from None
         except NoPeers as error:
             if not watcher.asked:
                 raise
