@@ -118,7 +118,10 @@ def advice(error: BaseException) -> str:
     if isinstance(error, PeerIdMismatch):
         return f"End the address in /p2p/{error.actual} then; else do not trust whoever answers there."
     if isinstance(error, TooFewPeers):
-        return "Does anybody subscribe to that very topic, there or behind that peer? `--peers 0` publishes all the same."
+        return (
+            "Does a peer that we are connected to subscribe to that very topic? One that does not passes nothing on to those "
+            "behind it. `--peers 0` publishes all the same."
+        )
     if isinstance(error, PeerTimeout):
         return "Is it reachable from here? A firewall that drops packets looks like this; `cortexnet doctor` looks closer."
     if number == errno.ECONNREFUSED:
@@ -128,10 +131,16 @@ def advice(error: BaseException) -> str:
     if number == errno.EADDRINUSE:
         return "Another program has that port: stop it, or listen on another one; port 0 takes any that is free."
     if number in (errno.EACCES, errno.EPERM):
-        return "The system does not allow this: ports below 1024 often need privileges, files the right owner."
+        return _advice_on_permission(cause)
     if number == errno.EADDRNOTAVAIL:
         return "This machine has no such address: listen on one of its own, or on 0.0.0.0 for all of them."
     return _advice_on_protocols(error)
+
+
+def _advice_on_permission(cause: BaseException) -> str:
+    if isinstance(cause, OSError) and cause.filename is not None:
+        return "Whoever runs this must be allowed to use that file, and the folders above it: look at their owner and mode."
+    return "The system does not allow this: it may need more privileges, or a firewall of this machine forbids it."
 
 
 def _advice_on_protocols(error: BaseException) -> str:

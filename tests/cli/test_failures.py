@@ -23,6 +23,7 @@ from cortexnet.errors import (
     NotRunning,
     PeerIdMismatch,
     PeerTimeout,
+    StorageFailed,
     StreamReset,
 )
 from cortexnet.host.perf import PROTOCOL as PERF
@@ -41,17 +42,26 @@ def of_a_host_nobody_trusts() -> HandshakeFailed:
     return error
 
 
+def of_a_folder_that_is_not_ours() -> StorageFailed:
+    error = StorageFailed("the key file cannot be used: Permission denied", path="/root/here.key")
+    error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/root/here.key")
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "word"),
     [
         (caused_by(errno.ECONNREFUSED), "does the node run"),
         (caused_by(errno.ENETUNREACH), "no way from here"),
         (OSError(errno.EADDRINUSE, "in use"), "port 0"),
-        (PermissionError(errno.EACCES, "not permitted"), "privileges"),
+        (PermissionError(errno.EACCES, "not permitted"), "firewall"),
+        (caused_by(errno.EPERM), "firewall"),
+        (PermissionError(errno.EACCES, "not permitted", "here.key"), "owner and mode"),
+        (of_a_folder_that_is_not_ours(), "owner and mode"),
         (OSError(errno.EADDRNOTAVAIL, "no such address"), "0.0.0.0"),
         (ListenFailed("/ip4/127.0.0.1/tcp/1", "no", number=errno.EACCES), "The system does not allow it"),
         (PeerTimeout("late"), "firewall"),
-        (failures.TooFewPeers("0 peers want it"), "that very topic"),
+        (failures.TooFewPeers("0 peers want it"), "passes nothing on to those behind it"),
         (NoPeers("nobody is known"), "serve the DHT"),
         (failures.NotTaken("none of them took the value", "news"), "`KadConfig(validators={'news': …})`"),
         (failures.NotTaken("none of them took the value", "pk"), "try again"),
@@ -106,6 +116,12 @@ def test_an_address_that_cannot_be_listened_on_is_shown_with_the_advice_once() -
         "can't listen on /ip4/127.0.0.1/tcp/4001: address already in use",
         "Another program has that port: stop it, or listen on another one; port 0 takes any that is free.",
     ]
+
+
+def test_an_address_that_is_not_allowed_is_about_ports_and_a_file_is_not() -> None:
+    listening = failures.advice(ListenFailed("/ip4/127.0.0.1/tcp/1", "permission denied", number=errno.EACCES))
+    assert "ports below 1024" in listening
+    assert "port" not in failures.advice(of_a_folder_that_is_not_ours())
 
 
 def test_an_error_of_the_system_is_shown_without_its_number() -> None:

@@ -51,7 +51,10 @@ def test_it_says_so_where_nobody_wants_the_topic() -> None:
         address = listener.next_event("listening")["addresses"][0]
         result = invoke("pub", "other", "hello", "--peer", address, "--timeout", "0.3")
         assert result.exit_code == 1
-        assert "0 peers want other after 0.3 s, not 1\nDoes anybody subscribe to that very topic" in result.stderr
+        assert (
+            "0 peers want other after 0.3 s, not 1\nDoes a peer that we are connected to subscribe to that very topic?"
+            in result.stderr
+        )
         result = invoke("pub", "other", "hello", "--peer", address, "--peers", "0")
         assert (result.exit_code, result.stdout) == (1, "5 bytes to 0 peers\n")
 
