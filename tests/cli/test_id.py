@@ -86,6 +86,20 @@ def test_nothing_is_ever_overwritten(tmp_path: Path) -> None:
         assert (Path(one).read_bytes(), Path(other).read_bytes()) == before
 
 
+@pytest.mark.parametrize("content", [b"", b"not a key", b"\x08\x01\x12\x00", b"-----BEGIN PRIVATE KEY-----\n"])
+def test_what_is_imported_and_is_no_key_file_is_not_to_be_deleted(content: bytes, tmp_path: Path) -> None:
+    file, source = tmp_path / "identity.key", tmp_path / "source"
+    source.write_bytes(content)
+    source.chmod(0o600)
+    result = invoke("id", "--key", str(file), "--import", str(source))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {source}: this is no key file (")
+    assert "libp2p's protobuf form" in result.stderr
+    assert "base64" in result.stderr
+    assert "delete" not in result.stderr
+    assert (source.read_bytes(), file.exists()) == (content, False)
+
+
 def test_a_key_that_is_not_there_is_neither_exported_nor_imported_nor_made(tmp_path: Path) -> None:
     file = str(tmp_path / "identity.key")
     for option, says in (

@@ -8,12 +8,15 @@ import click
 from cortexnet.cli.options import with_output
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import table
-from cortexnet.errors import StorageFailed
+from cortexnet.errors import LocalError, StorageFailed
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.keys import KeyType, PublicKey
 from cortexnet.multiformats import multibase
 
 KEY_FILE = "identity.key"
+_FORMS = (
+    "read are libp2p's protobuf form, as of go-libp2p and `ipfs key export`, and the base64 of it, as in Kubo's configuration"
+)
 
 
 @click.command("id")
@@ -38,7 +41,7 @@ def command(output: Output, file: str, key_type: KeyType | None, source: str | N
     if as_text and target is None:
         raise click.UsageError("--base64 is for --export")
     if source is not None:
-        Identity.load(source).save(file)
+        _imported(source).save(file)
     if target is not None and not os.path.exists(file):
         raise StorageFailed("there is no key to export: name its file with --key; without --export it is made", path=file)
     identity = Identity.load(file) if target is not None else Identity.load_or_create(file, key_type or "ed25519")
@@ -57,6 +60,18 @@ def command(output: Output, file: str, key_type: KeyType | None, source: str | N
     if target is not None:
         identity.save(target, as_text=as_text)
         output.say(f"exported to {target}", "exported", file=target)
+
+
+def _imported(source: str) -> Identity:
+    """The identity in a file of somebody else's, which is not to be deleted for what we can't read."""
+    try:
+        return Identity.load(source)
+    except StorageFailed as error:
+        if isinstance(error.__cause__, LocalError):
+            raise StorageFailed(f"this is no key file ({error.__cause__}); {_FORMS}", path=source) from None
+        if error.__cause__ is None:
+            raise StorageFailed(f"this is no key file (it is empty); {_FORMS}", path=source) from None
+        raise
 
 
 def encoded(key: PublicKey) -> str:
