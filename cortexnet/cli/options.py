@@ -1,8 +1,9 @@
 """Options and arguments that several commands share."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, final
 
 import click
 
@@ -15,6 +16,18 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.access_rules import Subject, parse_subject
 
 Command = Callable[..., None]
+
+
+@final
+class Seconds(click.FloatRange):
+    """A number of seconds in that range; neither `nan`, which is in every one, nor `inf`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number. Raises BadParameter, as click wants it."""
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{str(value)[:64]!a} is no time: write seconds as a number, such as 2.5", param, ctx)
+        return seconds
 
 
 def to_address(ctx: click.Context, param: click.Parameter, value: str) -> Multiaddr:
@@ -88,7 +101,7 @@ def with_dialing(command: Command) -> Command:
     """The options of commands that connect to one peer: who we are, and how long to try."""
     command = click.option(
         "--timeout",
-        type=click.FloatRange(min=0.0, min_open=True),
+        type=Seconds(min=0.0, min_open=True),
         default=10.0,
         show_default=True,
         metavar="SECONDS",
@@ -111,7 +124,7 @@ def with_gossip(command: Command) -> Command:
     @click.option("--identity", "identity_file", metavar="FILE", help="The key file, made where there is none.")
     @click.option(
         "--timeout",
-        type=click.FloatRange(min=0.0, min_open=True),
+        type=Seconds(min=0.0, min_open=True),
         default=10.0,
         show_default=True,
         metavar="SECONDS",

@@ -188,6 +188,19 @@ def test_pings_end_when_nobody_reads_the_output_any_more(node_address: str) -> N
         assert ping.process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("command", [("ping", "/ip4/127.0.0.1/tcp/1"), ("pub", "news", "x", "--listen", "/ip4/127.0.0.1/tcp/0")])
+@pytest.mark.parametrize("value", ["nan", "inf", "NaN", "1e999"])
+def test_what_is_no_finite_time_is_refused_in_a_sentence(command: tuple[str, ...], value: str) -> None:
+    for option in ("--timeout", "--interval") if command[0] == "ping" else ("--timeout",):
+        result = invoke(*command, option, value)
+        assert result.exit_code == 2
+        assert f"'{option}': '{value}' is no time: write seconds as a number, such as 2.5" in result.stderr
+
+
+def test_pings_may_follow_each_other_at_once(node_address: str) -> None:
+    assert invoke("ping", node_address, "-n", "2", "--interval", "0").exit_code == 0
+
+
 @pytest.mark.parametrize("option", [("--timeout", "0"), ("--timeout", "soon"), ("-n", "-1"), ("--identity", "/no/such/file")])
 def test_options_that_make_no_sense_are_usage_errors(option: tuple[str, str], node_address: str) -> None:
     result = invoke("ping", node_address, *option)

@@ -10,7 +10,7 @@ from cortexnet.cli import lifecycle
 from cortexnet.cli.client import Dialed, dialed, say_connected
 from cortexnet.cli.exits import ExitCode, Interrupted
 from cortexnet.cli.failures import as_members, lines_of
-from cortexnet.cli.options import address_argument, with_dialing, with_output
+from cortexnet.cli.options import Seconds, address_argument, with_dialing, with_output
 from cortexnet.cli.output import Output
 from cortexnet.cli.text import duration
 from cortexnet.errors import CortexError
@@ -22,7 +22,7 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 @click.option("-n", "--count", type=click.IntRange(min=0), default=4, show_default=True, help="How often; 0: until interrupted.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.0),
+    type=Seconds(min=0.0),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
