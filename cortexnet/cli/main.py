@@ -1,18 +1,22 @@
 """The entrance of the command line: finds the command, runs it, and turns what it raises into words and an exit code."""
 
-import difflib
-import errno
 import sys
-from importlib import import_module
-from io import TextIOWrapper
-from types import TracebackType
-from typing import Any, final
 
-import click
+try:
+    import difflib
+    import errno
+    from importlib import import_module
+    from io import TextIOWrapper
+    from types import TracebackType
+    from typing import Any, final
 
-from cortexnet.cli.exits import ExitCode, Interrupted
-from cortexnet.errors import CortexError
-from cortexnet.version import VERSION
+    import click
+
+    from cortexnet.cli.exits import ExitCode, Interrupted
+    from cortexnet.errors import CortexError
+    from cortexnet.version import VERSION
+except KeyboardInterrupt:  # whoever has thought better of it while this loads wants no traceback
+    sys.exit(130)  # ExitCode.INTERRUPTED, which may not be there yet
 
 COMMANDS = {
     "id": "Show an identity, or create it.",

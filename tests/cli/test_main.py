@@ -94,6 +94,23 @@ def test_the_module_is_the_command_line() -> None:
     assert result.stdout == f"cortexnet, version {VERSION}\n"
 
 
+@pytest.mark.parametrize(
+    ("loading", "entrance"),
+    [("click", "cortexnet.__main__"), ("click", "cortexnet.cli.main"), ("cortexnet.cli.main", "cortexnet.__main__")],
+)
+def test_an_interrupt_while_it_loads_ends_it_quietly(loading: str, entrance: str) -> None:
+    program = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *others):\n"
+        f"        if name == {loading!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        f"from {entrance} import main\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
 def test_output_that_the_terminal_cannot_show_is_escaped_not_an_error() -> None:
     program = "import sys; sys.argv[1:] = ['doctor', 'größe→']; from cortexnet.cli.main import main; main()"
     environment = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
