@@ -147,11 +147,13 @@ class SqliteFile:
                 # It takes the place of the row before, but behind all others: rows are in the order of their last change.
                 connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", new[table])
 
-    def _reason(self, error: "sqlite3.Error") -> int:
-        """The result code that says what is wrong: SQLite opens what it must not write to read it, and then fails to lock it."""
+    def _meaning(self, error: "sqlite3.Error") -> str:
+        """What is wrong. SQLite opens for reading what it must not write, and then its lock fails: to it, the disk does."""
         code = _code(error)
-        is_read_only = code == _IOERR and os.path.exists(self.path) and not os.access(self.path, os.W_OK)
-        return _READONLY if is_read_only else code
+        if code == _IOERR and os.path.exists(self.path) and not os.access(self.path, os.W_OK):
+            return _MEANINGS[_READONLY]
+        meaning = _MEANINGS.get(code, "it can't be used")
+        return f"{meaning} ({error})"
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -160,8 +162,7 @@ class SqliteFile:
         try:
             yield
         except sqlite3.Error as error:
-            meaning = _MEANINGS.get(self._reason(error), "it can't be used")
-            raise StorageFailed(f"{meaning} ({error})", path=self.path) from error
+            raise StorageFailed(self._meaning(error), path=self.path) from error
         except _Damaged as damage:  # also what was begun anew
             raise StorageFailed(f"it can't be used: {damage}", path=self.path) from damage
         except StorageFailed:
