@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack, final
 from cortexnet.discovery.card_cache import CardCache
 from cortexnet.discovery.card_search import CardSearch
 from cortexnet.discovery.routing_discovery import RETRY, RoutingDiscovery
-from cortexnet.errors import CortexError, LocalError, Refuse, StreamCode
+from cortexnet.errors import CortexError, LocalError, MessageTooLarge, ProtocolViolation, Refuse, StreamCode
 from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.card import Card, check_name, check_region
 from cortexnet.identity.envelope import SIZE_LIMIT
@@ -216,7 +216,10 @@ class Cards:
 
     async def _fetch(self, peer: "PeerId") -> Card:
         async def exchange(stream: Stream) -> Card:
-            answer = await request(stream, b"", size_limit=SIZE_LIMIT)
+            try:
+                answer = await request(stream, b"", size_limit=SIZE_LIMIT)
+            except MessageTooLarge as error:
+                raise ProtocolViolation(f"the card of {peer}: {error}") from error  # no card has so much, whoever asks
             return await step_turns().run(lambda: Card.open(answer, peer))  # what is wrong here is the peer's fault
 
         timeout = self._config.timeout
