@@ -233,6 +233,30 @@ async def test_pings_may_come_in_pieces_and_several_at_once() -> None:
             assert await stream.read() == b""
 
 
+async def test_who_sends_thousands_of_pings_leaves_others_their_turns() -> None:
+    async with network() as net:
+        alice, bob = net.station(), net.station()
+        bob.handle(PROTOCOL, serve_ping)
+        connection, _ = await net.connect(alice, bob)
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        stream = await connection.open_stream([PROTOCOL])
+        others = asyncio.ensure_future(other())
+        pings = bytes(range(256)) * 1_024
+        writing = asyncio.ensure_future(stream.write(pings))
+        assert await stream.read_exactly(len(pings)) == pings
+        await writing
+        others.cancel()
+        assert turns > 40, "of 64 batches hardly any two were in one turn"
+        await stream.close()
+
+
 async def test_a_ping_cut_short_resets_the_stream() -> None:
     async with network() as net:
         alice, bob = net.station(), net.station()
