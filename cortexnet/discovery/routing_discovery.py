@@ -35,6 +35,8 @@ RETRY = 120.0
 """Seconds until an advertisement is tried again that failed, less up to half of it at random; go-libp2p's value."""
 PEERS = 100
 """Peers that are looked for where nothing else is said; go-libp2p's value."""
+LOOKUPS_LIMIT = 16
+"""Look-ups in one search of those that nobody located: who answers may invent a hundred, for each of whom others are asked."""
 FIRST_SEARCH = 10.0
 """Seconds from the first search of the configured namespace to the second; then twice as long each time."""
 
@@ -128,8 +130,9 @@ class RoutingDiscovery:
 class PeerSearch(AsyncIterator["Contact"]):
     """What `find_peers` gives: `async for found in search`, each with `.peer_id` and `.addresses`.
 
-    Each peer once, this node left out. `node.dial(found.peer_id)` knows the addresses. The search ends when it is dropped: leave
-    it by `async with` or `aclose` to be sure.
+    Each peer once, this node left out, and of those that nobody located the ones that 16 look-ups found.
+    `node.dial(found.peer_id)` knows the addresses. The search ends when it is dropped: leave it by `async with` or `aclose` to be
+    sure.
     """
 
     def __init__(self, kad: "KadService", providers: "ProviderSearch", own: "PeerId", limit: int | None) -> None:
@@ -138,6 +141,7 @@ class PeerSearch(AsyncIterator["Contact"]):
         self._own = own
         self._room = limit
         self._unlocated: dict[PeerId, None] = {}
+        self._lookups_left = LOOKUPS_LIMIT
 
     def __aiter__(self) -> Self:
         return self
@@ -167,7 +171,8 @@ class PeerSearch(AsyncIterator["Contact"]):
 
     async def _next_unlocated(self) -> "Contact | None":
         """Of whom nobody said where they are: peers forget addresses sooner than who provides."""
-        while self._unlocated:
+        while self._unlocated and self._lookups_left:
+            self._lookups_left -= 1
             peer = next(iter(self._unlocated))
             try:
                 contact = await self._kad.find_peer(peer)

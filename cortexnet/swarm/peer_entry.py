@@ -89,8 +89,10 @@ class PeerEntry:
 
     def description_size(self) -> int:
         """Bytes that what the peer has told about itself costs, roughly; 0 where it told nothing."""
-        pieces = [len(protocol) for protocol in self.protocols or ()]
-        pieces += [len(text) for text in (self.agent_version, self.protocol_version, self.record) if text is not None]
+        pieces = [_text_size(protocol) for protocol in self.protocols or ()]
+        pieces += [_text_size(text) for text in (self.agent_version, self.protocol_version) if text is not None]
+        if self.record is not None:
+            pieces.append(len(self.record))
         if self.public_key is not None:
             pieces.append(len(self.public_key.marshal()))
         return sum(pieces) + _PIECE * len(pieces)
@@ -152,3 +154,8 @@ class PeerEntry:
         entry.record, entry.record_sequence = known.record, known.record_sequence
         entry.last_seen = known.last_seen
         return entry
+
+
+def _text_size(text: str) -> int:
+    """Bytes of memory: one character beyond the others makes all of them as wide."""
+    return len(text) if text.isascii() else 4 * len(text)

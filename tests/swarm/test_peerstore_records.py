@@ -139,6 +139,18 @@ def test_records_of_peers_that_were_never_met_count_as_well() -> None:
     assert (known(peerstore).record, peerstore.addresses(PEER, 0.0)) == (None, at(0))
 
 
+def test_a_text_with_one_wide_character_takes_four_times_the_room() -> None:
+    sizes = []
+    for protocol in ("/" + 99 * "a", "/" + 98 * "a" + "\U00010000"):
+        peerstore = Peerstore(Limits())
+        peerstore.mark_connected(PEER)
+        peerstore.add_addresses(PEER, at(0), CONNECTED_TTL, 0.0)
+        peerstore.set_protocols(PEER, [protocol])
+        peerstore.mark_disconnected(PEER, 0.0)
+        sizes.append(peerstore._descriptions_size)
+    assert sizes[1] - sizes[0] == 300
+
+
 # --- metadata
 
 
