@@ -475,6 +475,8 @@ def test_what_is_no_gate_is_refused_and_the_one_before_stays(gate: object, says:
     with pytest.raises(LocalError, match=says):
         gater.gate = gate  # type: ignore[assignment]
     assert gater.gate is before
+    gater.gate = None
+    assert not gater.is_active
 
 
 @pytest.mark.parametrize("answer", [None, 1, "yes", object()])
