@@ -10,8 +10,9 @@ def bind(kind: socket.SocketKind, host: str, number: int) -> socket.socket:
 
     Raises OSError with the system's number, which `loop.create_server` does not: it passes over what it could not make or bind.
     """
-    family, _, _, _, name = socket.getaddrinfo(host, number, type=kind, flags=socket.AI_NUMERICHOST)[0]
-    bound = socket.socket(family, kind)
+    family, _, protocol, _, name = socket.getaddrinfo(host, number, type=kind, flags=socket.AI_NUMERICHOST)[0]
+    # By its protocol asyncio knows whose small writes are not to wait for others (TCP_NODELAY), those it accepts included.
+    bound = socket.socket(family, kind, protocol)
     try:
         bound.setblocking(False)
         if kind == socket.SOCK_STREAM and os.name == "posix" and sys.platform != "cygwin":

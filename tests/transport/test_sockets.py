@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import os
 import socket
@@ -21,6 +22,22 @@ def test_what_the_system_refuses_has_its_number(kind: socket.SocketKind) -> None
     with pytest.raises(OSError, match="assign") as missing:
         bind(kind, "192.0.2.1", 0)
     assert missing.value.errno == errno.EADDRNOTAVAIL
+
+
+async def test_what_is_accepted_does_not_hold_small_writes_back() -> None:
+    """Without TCP_NODELAY a thousand requests at once took five times as long."""
+    accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+
+    def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set_result(writer)
+
+    bound = bind(socket.SOCK_STREAM, "127.0.0.1", 0)
+    async with await asyncio.start_server(serve, sock=bound):
+        _, ours = await asyncio.open_connection(*bound.getsockname())
+        theirs = await accepted
+        assert theirs.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        ours.close()
+        theirs.close()
 
 
 @pytest.mark.parametrize(("number", "advice"), [(errno.EAFNOSUPPORT, "is IPv6 off"), (errno.EMFILE, "ulimit")])
