@@ -43,8 +43,8 @@ def of_a_host_nobody_trusts() -> HandshakeFailed:
 
 
 def of_a_folder_that_is_not_ours() -> StorageFailed:
-    error = StorageFailed("the key file cannot be used: Permission denied", path="/root/here.key")
-    error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/root/here.key")
+    error = StorageFailed("the key file cannot be used: Permission denied", path="/etc/here.key")
+    error.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/etc/here.key")
     return error
 
 
