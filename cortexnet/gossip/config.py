@@ -177,9 +177,10 @@ class GossipConfig:
     write_timeout: float = 30.0
     """A peer that takes nothing for so long has its stream reset."""
     validation_limit: int = 8_192
-    """Messages in validation; more are dropped without blame, and counted."""
+    """Messages in validation; more are dropped without blame, and counted. Of one sender at most four times as many as there are
+    places left."""
     topic_validation_limit: int = 1_024
-    """Of one topic."""
+    """Of one topic, where validators take their time."""
     validation_timeout: float = 30.0
     """A validator that takes longer has ignored the message. go waits for ever."""
     queue_size: int = 1_024
@@ -187,7 +188,11 @@ class GossipConfig:
     queue_bytes: int = 16 * 1024 * 1024
     """And the bytes of their data: 16 of the largest, so that a reader who falls behind holds no gigabyte."""
     queue_policy: QueuePolicy = "block"
-    """When they are more: "block" stops reading gossip until there is room, "drop_oldest" and "drop_newest" count the loss."""
+    """When they are more: "block" stops reading from peers that bring more until there is room, "drop_oldest" and "drop_newest"
+    drop one and count it."""
+    queue_patience: float = 10.0
+    """How long "block" may: then more messages of the topic are dropped and counted until half of the queue was read. Peers wait
+    for us 5 s before they drop, and our kind 30 s before it ends the stream; other topics wait behind the full one meanwhile."""
 
     def __post_init__(self) -> None:
         for name, value in zip(_NUMBERS, attrgetter(*_NUMBERS)(self), strict=True):

@@ -64,8 +64,8 @@ class Audience(Protocol):
     def connect(self, wish: Connect) -> None:
         """The router would like to meet a peer."""
 
-    def may_take(self) -> bool:
-        """Whether all subscribers that want to lose nothing have room."""
+    def may_take(self, messages: "Sequence[Message]") -> bool:
+        """Whether subscribers to their topics that want to lose nothing have room."""
 
     def rejected(self, token: Validate, reason: RejectReason | Verdict) -> None:
         """A message was not delivered."""
@@ -279,7 +279,11 @@ class Engine:
 
     def may_read(self) -> bool:
         """Whether more gossip can be taken in."""
-        return not self.validation.is_ahead and self._audience.may_take()
+        return not self.validation.is_ahead
+
+    def may_hear(self, rpc: Rpc) -> bool:
+        """Whether there is room for its messages."""
+        return self._audience.may_take(rpc.messages)
 
     # --- messages ----------------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """The streams that peers talk to us on: one of each peer, read in whole chunks by one task while there is room. A shell.
 
 What has come is taken in by steps of a ms or two. All peers together have a share of each turn of the loop, in time and in what
-is looked at: a single RPC may hold thousands of messages, and nobody else shall wait for them.
+is looked at, and take it by turns: a single RPC may hold thousands of messages, and nobody else shall wait for them. A stream on
+which the next message is for a full queue waits for that, and no other.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Literal, Protocol, final
 
 from cortexnet.errors import RemoteError, StreamCode
 from cortexnet.gossip.frames import Frames
@@ -26,6 +27,7 @@ ELEMENTS = 500
 """Messages and other elements of RPCs in one turn, of all peers together: no step is begun where so many were looked at."""
 _SHORT = 1_024  # bytes of an RPC that is read at once: it can't have more elements than a turn may bring
 _LEAST = 1e-9  # so that a turn counts as begun where time stands still
+_State = Literal["over", "more", "held"]  # of what was read: all was taken in, not yet, or not before there is room for the next
 
 
 class Hearer(Protocol):
@@ -46,6 +48,9 @@ class Hearer(Protocol):
     def may_read(self) -> bool:
         """Whether more can be taken in."""
 
+    def may_hear(self, rpc: "Rpc") -> bool:
+        """Whether there is room for this one; if not, `Inbound.resume` is called when there may be."""
+
 
 @final
 class Inbound:
@@ -57,6 +62,7 @@ class Inbound:
         self._streams: dict[PeerId, Stream] = {}
         self._spent = 0.0  # seconds of this turn of the loop
         self._elements = 0  # and what was looked at in it
+        self._line: dict[Stream, None] = {}  # who waits for its turn, the longest first: else who says most is heard alone
         self._resumed: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -89,47 +95,67 @@ class Inbound:
         data = await stream.read(_CHUNK)
         while data:
             steps = self._steps(stream.peer_id, frames.take(data))
-            is_over = False
-            while not is_over:
-                # Others may have brought enough meanwhile. To be woken for a turn would cost as much as what is waited for.
-                while (is_full := not self._hearer.may_read()) or self._has_enough:
-                    await (self._wait() if is_full else asyncio.sleep(0))
-                is_over = self._hear(stream, steps)
+            await self._wait_turn(stream)
+            while (state := self._hear(stream, steps)) != "over":
+                if state == "held":
+                    await self._wait()
+                await self._wait_turn(stream)
             if frames.fault is not None:
                 raise frames.fault
             while not self._hearer.may_read():
                 await self._wait()
             data = await (stream.read_exactly(frames.missing) if frames.missing > _WHOLE else stream.read(_CHUNK))
 
+    async def _wait_turn(self, stream: "Stream") -> None:
+        """Until there is room, this turn of the loop has not had enough, and whoever waits for longer was heard."""
+        line = self._line
+        if not line and self._hearer.may_read() and not self._has_enough:
+            return
+        line[stream] = None
+        try:
+            while True:
+                if not self._hearer.may_read():
+                    await self._wait()
+                elif self._has_enough or next(iter(line)) is not stream:
+                    await asyncio.sleep(0)  # to be woken would cost as much as what is waited for
+                else:
+                    return
+        finally:
+            del line[stream]
+
     def _steps(self, peer: "PeerId", frames: "Iterable[bytes]") -> "Iterator[int]":
-        """Take in frames, in steps that each give how many elements were looked at."""
-        config, heard = self._config, self._hearer.heard
+        """Take in frames, in steps that each give how many elements were looked at: none where what comes next has no room."""
+        config, heard, may_hear = self._config, self._hearer.heard, self._hearer.may_hear
         for frame in frames:
             size = len(frame)
             rpc = decode(frame, config) if size <= _SHORT else (yield from decoding(frame, config))
             for portion in portions(rpc):
+                while not may_hear(portion):
+                    yield 0
                 heard(peer, portion, size)
                 yield 1 + len(portion.messages)
                 size = 0
 
-    def _hear(self, stream: "Stream", steps: "Iterator[int]") -> bool:
-        """Go on taking in, for a little while; whether that was all."""
+    def _hear(self, stream: "Stream", steps: "Iterator[int]") -> "_State":
+        """Go on taking in, for a little while."""
         if self._streams.get(stream.peer_id) is not stream:  # there is another one, whose word counts
-            return True
+            return "over"
         loop = stream.connection.loop
         began = loop.time()
         until = began + _SHARE - self._spent
         try:
             for elements in steps:
+                if not elements:
+                    return "held"
                 self._elements += elements
                 if self._elements >= ELEMENTS or loop.time() > until:
-                    return False
+                    return "more"
         finally:
             self._hearer.settle()
             if not self._spent:
                 loop.call_soon(self._begin_turn)
             self._spent += max(loop.time() - began, _LEAST)
-        return True
+        return "over"
 
     @property
     def _has_enough(self) -> bool:
@@ -145,7 +171,7 @@ class Inbound:
         await asyncio.shield(self._resumed)
 
     def resume(self) -> None:
-        """`may_read` may say something else now."""
+        """`may_read` or `may_hear` may say something else now."""
         if self._resumed is not None and not self._resumed.done():
             self._resumed.set_result(None)
 

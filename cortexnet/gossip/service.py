@@ -8,7 +8,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final, final
@@ -104,6 +104,7 @@ class Gossip:
         self._handlers = Scope(self._engine.scope)
         self._meshes: dict[PeerId, int] = {}  # of how many meshes a peer is
         self._changed: asyncio.Future[None] | None = None
+        self._full: dict[str, int] = {}  # topics of which no more may be read, and for how many queues
         self._room: asyncio.Future[None] | None = None
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
@@ -124,7 +125,7 @@ class Gossip:
             for subscription in subscriptions:
                 subscription.end()
         self._wake_changed()
-        self.room_was_made()
+        self._wake_room()
         await self._engine.close(CLOSE_PATIENCE)
 
     # --- to listen ---------------------------------------------------------------------------------------------------------
@@ -140,9 +141,10 @@ class Gossip:
     ) -> Subscription:
         """The messages of a topic, as `async with node.gossip.subscribe(topic) as messages: async for message in messages: …`.
 
-        At most `queue` messages and `queue_bytes` bytes wait for the reader. Where there are more, `policy` decides: "block"
-        loses nothing, but all gossip is read more slowly for it; "drop_oldest" and "drop_newest" lose one, and count it. `own`:
-        what this node publishes comes as well. Several subscriptions to one topic get all messages each.
+        At most `queue` messages and `queue_bytes` bytes wait for the reader. Where there are more, `policy` decides: with "block"
+        peers wait to whom the next message of the topic came, with all they say; after 10 s (`queue_patience`) it is dropped.
+        "drop_oldest" and "drop_newest" drop one at once. What is dropped is counted. `own`: what this node publishes comes as
+        well. Several subscriptions to one topic get all messages each.
         Raises LocalError for a topic, policy or bound that is none, NotRunning.
         """
         self._check_topic(topic)
@@ -153,6 +155,7 @@ class Gossip:
             policy=config.queue_policy if policy is None else policy,
             queue=config.queue_size if queue is None else queue,
             queue_bytes=config.queue_bytes if queue_bytes is None else queue_bytes,
+            patience=config.queue_patience,
             own=own,
         )
 
@@ -200,8 +203,8 @@ class Gossip:
 
         The topic need not be joined. Where a peer's queue is full, waits for room, 5 s (`publish_wait`) at most: a peer without
         any then goes without, and is counted in `counters`; it is not waited for again before it takes something. Where a
-        subscription of this node takes `own` messages, blocks and is full, waits for that as long as it takes: read it in another
-        task. Raises LocalError for what is no topic, or too large, NotRunning. Cancelled: who had room gets it.
+        subscription of this node takes `own` messages, blocks and is full, waits for that, too, 10 s (`queue_patience`) at most.
+        Raises LocalError for what is no topic, or too large, NotRunning. Cancelled: who had room gets it.
         """
         return (await self.publish_many(topic, [data]))[0]
 
@@ -343,8 +346,18 @@ class Gossip:
         """Peers that a mesh lacks."""
         return self._config.degree - len(self._engine.router.mesh(topic))
 
-    def room_was_made(self) -> None:
-        """A queue that blocked has room again."""
+    def room_is_needed(self, topic: str) -> None:
+        """A queue of the topic blocks."""
+        self._full[topic] = self._full.get(topic, 0) + 1
+
+    def room_was_made(self, topic: str) -> None:
+        """It does not any more."""
+        self._full[topic] -= 1
+        if not self._full[topic]:
+            del self._full[topic]
+        self._wake_room()
+
+    def _wake_room(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         self._engine.inbound.resume()
@@ -383,9 +396,9 @@ class Gossip:
         """Whether somebody wants to know every step."""
         return self.tracer is not None
 
-    def may_take(self) -> bool:
-        """Whether all subscriptions that lose nothing have room."""
-        return not any(each.is_blocking for group in self._subscriptions.values() for each in group)
+    def may_take(self, messages: "Sequence[Message]") -> bool:
+        """Whether the subscriptions to their topics that want to lose nothing have room."""
+        return not self._full or all(message.topic not in self._full for message in messages)
 
     def delivered(self, message: GossipMessage) -> None:
         """A message of a topic that was joined."""

@@ -1,18 +1,24 @@
 """A subscription to a topic: a bounded queue between the router and the application. A shell."""
 
+import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Literal, Protocol, Self, final, get_args
 
 from cortexnet.errors import LocalError, NotRunning
 from cortexnet.host.deadline import deadline
+from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.one_reader import OneReader
 
 if TYPE_CHECKING:
     from cortexnet.gossip.delivery import GossipMessage
 
+log = logging.getLogger(__name__)
+log.addFilter(LogLimit())
+
 Policy = Literal["block", "drop_oldest", "drop_newest"]
-"""What happens to a message for which a queue has no room: gossip streams are not read until there is, or it, or the oldest, is
-dropped and counted."""
+"""What happens to a message for which a queue has no room: the streams that bring such are not read until there is, or it, or the
+oldest, is dropped and counted."""
 
 
 class Topics(Protocol):
@@ -24,8 +30,11 @@ class Topics(Protocol):
     def leave(self, subscription: "Subscription") -> None:
         """No more messages are wanted."""
 
-    def room_was_made(self) -> None:
-        """A queue that blocked the reading has room again."""
+    def room_is_needed(self, topic: str) -> None:
+        """A queue is full that shall lose nothing: no more messages of the topic, until as many `room_was_made` have come."""
+
+    def room_was_made(self, topic: str) -> None:
+        """It has room again, or has no patience any more."""
 
     def reach(self, topic: str) -> int:
         """How many peers a message of this topic would be sent to now."""
@@ -42,8 +51,21 @@ class Subscription:
     block that raises LocalError. Cancelled while it waits: no message is lost.
     """
 
-    def __init__(self, topics: Topics, topic: str, *, policy: Policy, queue: int, queue_bytes: int, own: bool = False) -> None:
-        """`own`: messages that this node publishes are delivered as well. Raises LocalError for what is no policy or bound."""
+    def __init__(
+        self,
+        topics: Topics,
+        topic: str,
+        *,
+        policy: Policy,
+        queue: int,
+        queue_bytes: int,
+        patience: float,
+        own: bool = False,
+    ) -> None:
+        """`patience`: seconds that a full queue may block. `own`: messages that this node publishes are delivered as well.
+
+        Raises LocalError for what is no policy or bound.
+        """
         if policy not in get_args(Policy):
             raise LocalError(f"{policy!r} is no policy of a queue: use {', '.join(get_args(Policy))}")
         if queue < 1 or queue_bytes < 1:
@@ -52,15 +74,17 @@ class Subscription:
         self.policy: Policy = policy
         self.own = own
         self.dropped = 0
-        """Messages for which the queue had no room; none where the policy is "block"."""
+        """Messages for which the queue had no room. With "block" only where the reader was behind for longer than it may."""
         self._topics = topics
         self._limit = queue
         self._byte_limit = queue_bytes
+        self._patience = patience
         self._queue: deque[GossipMessage] = deque()
         self._bytes = 0
         self._reader = OneReader("this subscription")
         self._is_joined = False
-        self._is_blocking = False
+        self._blocking: asyncio.TimerHandle | None = None
+        self._is_impatient = False  # it has blocked for so long that it drops
 
     def __repr__(self) -> str:
         return f"<Subscription {self.topic!r} {self.policy} {len(self._queue)} of {self._limit}, {self.dropped} dropped>"
@@ -127,17 +151,17 @@ class Subscription:
         message = self._queue.popleft()
         self._bytes -= len(message.data)
         # Not as soon as there is room for one: each time all streams would be woken for it.
-        if self._is_blocking and len(self._queue) <= self._limit // 2 and self._bytes <= self._byte_limit // 2:
-            self._is_blocking = False
-            self._topics.room_was_made()
+        if len(self._queue) <= self._limit // 2 and self._bytes <= self._byte_limit // 2:
+            self._is_impatient = False
+            self._unblock()
         return message
 
     # --- called by the service ---------------------------------------------------------------------------------------------
 
     @property
     def is_blocking(self) -> bool:
-        """Whether no gossip may be read because of it."""
-        return self._is_blocking
+        """Whether no more messages of its topic may be read because of it."""
+        return self._blocking is not None
 
     def offer(self, message: "GossipMessage") -> bool:
         """Queue a message, or drop one as the policy says; whether none was dropped.
@@ -145,7 +169,7 @@ class Subscription:
         With "block" what had been read before is queued all the same: the excess is bounded by what was being validated.
         """
         is_full = self.is_full
-        if is_full and self.policy == "drop_newest":
+        if is_full and (self.policy == "drop_newest" or self._is_impatient):
             self.dropped += 1
             return False
         while self.policy == "drop_oldest" and self.is_full:  # which it is not when it is empty
@@ -154,14 +178,34 @@ class Subscription:
         self._queue.append(message)
         self._bytes += len(message.data)
         if self.policy == "block":
-            self._is_blocking = self._is_blocking or self.is_full
+            if not self.is_blocking and not self._is_impatient and self.is_full:
+                self._block()
             is_full = False
         self._reader.wake()
         return not is_full
 
+    def _block(self) -> None:
+        self._blocking = asyncio.get_running_loop().call_later(self._patience, self._lose_patience)
+        self._topics.room_is_needed(self.topic)
+
+    def _unblock(self) -> None:
+        if self._blocking is not None:
+            self._blocking.cancel()
+            self._blocking = None
+            self._topics.room_was_made(self.topic)
+
+    def _lose_patience(self) -> None:
+        """Peers give up about now, and other topics wait behind this one. What is queued already stays."""
+        self._is_impatient = True
+        self._unblock()
+        log.warning(
+            "the reader of topic %.128r is %d messages behind for %g s: more are dropped, and counted, until it has read half",
+            self.topic,
+            len(self._queue),
+            self._patience,
+        )
+
     def end(self) -> None:
         """Nothing more comes."""
-        if self._is_blocking:
-            self._is_blocking = False
-            self._topics.room_was_made()
+        self._unblock()
         self._reader.end()

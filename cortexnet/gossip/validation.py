@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, final
 
 from cortexnet.errors import LocalError
 from cortexnet.gossip.actions import Verdict
+from cortexnet.gossip.places import Places
 from cortexnet.host.deadline import deadline
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
@@ -58,7 +59,7 @@ class Course(Protocol):
         """The validators have come to a verdict."""
 
     def throttled(self, token: "Validate") -> None:
-        """So many validators are at work that this one is not asked."""
+        """So many validators are at work, or for this sender, that this one is not asked."""
 
     def message_of(self, token: "Validate") -> "GossipMessage":
         """The message as applications see it."""
@@ -74,7 +75,7 @@ class Validation:
     def __init__(
         self, config: "GossipConfig", verify: "Callable[[Message], RejectReason | None]", course: Course, scope: "Scope"
     ) -> None:
-        self._limit = config.validation_limit
+        self._places = Places(config.validation_limit)
         self._topic_limit = config.topic_validation_limit
         self._timeout = config.validation_timeout
         self._verify = verify
@@ -87,7 +88,7 @@ class Validation:
         self._here_until = 0.0
         self._loop = asyncio.get_running_loop()
         self._validators: dict[str, Validator] = {}
-        self._running: dict[str, int] = {}  # validators that take their time, by topic
+        self._topic_places: dict[str, Places] = {}  # of validators that take their time
         self.throttled = 0
         """Messages that were dropped, since too many others were being validated."""
         self.failed = 0
@@ -103,7 +104,7 @@ class Validation:
     @property
     def pending(self) -> int:
         """Messages without a verdict."""
-        return len(self._waiting) + self._in_thread + sum(self._running.values())
+        return len(self._waiting) + self._in_thread + len(self._places)
 
     def add(self, token: "Validate") -> None:
         """Check the signature of a message, at the next `flush`."""
@@ -149,7 +150,9 @@ class Validation:
 
     def close(self) -> None:
         """Nothing more is checked, nobody asked."""
+        was_ahead = self.is_ahead
         self._waiting.clear()
+        self._note_pace(was_ahead)
         self._asked.cancel()
 
     # --- validators --------------------------------------------------------------------------------------------------------
@@ -191,13 +194,16 @@ class Validation:
 
     def _wait_for(self, token: "Validate", verdict: Awaitable[object]) -> None:
         topic = token.message.topic
-        count = self._running.get(topic, 0)
-        if count >= self._topic_limit or self.pending >= self._limit:
+        sender, waiting = token.sender, len(self._waiting) + self._in_thread
+        places = self._topic_places.get(topic) or Places(self._topic_limit)
+        if not (places.has_room(sender) and self._places.has_room(sender, waiting)):
             self.throttled += 1
             _discard(verdict)
             self._course.throttled(token)
             return
-        self._running[topic] = count + 1
+        self._topic_places[topic] = places
+        places.take(sender)
+        self._places.take(sender)
         answer: list[Verdict] = []
         task = self._asked.spawn(self._ask(verdict, answer), name="gossip validator")
         task.add_done_callback(functools.partial(self._answered, token, verdict, answer))
@@ -211,9 +217,10 @@ class Validation:
 
     def _answered(self, token: "Validate", verdict: Awaitable[object], answer: list[Verdict], task: "asyncio.Task[None]") -> None:
         topic = token.message.topic
-        self._running[topic] -= 1
-        if not self._running[topic]:
-            del self._running[topic]
+        self._places.leave(token.sender)
+        self._topic_places[topic].leave(token.sender)
+        if not self._topic_places[topic]:
+            del self._topic_places[topic]
         _discard(verdict)  # where it was cancelled before it had begun
         if self._asked.is_closed:
             return

@@ -47,6 +47,7 @@ class Hearer:
         self.heard_of: list[tuple[PeerId, Rpc, int]] = []
         self.silent: list[PeerId] = []
         self.room = 1 << 30
+        self.full: set[str] = set()
 
     def begun(self, stream: object) -> None:
         asyncio.get_running_loop().call_soon(self._tick)
@@ -69,6 +70,9 @@ class Hearer:
 
     def may_read(self) -> bool:
         return self.room > 0
+
+    def may_hear(self, rpc: Rpc) -> bool:
+        return not any(message.topic in self.full for message in rpc.messages)
 
 
 @pytest.fixture
@@ -139,6 +143,60 @@ async def test_reading_ends_within_an_rpc_where_there_is_no_more_room(hearer: He
     await task
     hearer.silent += PEERS * 100
     assert sum(hearer.messages.values()) == 2_500
+
+
+async def test_a_stream_waits_where_a_message_comes_whose_queue_is_full_and_others_go_on(hearer: Hearer) -> None:
+    hearer.full = {"full"}
+    rpcs = [
+        Rpc([Subscription("full")], many(3)),
+        Rpc(messages=[Message.build("t", b""), Message.build("full", b"1")]),
+        Rpc(messages=many(1)),
+    ]
+    said = b"".join(frame(rpc) for rpc in rpcs)
+    served = Inbound(hearer, GossipConfig())
+    held = asyncio.ensure_future(served.serve(Stream(PEERS[0], said)))  # type: ignore[arg-type]
+    await served.serve(Stream(PEERS[1], frame(rpcs[0]) * 2_000))  # type: ignore[arg-type]
+    of_peers = Counter(peer for peer, _, _ in hearer.heard_of)
+    assert (of_peers[PEERS[0]], of_peers[PEERS[1]], held.done()) == (1, 2_000, False)
+    served.resume()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not held.done()
+    hearer.full = set()
+    served.resume()
+    await held
+    hearer.silent += PEERS * 100
+    heard = [rpc for peer, rpc, _ in hearer.heard_of if peer == PEERS[0]]
+    assert [message.data for rpc in heard for message in rpc.messages] == [b"0", b"1", b"2", b"", b"1", b"0"]
+
+
+@pytest.mark.parametrize("room", [1 << 30, 400])
+async def test_who_says_much_does_not_keep_others_from_being_heard(room: int, hearer: Hearer) -> None:
+    def make_room() -> None:
+        hearer.room = room
+        served.resume()
+        if not quiet.done():
+            asyncio.get_running_loop().call_soon(make_room)
+
+    hearer.room = room
+    served = Inbound(hearer, GossipConfig())
+    flood = frame(Rpc(messages=many(2_500))) * 4
+    loud = [asyncio.ensure_future(served.serve(Stream(peer, flood))) for peer in PEERS[:2]]  # type: ignore[arg-type]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    rpcs = [frame(Rpc([Subscription("t")], many(1)))] * 3
+    quiet = asyncio.ensure_future(served.serve(Stream(PEERS[2], b"".join(rpcs))))  # type: ignore[arg-type]
+    make_room()
+    await quiet
+    by_peer = Counter({peer: sum(len(rpc.messages) for other, rpc, _ in hearer.heard_of if other == peer) for peer in PEERS})
+    assert by_peer[PEERS[2]] == 3
+    assert max(by_peer.values()) < 3_000
+    assert min(by_peer[PEERS[0]], by_peer[PEERS[1]]) > max(by_peer.values()) - 2 * ELEMENTS
+    hearer.room = 1 << 30
+    served.resume()
+    await asyncio.gather(*loud)
+    hearer.silent += PEERS * 100
+    assert sum(hearer.messages.values()) == 20_003
 
 
 async def test_a_second_stream_ends_the_first_within_an_rpc(hearer: Hearer) -> None:

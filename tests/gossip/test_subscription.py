@@ -10,6 +10,7 @@ from cortexnet.gossip.delivery import GossipMessage
 from cortexnet.gossip.subscription import Policy, Subscription
 from cortexnet.identity.peer_id import PeerId
 
+PATIENCE = 10.0
 SENDER = PeerId.parse("12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq")
 
 
@@ -18,7 +19,7 @@ class Topics:
 
     def __init__(self) -> None:
         self.joined: list[Subscription] = []
-        self.room = 0
+        self.needed = self.room = 0
         self.peers = 0
         self.changes: list[asyncio.Future[None]] = []
 
@@ -29,7 +30,10 @@ class Topics:
         if subscription in self.joined:
             self.joined.remove(subscription)
 
-    def room_was_made(self) -> None:
+    def room_is_needed(self, topic: str) -> None:
+        self.needed += 1
+
+    def room_was_made(self, topic: str) -> None:
         self.room += 1
 
     def reach(self, topic: str) -> int:
@@ -47,7 +51,7 @@ def message(number: int, size: int = 1) -> GossipMessage:
 def subscription(
     policy: Policy = "block", queue: int = 3, queue_bytes: int = 1_000, topics: Topics | None = None
 ) -> Subscription:
-    return Subscription(topics or Topics(), "t", policy=policy, queue=queue, queue_bytes=queue_bytes)
+    return Subscription(topics or Topics(), "t", policy=policy, queue=queue, queue_bytes=queue_bytes, patience=PATIENCE)
 
 
 async def taken(source: Subscription) -> list[int | None]:
@@ -136,6 +140,33 @@ async def test_a_full_queue_that_blocks_says_so_until_half_of_it_is_taken() -> N
     assert (source.is_blocking, topics.room) == (False, 1)
     await anext(source)
     assert topics.room == 1
+
+
+async def test_a_queue_that_blocks_for_too_long_drops_until_half_of_it_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    topics = Topics()
+    source = subscription("block", queue=4, topics=topics)
+    for number in range(4):
+        source.offer(message(number))
+    await asyncio.sleep(PATIENCE - 0.1)
+    assert (source.is_blocking, topics.needed, topics.room) == (True, 1, 0)
+    await asyncio.sleep(0.2)
+    assert (source.is_blocking, topics.needed, topics.room) == (False, 1, 1)
+    assert "the reader of topic 't' is 4 messages behind for 10 s" in caplog.text
+    assert source.offer(message(4)) is False
+    assert (await anext(source)).sequence == 0
+    assert source.offer(message(5))  # there is room for one, but a reader that is behind makes nobody wait
+    assert source.offer(message(6)) is False
+    assert (source.dropped, source.is_blocking) == (2, False)
+    for _ in range(2):
+        await anext(source)
+    assert source.offer(message(7))
+    assert not source.is_blocking
+    assert source.offer(message(8))
+    assert (source.is_blocking, topics.needed, topics.room) == (True, 2, 1)
+    assert await taken(source) == [3, 5, 7, 8]
+    assert (source.dropped, topics.room) == (2, 2)
+    await asyncio.sleep(2 * PATIENCE)
+    assert topics.room == 2
 
 
 async def test_its_end_lets_gossip_be_read_on() -> None:

@@ -15,6 +15,7 @@ from cortexnet.gossip.config import GossipConfig
 from cortexnet.gossip.delivery import Accept, GossipMessage, Ignore, Reject
 from cortexnet.gossip.message import Message
 from cortexnet.gossip.validation import SIGNATURES_AHEAD, Validation, Validator
+from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.transport.scope import Scope
 
@@ -52,8 +53,8 @@ class Course:
         self.paces += 1
 
 
-def token(number: int, topic: str = "t") -> Validate:
-    return Validate(Message.build(topic, b"data"), number.to_bytes(2, "big"), SENDER, {})
+def token(number: int, topic: str = "t", sender: PeerId = SENDER) -> Validate:
+    return Validate(Message.build(topic, b"data"), number.to_bytes(2, "big"), sender, {})
 
 
 @asynccontextmanager
@@ -224,6 +225,29 @@ async def test_what_is_too_much_is_dropped_and_counted(limits: dict[str, int], t
         validating.set_validator("t", lambda _: future)
         validating.validate(token(9))
         assert validating.throttled == 6 - taken
+
+
+@pytest.mark.parametrize("limit", ["topic_validation_limit", "validation_limit"])
+async def test_one_sender_of_what_takes_long_leaves_places_to_others(limit: str) -> None:
+    release, other = asyncio.Event(), Identity.generate().peer_id
+
+    async def validator(_: GossipMessage) -> Any:
+        await release.wait()
+        return Accept
+
+    async with validation(**{limit: 100}) as (validating, course):
+        validating.set_validator("t", validator)
+        for number in range(200):
+            validating.validate(token(number))
+        assert validating.pending == 80
+        for number in range(200, 220):
+            validating.validate(token(number, sender=other))
+        assert course.verdicts == [(token(number).id, "throttled") for number in [*range(80, 200), *range(216, 220)]]
+        release.set()
+        await settle()
+        assert validating.pending == 0
+        validating.validate(token(300))
+        assert validating.pending == 1
 
 
 def raising(_: GossipMessage) -> Any:
