@@ -20,6 +20,7 @@ from cortexnet.observe.bus import EventBus, Subscription
 from cortexnet.running import Blueprint, Running
 from cortexnet.swarm.connection_manager import ConnectionManager
 from cortexnet.swarm.gater import Gater
+from cortexnet.swarm.guarded import guarded
 from cortexnet.swarm.peerstore import Peerstore
 from cortexnet.swarm.resources import Resources
 from cortexnet.swarm.swarm import Observer
@@ -237,16 +238,13 @@ class Node:
     def watch(self, *, connected: Observer | None = None, disconnected: Observer | None = None) -> None:
         """Call back with each new connection, and with each that is gone (its `error` says why); also before the start.
 
-        Observers are called synchronously and must not raise: that of a new connection, if it does, ends it. Raises LocalError
-        for what is no function.
+        Observers are called synchronously. Where one raises, that is logged, and changes nothing. Raises LocalError for what is
+        no function.
         """
-        for observer in (connected, disconnected):
+        for observer, observers in ((connected, self._on_connected), (disconnected, self._on_disconnected)):
             if observer is not None:
                 check_callable("an observer", observer)
-        if connected is not None:
-            self._on_connected.append(connected)
-        if disconnected is not None:
-            self._on_disconnected.append(disconnected)
+                observers.append(guarded(observer))
 
     @property
     def tally(self) -> Tally:

@@ -135,7 +135,7 @@ class Running:
     def _observe(self) -> None:
         """Let everybody tell the observer what happens, and answer it."""
         observer, manager = self.observer, self._blueprint.manager
-        # In front: where an observer of the application raises, ours have been called already.
+        # In front: what an observer of the application asks for, ours have seen to already.
         self.swarm.on_connected[:0] = [self.upkeep.connected, observer.connected, self._connected]
         self.swarm.on_disconnected[:0] = [self.identify.disconnected, self.pinger.disconnected, self.upkeep.disconnected]
         self.swarm.on_disconnected.insert(0, observer.disconnected)

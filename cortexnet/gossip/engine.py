@@ -126,7 +126,7 @@ class Engine:
             if not context.protocols.supports(protocol):  # the application's own comes first
                 context.protocols.handle(protocol, self.inbound.serve)
                 self._handled.append(protocol)
-        context.on_connected.insert(0, self._connected)  # in front of the application's, which may raise
+        context.on_connected.insert(0, self._connected)  # in front of the application's, which may publish
         context.on_disconnected.insert(0, self._disconnected)
         context.on_identified.append(self._identified)
         for connection in context.swarm.connections:

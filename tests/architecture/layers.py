@@ -65,6 +65,7 @@ SHELLS = {
     "cortexnet.storage.sqlite_file",
     "cortexnet.storage.storage",
     "cortexnet.swarm.dialer",
+    "cortexnet.swarm.guarded",
     "cortexnet.swarm.heap",
     "cortexnet.swarm.pruner",
     "cortexnet.swarm.resolver",
@@ -189,6 +190,7 @@ BOUNDARIES = {
     "cortexnet/kad/service/half.py:Half._request",  # a bug that a peer's answer brings out costs its request
     "cortexnet/gossip/validation.py:Validation.validate",  # a bug in a validator costs the message it was asked about
     "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
+    "cortexnet/swarm/guarded.py:guarded.observe",  # a bug in the application's observer of connections costs a line of the log
     "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
     "cortexnet/transport/quic_endpoint.py:receive_safely",  # a packet that the QUIC engine fails of costs its connection
