@@ -195,6 +195,7 @@ class Node:
     @property
     def _run(self) -> "Running":
         if self._running is not None and self._fault is None:
+            self._running.check_loop()
             return self._running
         if self._fault is not None:
             raise NotRunning("the node has failed: leave its `async with`, which raises what of")

@@ -27,6 +27,7 @@ from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import specific_addresses
 from cortexnet.transport.log_limit import LogLimit
+from cortexnet.transport.own_loop import check_loop
 from cortexnet.transport.scope import Scope
 from cortexnet.transports import prefers_tcp, upgrader_and_transports
 
@@ -131,6 +132,10 @@ class Running:
         self.swarm.on_disconnected = blueprint.on_disconnected
         self.observer = NodeObserver(blueprint.bus, self.swarm, blueprint.resources, blueprint.peerstore)
         self._observe()
+
+    def check_loop(self) -> None:
+        """Raises LocalError in an event loop that is not the node's."""
+        check_loop(self._loop)
 
     def _observe(self) -> None:
         """Let everybody tell the observer what happens, and answer it."""

@@ -24,6 +24,7 @@ from cortexnet.swarm.peerstore import TEMPORARY_TTL, Peerstore
 from cortexnet.swarm.pruner import Pruner
 from cortexnet.swarm.shared_dial import SharedDial
 from cortexnet.transport.connection import Connection, StreamAcceptor
+from cortexnet.transport.own_loop import check_loop
 from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
@@ -361,11 +362,7 @@ class Swarm:
             connection.abort()
 
     def _check_running(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
-            raise LocalError(
-                "a node is used in the event loop that it was started in: "
-                "`asyncio.run_coroutine_threadsafe(coroutine, loop)` does that from another thread"
-            )
+        check_loop(self._loop)
         if self._closing:
             raise NotRunning("the node is closed; a node is started once: make a new one")
 

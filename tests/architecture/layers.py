@@ -86,6 +86,7 @@ SHELLS = {
     "cortexnet.transport.network_watch",
     "cortexnet.transport.outer_tls",
     "cortexnet.transport.one_reader",
+    "cortexnet.transport.own_loop",
     "cortexnet.transport.quic",
     "cortexnet.transport.quic_endpoint",
     "cortexnet.transport.quic_link",

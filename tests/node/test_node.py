@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from operator import attrgetter
 from typing import Any
@@ -523,11 +523,28 @@ def test_a_handler_that_can_not_be_called_is_refused_where_it_is_named() -> None
 
 async def test_a_node_is_used_in_the_loop_it_was_started_in() -> None:
     async with two() as (alice, bob):
+        await bob.dial(alice.addresses)
+        calls = [
+            lambda: bob.dial(alice.addresses),
+            lambda: bob.ping(alice.peer_id),
+            lambda: bob.request(alice.peer_id, ECHO, b""),
+            lambda: bob.ready(),
+            lambda: bob.gossip.publish("topic", b"data"),
+            lambda: bob.kad.find_peer(alice.peer_id),
+            lambda: bob.find_peers("namespace"),
+            lambda: bob.send(alice.peer_id, b"data"),
+            lambda: bob.card(alice.peer_id),
+            lambda: bob.disconnect(alice.peer_id),
+        ]
 
         def elsewhere() -> None:
-            for call in (bob.dial(alice.addresses), bob.ping(alice.peer_id), bob.request(alice.peer_id, ECHO, b"")):
+            async def use(call: Callable[[], Any]) -> None:
                 with pytest.raises(LocalError, match="in the event loop that it was started in"):
-                    asyncio.run(call)
+                    await call()
+
+            for call in calls:
+                asyncio.run(use(call))
+            assert bob.peers == [alice.peer_id]  # without a loop nobody can tell
 
         thread = threading.Thread(target=elsewhere)
         thread.start()
