@@ -220,7 +220,8 @@ class Cards:
                 answer = await request(stream, b"", size_limit=SIZE_LIMIT)
             except MessageTooLarge as error:
                 raise ProtocolViolation(f"the card of {peer}: {error}") from error  # no card has so much, whoever asks
-            return await step_turns().run(lambda: Card.open(answer, peer))  # what is wrong here is the peer's fault
+            # What is wrong here is the peer's fault.
+            return await step_turns().run(lambda: Card.open(answer, peer), of=stream.connection.origin)
 
         timeout = self._config.timeout
         card = await self._caller.call(peer, PROTOCOL, exchange, timeout=timeout, what=f"the card of {peer}")

@@ -135,7 +135,8 @@ class PeerExchange:
             await stream.write_message(encode_question(want))
             await stream.close_write()
             answer = await stream.read_message(limit=answer_limit(want))
-        return await step_turns().run(lambda: decode_answer(answer, want=want, is_known=self._is_known))
+        turns, origin = step_turns(), connection.origin
+        return await turns.run(lambda: decode_answer(answer, want=want, is_known=self._is_known), of=origin)
 
     def _is_known(self, peer: "PeerId") -> bool:
         return peer == self._context.identity.peer_id or self._context.peerstore.is_connected(peer)

@@ -214,7 +214,7 @@ class Gossip:
         counts: list[int] = []
         for data in messages:
             self._check_data(topic, data)
-            message = await step_turns().run(functools.partial(self._sign, topic, data))
+            message = await step_turns().run(functools.partial(self._sign, topic, data), of=None)
             if topic not in self._joined:
                 await self._reach_out(topic)
             counts.append(await self._publish(message))

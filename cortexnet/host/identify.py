@@ -200,7 +200,7 @@ class Identify:
         number = self._conversation(connection).peer.description.next_number()
         async with deadline(self._limits.identify_timeout, f"a push of {connection.peer_id}"):
             parts = await self._read_parts(stream)
-        await step_turns().run(lambda: self._learn(connection, parts, number, is_push=True))
+        await step_turns().run(lambda: self._learn(connection, parts, number, is_push=True), of=connection.origin)
 
     def disconnected(self, connection: Connection) -> None:
         """The connection is gone; with the last one of a peer all it has told is forgotten."""
@@ -215,7 +215,7 @@ class Identify:
         limit = deadline(self._limits.identify_timeout, f"identify of {connection.peer_id}")
         async with limit, await connection.open_stream([PROTOCOL]) as stream:
             parts = await self._read_parts(stream)
-        return await step_turns().run(lambda: self._learn(connection, parts, number, is_push=False))
+        return await step_turns().run(lambda: self._learn(connection, parts, number, is_push=False), of=connection.origin)
 
     async def _read_parts(self, stream: Stream) -> list[bytes]:
         limits, parts = self._limits, list[bytes]()

@@ -1,16 +1,17 @@
 """Steps that take long, such as checking a signature, share the turns of the loop. A shell.
 
 Reading has turns of its own (`transport.read_turns`), but what one chunk brings may wake hundreds of handlers at once: without
-turns for them too, a peer that sends 250 messages together holds up everybody else for a tenth of a second.
+turns for them too, a peer that sends 250 messages together holds up everybody else for a tenth of a second. And without a turn
+for each party, who sends them all the time makes everybody else wait for all of its own.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar, final
 from weakref import WeakKeyDictionary
+
+from cortexnet.host.fair_line import FairLine
 
 T = TypeVar("T")
 
@@ -21,18 +22,22 @@ _WOKEN = 16  # who may go on in one turn, if all are that quick
 
 @final
 class StepTurns:
-    """One of each loop. Who waits comes first, in the order of asking."""
+    """One of each loop. Who waits comes first: one step of each party, then the next of each, in the order of asking."""
 
     def __init__(self) -> None:
         self._spent = 0.0  # in this turn
-        self._waiting: deque[_Waiting] = deque()
+        self._line: FairLine[_Waiting] = FairLine()
         self._renewing = False
 
-    async def run(self, step: Callable[[], T]) -> T:
-        """What `step` returns, called when its turn has come. Raises what it raises. Cancelled: it is not called."""
+    async def run(self, step: Callable[[], T], *, of: Hashable) -> T:
+        """What `step` returns, called when its turn has come. Raises what it raises. Cancelled: it is not called.
+
+        `of` is the party it is done for: the `Connection.origin` of who caused it, or the peer where there is no connection; None
+        is this node's own application. It waits for one step of each other party at most between two of its own.
+        """
         loop = asyncio.get_running_loop()
-        if self._waiting or self._spent >= SHARE:
-            await self._wait(loop)
+        if self._line.parties or self._spent >= SHARE:
+            await self._wait(loop, of)
         begin = loop.time()
         try:
             return step()
@@ -40,15 +45,16 @@ class StepTurns:
             self._spent += loop.time() - begin
             self._renew_soon()
 
-    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiting = _Waiting(loop.create_future())
-        self._waiting.append(waiting)
+    async def _wait(self, loop: asyncio.AbstractEventLoop, of: Hashable) -> None:
+        waiting, line = _Waiting(loop.create_future()), self._line
+        line.append(waiting, of)
         try:
-            while self._spent >= SHARE or self._waiting[0] is not waiting:
+            while self._spent >= SHARE or line.first() is not waiting:
                 await waiting.turn
                 waiting.turn = loop.create_future()
+            line.rotate()
         finally:
-            self._waiting.remove(waiting)
+            line.remove(waiting, of)
 
     def _renew_soon(self) -> None:
         if not self._renewing:
@@ -59,17 +65,17 @@ class StepTurns:
         """A new turn. Of those who are woken, the ones it has no time for wait for the next, in their places."""
         self._renewing = False
         self._spent = 0.0
-        for waiting in islice(self._waiting, _WOKEN):
+        for waiting in self._line.upcoming(_WOKEN):
             if not waiting.turn.done():
                 waiting.turn.set_result(None)
-        if self._waiting:
+        if self._line.parties:
             self._renew_soon()
 
 
 @final
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """Somebody's place in the queue, and the turn it is woken in."""
+    """Somebody's place in the line, and the turn it is woken in."""
 
     turn: asyncio.Future[None]
 

@@ -67,7 +67,8 @@ class Messenger:
 
         async def receive(request: Request) -> bytes:
             message = await step_turns().run(
-                lambda: Message.decode_frame(request.data, size_limit=self._size_limit, is_signed=self._signed)
+                lambda: Message.decode_frame(request.data, size_limit=self._size_limit, is_signed=self._signed),
+                of=request.peer_id,
             )
             if message.sender != request.peer_id or message.recipient != self._identity.peer_id:
                 raise ProtocolViolation(f"a message of {message.sender} to {message.recipient} came from {request.peer_id} to us")
@@ -76,7 +77,8 @@ class Messenger:
                 data = b""
             self._check_size("what a handler of messages returns", data)
             receipt = Receipt.of(message, unix_ns=self._unix_ns(), data=data)
-            return await step_turns().run(lambda: self._frame(receipt, is_signed=message.proof is not None))
+            is_signed = message.proof is not None
+            return await step_turns().run(lambda: self._frame(receipt, is_signed=is_signed), of=request.peer_id)
 
         return verified_responder(receive, limits=self._limits, size_limit=self._size_limit + OVERHEAD)
 

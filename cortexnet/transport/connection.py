@@ -112,6 +112,13 @@ class Connection:
         return self.endpoints.remote
 
     @property
+    def origin(self) -> "str | PeerId":
+        """Whom to take it for where something is shared out fairly: the host it runs to, as limits by address count hosts, for
+        identities cost nothing; the peer where no limit by address holds, as on loopback and through a relay."""
+        subnets = self.reservation.subnets
+        return self.peer_id if subnets is None else subnets.host
+
+    @property
     def local_address(self) -> Multiaddr:
         """Our end."""
         return self.endpoints.local

@@ -1,6 +1,8 @@
-"""Steps that take long: in order, a few milliseconds of them in each turn of the loop. Time moves when a step says so."""
+"""Steps that take long: one of each party in turn, a few milliseconds of them in each turn of the loop. Time moves when a step
+says so."""
 
 import asyncio
+from collections.abc import Hashable
 
 import pytest
 
@@ -16,7 +18,7 @@ class Bench:
         self.turn = 0
         self.ran: list[tuple[int, int]] = []
 
-    async def run(self, number: int, seconds: float) -> int:
+    async def run(self, number: int, seconds: float, of: Hashable = None) -> int:
         def step() -> int:
             loop = asyncio.get_running_loop()
             assert isinstance(loop, VirtualTimeLoop)
@@ -24,7 +26,7 @@ class Bench:
             self.ran.append((number, self.turn))
             return number
 
-        return await self.turns.run(step)
+        return await self.turns.run(step, of=of)
 
     async def together(self, *seconds: float) -> list[list[int]]:
         """Begin one step of each length at the same time; which ran in each turn that ran any."""
@@ -74,6 +76,34 @@ async def test_who_is_cancelled_while_it_waits_is_not_run_and_holds_up_nobody() 
     assert [number for number, _ in bench.ran] == [0, 2]
 
 
+async def test_who_has_one_step_waits_for_one_of_each_who_has_hundreds() -> None:
+    bench = Bench()
+    tasks = [asyncio.create_task(bench.run(number, 2 * SHARE, of=number % 4)) for number in range(400)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(bench.run(400, 2 * SHARE, of="late")))
+    await tasks[-1]
+    assert [number for number, _ in bench.ran] == [0, 1, 2, 3, 4, 400], "the first ran at once, all others have stood in line"
+    await asyncio.gather(*tasks)
+    assert [number for number, _ in bench.ran if number % 4 == 1] == list(range(1, 400, 4))
+
+
+async def test_a_step_of_ones_own_stands_in_line_as_a_party() -> None:
+    bench = Bench()
+    tasks = [asyncio.create_task(bench.run(number, 2 * SHARE, of="peer")) for number in range(100)]
+    tasks += [asyncio.create_task(bench.run(number, 2 * SHARE)) for number in (100, 101)]
+    await asyncio.gather(*tasks)
+    assert [number for number, _ in bench.ran][:6] == [0, 1, 100, 2, 101, 3]
+
+
+async def test_who_is_cancelled_loses_no_turn_of_its_party() -> None:
+    bench = Bench()
+    tasks = [asyncio.create_task(bench.run(number, 2 * SHARE, of=of)) for number, of in enumerate("xaabb")]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert [number for number, _ in bench.ran] == [0, 2, 3, 4]
+
+
 async def test_what_a_step_raises_is_raised_and_costs_its_time() -> None:
     bench = Bench()
 
@@ -81,8 +111,21 @@ async def test_what_a_step_raises_is_raised_and_costs_its_time() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await bench.turns.run(fail)
+        await bench.turns.run(fail, of=None)
     assert await bench.run(1, 0) == 1
+
+
+async def test_who_waits_behind_steps_that_raise_has_its_turn() -> None:
+    bench = Bench()
+
+    async def fail() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await bench.turns.run(lambda: 1 // 0, of="a")
+
+    tasks = [asyncio.create_task(bench.run(0, 2 * SHARE, of="a")), *(asyncio.create_task(fail()) for _ in range(3))]
+    last = asyncio.create_task(bench.run(1, 0, of="b"))
+    await asyncio.gather(*tasks, last)
+    assert [number for number, _ in bench.ran] == [0, 1]
 
 
 async def test_all_on_one_loop_share_its_turns() -> None:

@@ -9,6 +9,8 @@ import pytest
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import ACK, PING
+from cortexnet.swarm.limits import Limits
+from cortexnet.swarm.resources import Resources
 from cortexnet.transport.byte_link import _FIRST_CHUNKS, _SMALL_CHUNK
 from cortexnet.transport.read_turns import CHUNK_SIZE
 from cortexnet.transport.stream import Stream
@@ -34,6 +36,17 @@ async def test_a_connection_says_what_it_is() -> None:
         assert str(bob.peer_id) in repr(ours)
         stream = await ours.open_stream(["/none"])
         assert (ours.streams, ours.stream_count) == ([stream], 1)
+
+
+@pytest.mark.parametrize(
+    ("ip", "host"), [("10.1.2.3", "10.1.2.3"), ("2001:db8::1", "2001:db8::/56"), ("127.0.0.1", None), (None, None)]
+)
+async def test_what_is_shared_out_fairly_goes_by_host_or_by_peer_where_there_are_none(ip: str | None, host: str | None) -> None:
+    async with network() as net:
+        _, theirs = await net.connect(net.station(), net.station())
+        assert theirs.origin == theirs.peer_id
+        theirs.reservation.subnets = Resources(Limits()).admit_inbound(ip).subnets
+        assert theirs.origin == (host or theirs.peer_id)
 
 
 async def test_the_round_trip_is_measured_at_the_start_and_every_half_minute() -> None:

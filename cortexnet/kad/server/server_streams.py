@@ -70,7 +70,7 @@ class ServerStreams:
 
     async def _answer_all(self, stream: "Stream", streams: "dict[Stream, bool]") -> None:
         loop, idle, turns = asyncio.get_running_loop(), self._config.stream_idle, step_turns()
-        peer, size_limit = stream.peer_id, self._config.request_size
+        peer, origin, size_limit = stream.peer_id, stream.connection.origin, self._config.request_size
         is_paced = self._limit_loopback or not stream.connection.remote_address.is_loopback
         try:
             async with asyncio.timeout(idle) as silence:
@@ -80,7 +80,7 @@ class ServerStreams:
                     streams[stream] = False
                     if is_paced:
                         await self._pace(peer)
-                    answer = await turns.run(lambda: self._answer(peer, request))  # noqa: B023  # called before the next one
+                    answer = await turns.run(lambda: self._answer(peer, request), of=origin)  # noqa: B023  # called before the next
                     if answer is not None:
                         await stream.write_message(answer)
                     streams[stream] = True

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, TypeVar, assert_never, final
 
@@ -26,7 +27,7 @@ from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from cortexnet.host.context import Context
     from cortexnet.host.peer_info import PeerInfo
@@ -204,6 +205,10 @@ class Half:
     def _remotes(self, peer: "PeerId") -> "list[Multiaddr]":
         return [connection.remote_address for connection in self._context.swarm.connections_to(peer)]
 
+    def _origin_of(self, peer: "PeerId") -> "Hashable":
+        """The party that what comes of its answers is done for."""
+        return next((connection.origin for connection in self._context.swarm.connections_to(peer)), peer)
+
     def _elsewhere_known(self, peer: "PeerId") -> Contact | None:
         """A peer that is in no table, such as one that only asks: where it listens is told to who looks for it, as by go."""
         addresses = self._rules.keep(self._context.peerstore.addresses(peer, self._loop.time()))
@@ -315,7 +320,8 @@ class Half:
         dht, loop = self.dht, self._loop
         try:
             answer, seconds = await self._exchange(send)
-            await step_turns().run(lambda: dht.on_answer(send.id, answer, loop.time(), seconds))
+            origin = self._origin_of(send.contact.peer_id)
+            await step_turns().run(lambda: dht.on_answer(send.id, answer, loop.time(), seconds), of=origin)
             if self._context.reputation is not None:
                 self._context.reputation.report(send.contact.peer_id, True, seconds)
         except (CortexError, TimeoutError) as error:
@@ -345,24 +351,26 @@ class Half:
 
     async def _read(self, teller: "PeerId", data: bytes) -> Message:
         """An answer, as far as it is to be believed. One with 16,000 addresses takes several turns of the loop."""
-        turns, remotes = step_turns(), self._remotes(teller)
+        turns, remotes, origin = step_turns(), self._remotes(teller), self._origin_of(teller)
+
+        def believe(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
+            return tuple([self._believed(contact, remotes) for contact in contacts])
 
         def begin() -> tuple[Message, bool]:
             message = Message.decode(data)
             is_short = len(message.closer) + len(message.providers) <= READ_AT_ONCE
             if is_short:  # as of honest peers, and a turn costs more than to look at them
-                message.closer = tuple([self._believed(contact, remotes) for contact in message.closer])
-                message.providers = tuple([self._believed(contact, remotes) for contact in message.providers])
+                message.closer = believe(message.closer)
+                message.providers = believe(message.providers)
             return message, is_short
 
         async def believed(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
             found: list[Contact] = []
             for first in range(0, len(contacts), READ_AT_ONCE):
-                part = contacts[first : first + READ_AT_ONCE]
-                found += await turns.run(lambda part=part: [self._believed(contact, remotes) for contact in part])  # type: ignore[misc]
+                found += await turns.run(partial(believe, contacts[first : first + READ_AT_ONCE]), of=origin)
             return tuple(found)
 
-        message, is_short = await turns.run(begin)
+        message, is_short = await turns.run(begin, of=origin)
         if not is_short:
             message.closer = await believed(message.closer)
             message.providers = await believed(message.providers)

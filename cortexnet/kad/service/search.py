@@ -56,7 +56,7 @@ class ProviderSearch(AsyncIterator[Contact]):
                 await self._calls.step()
         contact = self._found[0]
         if contact.addresses:  # one after the other: a thousand together take a second
-            await step_turns().run(lambda: self._remember(contact))
+            await step_turns().run(lambda: self._remember(contact), of=None)
         if self._found:
             self._found.popleft()
         return contact

@@ -378,7 +378,7 @@ class KadService:
                 for contact in contacts:
                     known = found[key].get(contact.peer_id)
                     if known is None or not known.addresses:
-                        found[key][contact.peer_id] = await turns.run(partial(self._remembered, contact))
+                        found[key][contact.peer_id] = await turns.run(partial(self._remembered, contact), of=None)
         return {cid: list(found[key].values()) for cid, key in keys.items()}
 
 

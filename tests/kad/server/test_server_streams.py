@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from cortexnet import EndOfStream, Limits, PeerId, ProtocolViolation, Stream, StreamCode, StreamReset
+from cortexnet import Config, EndOfStream, Limits, Node, PeerId, ProtocolViolation, Stream, StreamCode, StreamReset
 from cortexnet.errors import InvalidRecord
 from cortexnet.kad.config import KadConfig
 from cortexnet.kad.server.server_streams import ServerStreams
+from cortexnet.testing.loop import VirtualTimeLoop
 from tests.support.kad_pair import PROTOCOL, Pair, pair
 
 
@@ -166,6 +167,37 @@ async def test_a_stranger_may_open_sixteen_streams_at_once() -> None:
         assert [await stream.read_message() for stream in streams] == [b"x"] * 16
         for stream in streams:
             await stream.close()
+
+
+async def test_who_asks_once_waits_for_no_more_than_one_dear_answer_of_who_asks_on_sixteen_streams() -> None:
+    asked: list[bytes] = []
+    is_busy = asyncio.Event()
+
+    def answer(peer: PeerId, request: bytes) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        loop._now += 0.02  # as to check dear signatures
+        asked.append(request)
+        if len(asked) == 32:
+            is_busy.set()
+        return request
+
+    served = ServerStreams(answer, config=KadConfig(request_rate=1_000_000), limits=Limits())
+    async with pair(served.serve) as there:
+        settings = Config(transports=["memory"], memory_network=there.network.host("carol"), kad=None)
+        async with Node(config=settings) as carol:
+            await carol.dial(there.alice.addresses)
+            greedy = [await opened(there) for _ in range(16)]
+            async with carol.stream(there.alice.peer_id, PROTOCOL) as single:
+                for stream in greedy * 20:
+                    await stream.write_message(b"again")
+                await is_busy.wait()
+                before = len(asked)
+                await single.write_message(b"once")
+                await single.read_message()
+                assert asked.index(b"once") - before <= 4, "those that were answered while it was on its way, and one"
+            for stream in greedy:
+                stream.reset()
 
 
 async def test_a_peer_that_asks_too_often_is_read_more_slowly() -> None:

@@ -73,7 +73,8 @@ async def test_an_answer_with_sixteen_thousand_addresses_leaves_turns_to_others(
     class Turns:
         steps = 0
 
-        async def run(self, step: Callable[[], object]) -> object:
+        async def run(self, step: Callable[[], object], *, of: object) -> object:
+            assert of == TELLER
             self.steps += 1
             return step()
 
