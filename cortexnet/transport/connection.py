@@ -347,6 +347,7 @@ class Connection:
             return
         self.reservation.tally.streams_inbound += 1
         stream = Stream(self, stream_id, slot, "inbound")
+        slot.on_supplanted = stream.supplanted
         self._streams[stream_id] = stream
         self._set_deadline(stream)
         stream.negotiate(multistream.be_selected(self._handlers.supports))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol, final
 
 from cortexnet.errors import Ended, LimitExceeded, Refuse, RemoteError, StreamCode
@@ -49,6 +50,13 @@ class Handlers:
         task = self._scope.spawn(self._run(stream, handler), name=f"{stream.protocol} {stream.peer_id}")
         # Not by the task: one that is cancelled before its first step never runs.
         task.add_done_callback(lambda _: stream.slot.release())
+        stream.slot.on_supplanted = partial(self._supplanted, stream, task)
+
+    def _supplanted(self, stream: Stream, task: "asyncio.Task[None]", error: LimitExceeded) -> None:
+        """Its place was given to a peer that has far fewer: nothing may go on that is counted no more."""
+        stream.on_failure = None  # it would cancel the handler as well, and disturb what that does on its way out
+        stream.supplanted(error)
+        self._scope.end(task)
 
     def _objection(self, stream: Stream, *, extended: bool) -> int:
         """The code to refuse a stream with, that does not fit within the limits."""

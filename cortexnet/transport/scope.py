@@ -62,6 +62,12 @@ class Scope:
             self._parent._leave_if_over()
             self._parent = None
 
+    def end(self, task: "asyncio.Task[Any]") -> None:
+        """Cancel one task of this scope, if it was not told to end before."""
+        if self._tasks.get(task) is False:
+            self._tasks[task] = True
+            task.cancel()
+
     def cancel(self) -> None:
         """End the scope and all in it, without waiting: nothing starts in it any more. `close` of it or its parent waits.
 

@@ -11,6 +11,7 @@ from cortexnet.errors import (
     ConnectionClosed,
     CortexError,
     EndOfStream,
+    LimitExceeded,
     LocalError,
     MessageTooLarge,
     NegotiationFailed,
@@ -505,6 +506,11 @@ class Stream:
             self.connection.offended(error)
         self.fail(error if isinstance(error, CortexError) else NegotiationFailed(str(error)))
         self.connection.forget(self._id)
+
+    def supplanted(self, error: LimitExceeded) -> None:
+        """Its place was given to a peer that has far fewer; `error` is what was short."""
+        self.connection.reservation.refused(error)
+        self.reset(StreamCode.LIMIT_EXCEEDED)
 
     def answer_timed_out(self) -> None:
         """The peer took too long to settle on a protocol."""

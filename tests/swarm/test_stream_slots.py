@@ -1,6 +1,8 @@
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
@@ -275,3 +277,133 @@ def test_one_peer_alone_has_four_fifths_of_what_all_share(total: int, fits: bool
     else:
         with pytest.raises(LimitExceeded, match="where all have 8 of 10: 9 is over the limit of 8"):
             streams.open_inbound()
+
+
+# --- places that are taken back
+
+
+def one_of(node: NodeStreams, number: int) -> ConnectionStreams:
+    """A connection of a peer's."""
+    (streams,) = connections_of(node, PeerId(bytes([0x12, 32]) + number.to_bytes(32, "big")))
+    return streams
+
+
+SHARED = [
+    ("streams_inbound", ordinary),
+    ("streams_inbound", control),
+    ("streams_negotiating", ConnectionStreams.open_inbound),
+    ("streams_inbound_per_protocol", ordinary),
+    ("streams_inbound_per_protocol", extended),
+]
+
+
+@pytest.mark.parametrize(("setting", "open_one"), SHARED)
+def test_who_comes_when_all_is_taken_gets_the_newest_places_of_the_greediest(setting: str, open_one: Opener) -> None:
+    """Each of six that come one after the other takes no more than is fair for what is left, and nothing is left."""
+    node, ended = NodeStreams(Limits(**{setting: 30})), list[tuple[int, str]]()
+    greedy, late = one_of(node, 0), one_of(node, 1)
+    held = [open_one(greedy) for _ in range(24)]
+    for number, place in enumerate(held):
+        place.on_supplanted = lambda error, number=number: ended.append((number, error.setting))  # type: ignore[misc]
+    for number in range(6):
+        open_one(one_of(node, number + 10))
+    for _ in range(4):
+        open_one(late)
+    assert ended == [(number, f"limits.{setting}") for number in (23, 22, 21, 20)]
+    assert node.inbound == 30
+    held[23].release()  # as its handler has ended
+    assert node.inbound == 30
+    with pytest.raises(LimitExceeded):
+        open_one(late)  # four are enough
+    assert len(ended) == 4
+
+
+@pytest.mark.parametrize(("setting", "open_one"), SHARED)
+@pytest.mark.parametrize(("each", "is_taken"), [(1, False), (3, False), (4, True)])
+def test_who_holds_few_loses_none_whoever_comes(setting: str, open_one: Opener, each: int, is_taken: bool) -> None:
+    node, ended = NodeStreams(Limits(**{setting: 3 * each})), list[LimitExceeded]()
+    for streams in [one_of(node, number) for number in range(3)] * each:
+        open_one(streams).on_supplanted = ended.append
+    late = one_of(node, 10)
+    if is_taken:
+        open_one(late)
+    else:
+        with pytest.raises(LimitExceeded, match=f"{3 * each + 1} is over the limit of {3 * each}"):
+            open_one(late)
+    assert len(ended) == is_taken
+
+
+@pytest.mark.parametrize(
+    ("shared", "own"),
+    [
+        ("streams_inbound", "streams_inbound_per_peer"),
+        ("streams_inbound", "streams_negotiating_per_connection"),
+        ("streams_inbound_per_protocol", "streams_inbound_per_connection"),
+        ("streams_inbound_per_protocol", "streams_inbound_per_protocol_and_peer"),
+    ],
+)
+def test_who_is_refused_for_a_limit_of_its_own_takes_nothing_back(shared: str, own: str) -> None:
+    node, ended = NodeStreams(Limits(**{shared: 10})), list[LimitExceeded]()
+    for streams in [one_of(node, 0)] * 8 + [one_of(node, 1), one_of(node, 2)]:
+        ordinary(streams).on_supplanted = ended.append
+    node.limits = Limits(**{shared: 10, own: 0})
+    with pytest.raises(LimitExceeded, match=f"{own}$"):
+        ordinary(one_of(node, 10))
+    assert not ended
+
+
+def test_a_place_is_taken_back_once_also_before_it_is_known_what_to_end() -> None:
+    node = NodeStreams(Limits())
+    place = ordinary(one_of(node, 0))
+    for _ in range(2):
+        place.supplant(LimitExceeded("places", limit=1, value=2, setting="limits.places"))
+    assert (node.inbound, node.by_protocol) == (0, {})
+
+
+class Peers:
+    """Eight that open streams and end them, and what is left of these."""
+
+    def __init__(self) -> None:
+        self.node = NodeStreams(Limits(streams_inbound=20, streams_negotiating=12, streams_inbound_per_protocol=12))
+        self.connections = [one_of(self.node, number) for number in range(8)]
+        self.lost = list[int]()  # by whom since the last step
+
+    def held(self, number: int) -> list[StreamReservation]:
+        return list(self.connections[number].peer.streams)
+
+    def step(self, number: int, step: str) -> None:
+        """Raises LimitExceeded."""
+        if step == "open":
+            self.connections[number].open_inbound().on_supplanted = lambda _: self.lost.append(number)
+        elif step == "settle":
+            for place in self.held(number)[-1:]:
+                if place.is_negotiating:
+                    place.negotiated(ECHO)
+        else:
+            for place in self.held(number)[-1:]:
+                place.release()
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.sampled_from(["open", "open", "settle", "end"])), max_size=300))
+def test_only_who_has_many_loses_any_and_who_has_none_finds_a_place_while_somebody_has(steps: list[tuple[int, str]]) -> None:
+    peers = Peers()
+    node = peers.node
+    for number, step in steps:
+        peers.lost.clear()
+        before = [len(peers.held(each)) for each in range(8)]
+        try:
+            peers.step(number, step)
+            is_refused = False
+        except LimitExceeded:
+            is_refused = True
+        assert all(before[loser] >= 4 and loser != number for loser in peers.lost)
+        assert not is_refused or before[number] or max(before) < 4 or node.negotiating == 12
+        for each, streams in enumerate(peers.connections):
+            kinds = [place.is_negotiating for place in peers.held(each)]
+            assert (streams.peer.negotiating, streams.peer.by_protocol.get(ECHO, 0)) == (sum(kinds), len(kinds) - sum(kinds))
+        assert node.inbound == sum(len(peers.held(each)) for each in range(8)) <= 20
+        assert node.negotiating <= 12
+        assert node.by_protocol.get(ECHO, 0) <= 12
+    for place in [place for each in range(8) for place in peers.held(each)]:
+        place.release()
+    assert (node.inbound, node.negotiating, node.by_protocol) == (0, 0, {})

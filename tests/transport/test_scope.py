@@ -31,6 +31,28 @@ async def test_the_end_of_a_scope_cancels_its_tasks_and_waits_for_them() -> None
     assert len(scope) == 0
 
 
+async def test_one_task_is_ended_and_the_end_of_all_does_not_disturb_it() -> None:
+    scope, ended = Scope(), []
+
+    async def linger() -> None:
+        try:
+            await hang()
+        finally:
+            await asyncio.sleep(1)
+            ended.append(True)
+
+    one, other = scope.spawn(linger()), scope.spawn(linger())
+    await asyncio.sleep(0)
+    scope.end(one)
+    scope.end(one)
+    await asyncio.sleep(0)
+    assert not other.cancelling()
+    await scope.close()
+    assert ended == [True, True]
+    scope.end(one)  # it is over
+    assert one.cancelled()
+
+
 async def test_the_end_reaches_scopes_below() -> None:
     parent = Scope()
     child = Scope(parent)
