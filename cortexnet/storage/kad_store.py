@@ -13,6 +13,7 @@ from cortexnet.errors import RemoteError
 from cortexnet.storage import kad_codec as codec
 
 if TYPE_CHECKING:
+    from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.records.provider_store import ProviderStore
     from cortexnet.kad.records.value_store import ValueStore
     from cortexnet.kad.routing.cache import Hint
@@ -23,11 +24,10 @@ log = logging.getLogger(__name__)
 
 VALUES, PROVIDERS, HINTS, REPROVIDE = "kad_values", "kad_providers", "kad_hints", "kad_reprovide"
 TABLES: Final = (VALUES, PROVIDERS, HINTS, REPROVIDE)
-WRITE_DELAY = 5.0
-"""Seconds from a change to its writing: what spam brings and pushes out within them is never written. Nineteen others have the
-rest, should a process be killed meanwhile."""
-CHANGES_LIMIT = 20_000
-"""Changes that wait, some 4 MiB of them; above it those that came first are written at once."""
+WRITE_DELAY = 60.0
+"""Seconds from a change of what others store here to its writing, up to twice as many: what spam brings and pushes out within
+them is never written, and a page of the file once for all of the rest that is on it. Should a process be killed meanwhile,
+nineteen others have it, and its owner announces it again."""
 SLICE = 32
 """Entries that are decoded or encoded in one turn of the loop at most: 20 µs each, a large value 100."""
 TURN = 0.002
@@ -47,7 +47,8 @@ class KadStore:
         self._rows = {table: _taken(rows[table], self._head) for table in TABLES}
         self._values: ValueStore | None = None
         self._providers: ProviderStore | None = None
-        self._changed: dict[tuple[str, bytes], None] = {}
+        self._changed: dict[tuple[str, bytes], None] = {}  # since the last time that something was due
+        self._due: dict[tuple[str, bytes], None] = {}  # what had changed by then, and is written the next time
         self._timer: asyncio.TimerHandle | None = None
         self._unreadable = 0
 
@@ -62,8 +63,7 @@ class KadStore:
             self._note(VALUES, stored.key)
         for record in providers.records():
             self._note(PROVIDERS, codec.provider_row(record.key, record.contact.peer_id))
-        values.on_change = lambda key: self._note(VALUES, key)
-        providers.on_change = lambda key, peer_id: self._note(PROVIDERS, codec.provider_row(key, peer_id))
+        values.on_change, providers.on_change = self._value_changed, self._provider_changed
         await self._restore_all(VALUES, self._restore_value)
         await self._restore_all(PROVIDERS, self._restore_provider)
         if self._unreadable:
@@ -104,9 +104,10 @@ class KadStore:
 
     async def settle(self) -> None:
         """Give all that has changed so far to the database, some a turn. Cancelled: the rest is given later."""
-        left = len(self._changed)
-        while left > 0 and self._changed:
-            left -= self._write_slice(SLICE)
+        self._due |= self._changed
+        self._changed = {}
+        while self._due:
+            self._write_slice()
             await asyncio.sleep(0)
 
     def detach(self) -> None:
@@ -140,28 +141,46 @@ class KadStore:
         assert self._providers is not None  # from `load` on
         return self._providers.restore(codec.decode_provider(row, data), self._unix())
 
-    def _note(self, table: str, row: bytes) -> None:
-        self._changed[table, row] = None
-        if len(self._changed) > CHANGES_LIMIT:
-            self._write_slice(SLICE)
+    def _value_changed(self, key: bytes) -> None:
+        assert self._values is not None  # from `load` on
+        stored = self._values.stored(key)
+        if stored is not None and stored.sender is None:  # nobody else announces what is our own
+            self._database.put(VALUES, self._head + key, codec.encode_value(stored))
+        else:
+            self._note(VALUES, key, is_gone=stored is None)
+
+    def _provider_changed(self, key: bytes, peer_id: "PeerId") -> None:
+        assert self._providers is not None  # from `load` on
+        is_gone = self._providers.record(key, peer_id) is None
+        self._note(PROVIDERS, codec.provider_row(key, peer_id), is_gone=is_gone)
+
+    def _note(self, table: str, row: bytes, *, is_gone: bool = False) -> None:
+        """What is gone and was never written is forgotten: so no more wait than there are in memory and in the file."""
+        place = (table, row)
+        if is_gone and not self._database.has(table, self._head + row):
+            self._changed.pop(place, None)
+            self._due.pop(place, None)
+            return
+        if place not in self._due:
+            self._changed[place] = None
         if self._timer is None:
             self._timer = self._loop.call_later(WRITE_DELAY, self._write_all)
 
     def _write_all(self) -> None:
-        """One slice, and the next one in another turn."""
-        self._write_slice(SLICE)
-        self._timer = self._loop.call_later(0.0, self._write_all) if self._changed else None
+        """One slice of what is due, and the next one in another turn; after the last, what has changed since becomes due."""
+        self._write_slice()
+        delay = 0.0
+        if not self._due:
+            self._due, self._changed, delay = self._changed, {}, WRITE_DELAY
+        self._timer = self._loop.call_later(delay, self._write_all) if self._due else None
 
-    def _write_slice(self, limit: int) -> int:
-        """How many entries it was."""
+    def _write_slice(self) -> None:
         end = self._loop.time() + TURN
-        places = list(islice(self._changed, limit))
-        for count, (table, row) in enumerate(places, 1):
-            del self._changed[table, row]
+        for table, row in list(islice(self._due, SLICE)):
+            del self._due[table, row]
             self._database.put(table, self._head + row, self._encoded(table, row))
             if self._loop.time() > end:
-                return count
-        return len(places)
+                return
 
     def _encoded(self, table: str, row: bytes) -> bytes | None:
         assert self._values is not None  # nothing changes before `load`

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, final
 
 from cortexnet.errors import StorageFailed
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Rows = dict[str, dict[bytes, bytes]]
-"""Of each table its values by key, those that were written first come first."""
+"""Of each table its values by key, those that were written first come first; see `SCATTERED` for those of one write."""
 Changes = Mapping[tuple[str, bytes], bytes | None]
 """By table and key the new value; None removes it."""
 
@@ -29,6 +30,9 @@ _FIRST_TABLES = ("peers", "rules")
 _KAD_TABLES = ("kad_values", "kad_providers", "kad_hints", "kad_reprovide")
 REPUTATION_TABLES = ("reputation", "reputation_networks")
 TABLES = (*_FIRST_TABLES, *_KAD_TABLES, *REPUTATION_TABLES)
+SCATTERED = ("kad_values", "kad_providers")
+"""Tables whose new rows are written in the order of their keys. Many come at once, their keys are hashes, and in any other order
+each would have a page of the index written for itself; their values know their times."""
 _TABLE = "CREATE TABLE {} (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL, checksum INTEGER NOT NULL)"
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     tuple(_TABLE.format(table) for table in _FIRST_TABLES),
@@ -141,6 +145,9 @@ class SqliteFile:
                 gone[table].append((key,))
             else:
                 new[table].append((key, value, _checksum(key, value)))
+        for table in SCATTERED:
+            gone[table].sort(key=itemgetter(0))
+            new[table].sort(key=itemgetter(0))
         with _transaction(connection):
             for table in TABLES:
                 connection.executemany(f"DELETE FROM {table} WHERE key = ?", gone[table])

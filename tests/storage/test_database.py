@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cortexnet.errors import NotRunning, StorageFailed
-from cortexnet.storage.database import FIRST_RETRY, LAST_RETRY, Database
+from cortexnet.storage import database as database_module
+from cortexnet.storage.database import FIRST_RETRY, LAST_RETRY, WRITE_INTERVAL, Database
 from cortexnet.storage.sqlite_file import Changes, Rows, SqliteFile
 
 
@@ -114,6 +115,45 @@ async def test_what_is_removed_while_it_is_being_written_is_removed_after_that(t
         await database.flush()
         assert disk.writes == [{("peers", b"a"): b"1"}, {("peers", b"a"): None, ("peers", b"b"): b"2"}]
     assert await rows_in(tmp_path) == {b"b": b"2"}
+
+
+async def test_the_first_change_is_written_at_once_and_those_that_follow_it_together(tmp_path: Path, disk: Disk) -> None:
+    loop = asyncio.get_running_loop()
+    async with database_in(tmp_path) as database:
+        disk.before = lambda: disk.times.append(loop.time())
+        began = loop.time()
+        for number in range(3):
+            database.put("peers", bytes([number]), b"")
+            await asyncio.sleep(WRITE_INTERVAL / 4)
+        await asyncio.sleep(WRITE_INTERVAL)
+        assert disk.writes == [{("peers", b"\0"): b""}, {("peers", b"\1"): b"", ("peers", b"\2"): b""}]
+        assert disk.times == pytest.approx([began, began + WRITE_INTERVAL])
+
+
+async def test_what_is_too_much_to_wait_is_written_at_once(tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "BATCH_SIZE", 100)
+    loop = asyncio.get_running_loop()
+    async with database_in(tmp_path) as database:
+        disk.before = lambda: disk.times.append(loop.time())
+        began = loop.time()
+        for number in range(3):
+            database.put("peers", bytes([number]), bytes(90 * number))
+            await asyncio.sleep(WRITE_INTERVAL / 4)
+        assert disk.times == pytest.approx([began, began + 2 * WRITE_INTERVAL / 4])
+
+
+async def test_whether_a_row_is_there_or_comes(tmp_path: Path) -> None:
+    async with database_in(tmp_path) as database:
+        assert not database.has("peers", b"a")
+        for value, is_there in ((b"1", True), (None, False)):
+            database.put("peers", b"a", value)
+            assert database.has("peers", b"a") == is_there
+        database.put("peers", b"a", b"2")
+        await database.flush()
+        database.put("peers", b"a", None)
+        assert database.has("peers", b"a"), "it is still in the file"
+        await database.flush()
+        assert not database.has("peers", b"a")
 
 
 async def test_several_may_wait_for_the_same_write(tmp_path: Path, disk: Disk) -> None:

@@ -19,7 +19,8 @@ from cortexnet.kad.routing.contact import Contact
 from cortexnet.kad.store_config import HOUR, StoreConfig
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.storage import kad_store as kad_store_module
-from cortexnet.storage.kad_store import CHANGES_LIMIT, HINTS, PROVIDERS, SLICE, VALUES, WRITE_DELAY, KadStore
+from cortexnet.storage.database import WRITE_INTERVAL
+from cortexnet.storage.kad_store import HINTS, PROVIDERS, SLICE, VALUES, WRITE_DELAY, KadStore
 from cortexnet.storage.sqlite_file import Changes, SqliteFile
 from cortexnet.storage.storage import FILE_NAME, Storage
 from cortexnet.swarm.access_rules import AccessRules
@@ -102,29 +103,56 @@ async def test_what_comes_and_goes_soon_is_never_written(tmp_path: Path, written
         for number in range(50):
             run.values.put(key(number), b"spam", UNIX, sender=A)
             run.providers.add(key(number), contact(1), UNIX)
-        await asyncio.sleep(WRITE_DELAY + 1)
+            await asyncio.sleep(WRITE_DELAY / 50)
+        await asyncio.sleep(2 * WRITE_DELAY)
         assert written == [(VALUES, HEAD + key(49)), (PROVIDERS, HEAD + bytes([8]) + key(49) + bytes(B))]
         assert run.storage.backlog == 0
 
 
-async def test_changes_that_wait_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert CHANGES_LIMIT == 20_000
-    monkeypatch.setattr(kad_store_module, "CHANGES_LIMIT", 100)
+async def test_changes_that_wait_are_bounded_by_what_is_kept_and_what_is_in_the_file(tmp_path: Path) -> None:
+    async with run_in(tmp_path, StoreConfig(values=10, providers=10)) as run:
+        for first in range(0, 5_000, 1_000):
+            for number in range(first, first + 1_000):
+                run.values.put(key(number), b"spam", UNIX, sender=A)
+                run.providers.add(key(number), contact(1), UNIX)
+                assert len(run.kad._changed) + len(run.kad._due) + run.storage.backlog <= 2 * (10 + 10)
+            await run.storage.flush()
+
+
+async def test_what_spam_pushes_out_again_before_it_is_due_is_never_written(
+    tmp_path: Path, written: list[tuple[str, bytes]]
+) -> None:
     async with run_in(tmp_path, StoreConfig(providers=10)) as run:
-        for number in range(5_000):
+        for number in range(1_000):
             run.providers.add(key(number), contact(1), UNIX)
-        assert len(run.kad._changed) <= 101
-        assert run.storage.backlog <= 200
+            await asyncio.sleep(WRITE_DELAY / 11)
+        assert written == []
+
+
+async def test_what_stays_is_written_once_however_often_it_changes(tmp_path: Path, written: list[tuple[str, bytes]]) -> None:
+    async with run_in(tmp_path) as run:
+        for _ in range(90):
+            run.values.put(key(1), b"again", UNIX, sender=A)
+            await asyncio.sleep(WRITE_DELAY / 50)
+        await asyncio.sleep(WRITE_DELAY)
+        assert written == [(VALUES, HEAD + key(1))]
+
+
+async def test_what_is_our_own_is_written_soon(tmp_path: Path, written: list[tuple[str, bytes]]) -> None:
+    async with run_in(tmp_path) as run:
+        run.values.put(key(1), b"own", UNIX)
+        await asyncio.sleep(2 * WRITE_INTERVAL)
+        assert written == [(VALUES, HEAD + key(1))]
 
 
 async def test_many_entries_are_written_and_taken_back_a_few_in_each_turn(tmp_path: Path) -> None:
     async with run_in(tmp_path) as run:
         for number in range(200):
             run.values.put(key(number), b"", UNIX, sender=A)
-        await asyncio.sleep(WRITE_DELAY)
-        assert 0 < len(run.kad._changed) <= 200 - SLICE
-        await asyncio.sleep(1.0)
-        assert (len(run.kad._changed), run.storage.backlog) == (0, 0)
+        await asyncio.sleep(2 * WRITE_DELAY)
+        assert 0 < len(run.kad._due) <= 200 - SLICE
+        await asyncio.sleep(2 * WRITE_INTERVAL)
+        assert (len(run.kad._due), run.storage.backlog) == (0, 0)
     storage, values = await opened(tmp_path), ValueStore()
     loading = asyncio.create_task(storage.kad(PROTOCOL).load(values, ProviderStore()))
     for _ in range(3):
@@ -140,8 +168,8 @@ async def test_a_slow_machine_does_less_in_a_turn(tmp_path: Path, monkeypatch: p
     async with run_in(tmp_path) as run:
         for number in range(5):
             run.values.put(key(number), b"", UNIX, sender=A)
-        await asyncio.sleep(WRITE_DELAY)
-        assert len(run.kad._changed) == 4
+        await asyncio.sleep(2 * WRITE_DELAY)
+        assert len(run.kad._due) == 4
     async with run_in(tmp_path) as run:
         assert len(run.values) == 5
 
@@ -307,7 +335,7 @@ async def test_a_full_disk_is_told_by_flush(tmp_path: Path, monkeypatch: pytest.
     async with run_in(tmp_path) as run:
         with monkeypatch.context() as patched:
             patched.setattr(SqliteFile, "write", full)
-            run.values.put(key(1), b"", UNIX)
+            run.values.put(key(1), b"", UNIX, sender=A)
             with pytest.raises(StorageFailed, match="the disk is full"):
                 await run.storage.flush()
     async with run_in(tmp_path) as run:

@@ -14,7 +14,7 @@ import pytest
 
 from cortexnet.errors import StorageFailed
 from cortexnet.storage import sqlite_file
-from cortexnet.storage.sqlite_file import MIGRATIONS, TABLES, Changes, Rows, SqliteFile
+from cortexnet.storage.sqlite_file import MIGRATIONS, SCATTERED, TABLES, Changes, Rows, SqliteFile
 
 NOTHING: Rows = {table: {} for table in TABLES}
 
@@ -56,6 +56,18 @@ def test_what_was_written_comes_back_in_the_order_it_was_written_last(tmp_path: 
     rows = opened(path)
     assert rows == NOTHING | {"peers": {b"a": b"4", b"b": b"2"}, "rules": {b"a": b""}}
     assert list(rows["peers"]) == [b"b", b"a"]
+
+
+def test_rows_whose_keys_are_hashes_are_written_in_the_order_of_their_keys(tmp_path: Path) -> None:
+    """So each page of the index is written once for all of them."""
+    path = path_in(tmp_path)
+    file = SqliteFile(path)
+    file.open()
+    for keys in (b"bdac", b"eb"):
+        file.write({(table, bytes([key])): b"" for table in TABLES for key in keys})
+    file.close()
+    for table, rows in opened(path).items():
+        assert b"".join(rows) == (b"acdbe" if table in SCATTERED else b"daceb")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no such modes")

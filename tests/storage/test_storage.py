@@ -15,7 +15,7 @@ from cortexnet.errors import NotRunning, StorageFailed
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.storage import storage as storage_module
-from cortexnet.storage.database import Database
+from cortexnet.storage.database import WRITE_INTERVAL, Database
 from cortexnet.storage.peerstore_store import SLICE, WRITE_DELAY
 from cortexnet.storage.sqlite_file import Changes, SqliteFile
 from cortexnet.storage.storage import FILE_NAME, Storage
@@ -144,7 +144,7 @@ async def test_many_entries_are_written_and_taken_back_a_few_in_each_turn(tmp_pa
         await asyncio.sleep(WRITE_DELAY)
         waiting = len(run.storage._peerstore._changed)
         assert 0 < waiting <= len(PEERS) - SLICE
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2 * WRITE_INTERVAL)
         assert (len(run.storage._peerstore._changed), run.storage.backlog) == (0, 0)
     run = Run(Limits())
     opening = asyncio.create_task(Storage.open(str(tmp_path), run.peerstore, run.rules))
