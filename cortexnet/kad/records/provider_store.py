@@ -65,7 +65,7 @@ class ProviderStore:
         self.on_change: Changed | None = None
         self._own: dict[bytes, None] = {}
         self._providers: dict[PeerId, _Provider] = {}
-        self._by_key: dict[bytes, list[_Provider]] = {}
+        self._by_key: dict[bytes, list[_Provider]] = {}  # in the order in which they came
         self._shares = Shares()
         self._count = 0
         self._memory = 0
@@ -188,14 +188,16 @@ class ProviderStore:
         providers.append(provider)
 
     def _surplus(self, key: bytes, providers: list[_Provider]) -> _Provider:
-        """Of the network with most providers of this key the one that has announced it longest ago."""
+        """Of the network with most providers of this key, or of all such, the one of the later half to come that has announced it
+        longest ago. So many who come late push out each other, and who comes now is heard of in any case.
+        """
         counts: dict[str | PeerId, int] = {}
         groups = [self._shares.group_of(provider.contact.peer_id) for provider in providers]
         for group in groups:
             counts[group] = counts.get(group, 0) + 1
         most = max(counts.values())
         crowd = [provider for provider, group in zip(providers, groups, strict=True) if counts[group] == most]
-        return min(crowd, key=lambda provider: provider.records[key])
+        return min(crowd[len(crowd) // 2 :], key=lambda provider: provider.records[key])
 
     def _make_room(self) -> None:
         while self._count > self.config.providers or self._memory > self.config.providers_memory:

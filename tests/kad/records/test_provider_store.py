@@ -122,11 +122,34 @@ def test_a_key_with_too_many_providers_loses_one_of_the_largest_crowd() -> None:
     store.add(key(1), contact(1), UNIX)
     for number in range(2, 20):
         store.add(key(1), contact(number), UNIX + number, group=NETWORK)
-    assert store.get(key(1), UNIX + 20) == [contact(1), contact(18), contact(19)]
+    assert store.get(key(1), UNIX + 20) == [contact(1), contact(2), contact(19)]
     for number in range(20, 25):
         store.add(key(1), contact(number), UNIX + number)
-    assert store.get(key(1), UNIX + 30) == [contact(number) for number in (22, 23, 24)], "all from elsewhere: the newest"
+    assert store.get(key(1), UNIX + 30) == [contact(number) for number in (1, 23, 24)], "all from elsewhere"
     assert len(store) == 3
+
+
+def test_half_of_the_places_of_a_key_stay_with_who_came_first_however_many_follow_and_the_rest_with_the_newest() -> None:
+    """Else 64 identities that cost nothing were enough to make a store name nobody else, wherever networks tell nothing."""
+    store = small(providers_per_key=8)
+    for number in range(1_000):
+        store.add(key(1), contact(number), UNIX + number)
+    assert store.get(key(1), UNIX + 1_000) == [contact(number) for number in (0, 1, 2, 3, 996, 997, 998, 999)]
+    store.add(key(1), contact(2), UNIX + 1_000)
+    for number in range(1_001, 1_100):
+        store.add(key(1), contact(number), UNIX + number)
+    assert store.record(key(1), peer(2)) is not None, "to announce again costs no place"
+
+
+def test_who_came_first_keeps_no_place_beyond_its_time() -> None:
+    store = small(providers_per_key=4)
+    for number in range(4):
+        store.add(key(1), contact(number), UNIX)
+    store.add(key(1), contact(1), UNIX + 40 * HOUR)
+    store.expire(UNIX + 50 * HOUR)
+    for number in range(4, 100):
+        store.add(key(1), contact(number), UNIX + 50 * HOUR)
+    assert store.get(key(1), UNIX + 50 * HOUR) == [contact(number) for number in (1, 4, 98, 99)]
 
 
 def test_addresses_that_are_never_sent_are_not_kept() -> None:
