@@ -129,6 +129,12 @@ class Holdings(Generic[HeldStream]):
         others = [stream for stream in self._streams.values() if not (stream.reserved or stream.is_draining or stream is asking)]
         return max(sum(max(_FIRST_WINDOW - stream.charged, 0) for stream in others), self._memory.limit // 2)
 
+    def drop(self, stream: HeldStream) -> None:
+        """Empty the stream's inbox, which nobody will read; it is to be settled or removed next."""
+        if stream.inbox.size:
+            self._memory.dropped(stream.inbox.charge)
+            stream.inbox.clear()
+
     def remove(self, stream: HeldStream) -> list[HeldStream]:
         """The stream is gone; demands that can be granted now."""
         self.demands.pop(stream.id, None)

@@ -118,7 +118,7 @@ class Mplex(Reading[MplexStream]):
         if stream.discarding:
             return
         stream.discarding = True
-        stream.inbox.clear()
+        self._drop_unread(stream)
         self._settle_charge(stream)
         self._linger(stream)
         self._forget_if_over(stream)
@@ -143,7 +143,7 @@ class Mplex(Reading[MplexStream]):
             self._tolerance.expect_late(frames=1 if stream.finished else 2, size=late)
         self._sender.drop(stream)
         self.has_output = self._sender.has_output
-        stream.inbox.clear()
+        self._drop_unread(stream)
         self._lingering.remove(stream.id)
         self._memory.release(stream.charged)
         stream.charged = 0
@@ -221,6 +221,11 @@ class Mplex(Reading[MplexStream]):
         if stream.charged - inbox.size - inbox.position > _SETTLE_STEP or not inbox.size:
             self._settle_charge(stream)
         self._forget_if_over(stream)
+
+    def _drop_unread(self, stream: MplexStream) -> None:
+        if stream.inbox.size:
+            self._memory.dropped(stream.inbox.charge)
+            stream.inbox.clear()
 
     def _settle_charge(self, stream: MplexStream) -> None:
         freed = stream.charged - stream.inbox.charge

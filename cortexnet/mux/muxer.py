@@ -93,6 +93,9 @@ class MemoryBudget(Protocol):
     def release(self, size: int) -> None:
         """Give back what was charged."""
 
+    def dropped(self, size: int) -> None:
+        """Of what is charged, and given back next, so much goes unread."""
+
     def is_over(self) -> bool:
         """Whether the cap of this connection is passed: its largest unread stream must go."""
 
@@ -223,6 +226,9 @@ class Unlimited:
         return None
 
     def release(self, size: int) -> None:
+        return None
+
+    def dropped(self, size: int) -> None:
         return None
 
     def is_over(self) -> bool:

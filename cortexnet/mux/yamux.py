@@ -123,7 +123,7 @@ class Yamux(Reading[YamuxStream]):
             return
         self._return_windows()
         stream.discarding = True
-        stream.inbox.clear()
+        self._holdings.drop(stream)
         self._grant_demands(self._holdings.end_demand(stream))
         self._linger(stream)
         self._forget_if_over(stream)
@@ -142,7 +142,7 @@ class Yamux(Reading[YamuxStream]):
             stream.window.credit -= self._body_left
         self._tolerance.gone(stream)
         self._drop_output(stream)
-        stream.inbox.clear()
+        self._holdings.drop(stream)
         self._lingering.remove(stream.id)
         self._acks.remove(stream.id)
         self._grant_demands(self._holdings.remove(stream))

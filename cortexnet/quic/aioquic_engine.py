@@ -245,6 +245,7 @@ class AioquicEngine:
     def stream_was_reset(self, stream_id: int, receiver: QuicStreamReceiver, code: int, new_bytes: int) -> None:
         state = self._streams[stream_id]
         state.window.credit -= new_bytes
+        self._memory.dropped(state.gap)
         self._charge_gap(state, 0)
         self._consume(state, receiver.highest_offset - receiver._buffer_start)
         state.finished = True
@@ -350,7 +351,7 @@ class AioquicEngine:
 
     def _drop_unread(self, state: QuicStreamState) -> None:
         self._consume(state, state.inbox.size)
-        state.inbox.clear()
+        self._holdings.drop(state)
 
     def _remove(self, state: QuicStreamState) -> None:
         """Nobody here uses the stream any more; aioquic may still be busy with it."""
@@ -371,6 +372,7 @@ class AioquicEngine:
     def _delete(self, state: QuicStreamState) -> None:
         del self._streams[state.id]
         self._ours -= state.ours
+        self._memory.dropped(state.gap)
         self._charge_gap(state, 0)
         self._window.forget(state)
 

@@ -1,4 +1,4 @@
-"""Gives the system back what connections held that have ended. A shell.
+"""Gives the system back what streams and connections held unread at their end. A shell.
 
 An allocator keeps what is freed, for use again, wherever anything that is still in use lies behind it: after a flood of unread
 data a process had 17 MiB more than before, for good. glibc gives it back when it is asked to.
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 WORTH: Final = 4 << 20
-"""Bytes that ended connections must have held, together, before it is worth the milliseconds."""
+"""Bytes that must have gone unread, together, before it is worth the milliseconds."""
 SETTLING: Final = 1.0
 """Seconds until their readers have let go of them, too."""
 INTERVAL: Final = 5.0
@@ -39,7 +39,7 @@ def trim(now: float) -> None:
 
 @final
 class Heap:
-    """One of each node. `freed` is called with what each connection held at its end, in bytes."""
+    """One of each node. `freed` is called with what each stream and connection held at its end, in bytes."""
 
     def __init__(self, give_back: Callable[[float], None] = trim) -> None:
         self._give_back = give_back
@@ -50,7 +50,7 @@ class Heap:
         self._is_stopped = False
 
     def freed(self, size: int) -> None:
-        """A connection has ended, and held so many bytes for readers."""
+        """A stream or a connection has ended, and held so many bytes that nobody has read."""
         self._freed += size
         if self._freed >= WORTH and self._timer is None and not self._is_stopped:
             self._timer = self._loop.call_at(max(self._loop.time() + SETTLING, self._not_before), self._due)

@@ -30,7 +30,7 @@ class PeerMemory:
 class NodeMemory:
     """The node's total, and the connections and peers that share it."""
 
-    __slots__ = ("_connections", "limit", "on_given_up", "outgoing", "peer_limit", "peers", "used")
+    __slots__ = ("_connections", "limit", "on_dropped", "outgoing", "peer_limit", "peers", "used")
 
     def __init__(self, limit: int, peer_limit: int = sys.maxsize, outbox_limit: int = sys.maxsize) -> None:
         """`peer_limit` bounds the connections of one peer together, `outbox_limit` what all have queued to send."""
@@ -41,8 +41,8 @@ class NodeMemory:
         """What all streams have queued to send; apart from what is held for readers, or many writes would end reads."""
         self.peers: dict[Hashable, PeerMemory] = {}
         self._connections: dict[ConnectionMemory, None] = {}
-        self.on_given_up: Callable[[int], None] | None = None
-        """Called with what a connection held to its end, in bytes. Must not raise."""
+        self.on_dropped: Callable[[int], None] | None = None
+        """Called with what goes unread, in bytes: with a stream, or with what a connection held to its end. Must not raise."""
 
     def open(self, limit: int) -> "ConnectionMemory":
         """A new connection's part, empty and bounded by `limit`; it must be closed."""
@@ -72,8 +72,13 @@ class NodeMemory:
             peer.connections -= 1
             if not peer.connections and connection.owner is not None:
                 del self.peers[connection.owner]
-            if connection.used and self.on_given_up is not None:
-                self.on_given_up(connection.used)
+            if connection.used:
+                self.dropped(connection.used)
+
+    def dropped(self, size: int) -> None:
+        """So many bytes go unread."""
+        if self.on_dropped is not None:
+            self.on_dropped(size)
 
 
 @final
@@ -116,6 +121,10 @@ class ConnectionMemory:
         self.used -= size
         self.peer.used -= size
         self.node.used -= size
+
+    def dropped(self, size: int) -> None:
+        """Of what is charged, and given back next, so much goes unread."""
+        self.node.dropped(size)
 
     def reserve(self, size: int) -> bool:
         """Count `size` bytes before they are there; False, and nothing counted, where a cap would be passed."""

@@ -85,7 +85,7 @@ class Swarm:
         self._dials: dict[_DialKey, SharedDial] = {}
         self._pruner = Pruner(self._scope, self._superfluous)
         self._heap = Heap()
-        resources.memory.on_given_up = self._heap.freed
+        resources.memory.on_dropped = self._heap.freed
         self._closing = False
         self._loop = asyncio.get_running_loop()
         self.on_connected: list[Observer] = []

@@ -292,6 +292,33 @@ def a_reset_after_the_end_leaves_what_came_before(subject: Subject) -> None:
     assert link.is_empty()
 
 
+def what_goes_unread_is_told_and_nothing_else(subject: Subject) -> None:
+    """So that somebody can give it back to the system; what was read is wanted again at once."""
+    link = Link(subject)
+    memory, size = link.memories[1], 30_000
+    ends: list[Callable[[int, int], None]] = [
+        lambda here, there: link.dialer.reset(here),
+        lambda here, there: link.listener.reset(there),
+        lambda here, there: link.listener.discard_reads(there),
+    ]
+    for number, end in enumerate(ends):
+        here, there = link.opened()
+        send_all(link.dialer, here, bytes(2 * size))
+        link.run()
+        assert link.listener.read_exactly(there, size) == bytes(size)
+        assert memory.unread <= number * (2 * size + 1_000)
+        end(here, there)
+        link.run()
+        assert (number + 1) * size <= memory.unread <= (number + 1) * (2 * size + 1_000), (
+            "a piece that is read in part is held whole"
+        )
+    told = memory.unread
+    here, there = link.opened()
+    link.dialer.reset(here)
+    link.run()
+    assert memory.unread == told
+
+
 def a_stream_that_is_gone_is_unknown_to_every_verb(subject: Subject) -> None:
     link = Link(subject)
     here, _ = link.opened()
@@ -549,6 +576,7 @@ CHECKS: list[Check] = [
     a_stream_is_known_until_its_last_byte_was_read,
     a_reset_ends_both_directions,
     a_reset_after_the_end_leaves_what_came_before,
+    what_goes_unread_is_told_and_nothing_else,
     a_stream_that_is_gone_is_unknown_to_every_verb,
     what_nobody_reads_is_dropped,
     frames_that_cross_the_end_of_a_stream_hurt_nobody,

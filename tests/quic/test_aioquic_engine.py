@@ -548,6 +548,26 @@ def test_bytes_behind_a_gap_are_charged_too() -> None:
     assert memory.used < 4_096
 
 
+@pytest.mark.parametrize("loses_first", [False, True])
+def test_what_goes_unread_with_a_stream_is_told(loses_first: bool) -> None:
+    node = NodeMemory(1 << 24)
+    told: list[int] = []
+    node.on_dropped = told.append
+    both = pair(memory=node.open(1 << 24))
+    stream = opened(both)
+    carry = both._carry
+    lost = [] if loses_first else [b""]
+    both._carry = lambda datagram, target: carry(datagram, target) if lost else lost.append(datagram)
+    both.client.send(stream, bytes(5_000))
+    both.flush()
+    for _ in range(4):
+        both.step()
+    assert told == []
+    both.client.reset(stream, 7)
+    settle(both, 3)
+    assert 2_000 <= sum(told) <= 6_000
+
+
 # --- a network that loses, repeats and mixes up ----------------------------------------------------------------------------
 
 

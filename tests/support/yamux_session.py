@@ -94,6 +94,7 @@ class Budget:
         self.outgoing = OutboxPool(1 << 62)
         self.used = 0
         self.peak = 0
+        self.unread = 0
 
     def reserve(self, size: int) -> bool:
         if self.used + size > self.limit:
@@ -109,6 +110,10 @@ class Budget:
     def release(self, size: int) -> None:
         assert 0 <= size <= self.used
         self.used -= size
+
+    def dropped(self, size: int) -> None:
+        assert 0 < size <= self.used, "it is told before it is given back"
+        self.unread += size
 
     def is_over(self) -> bool:
         return self.used > self.limit

@@ -59,7 +59,7 @@ async def test_a_stopped_one_does_nothing_more() -> None:
 def test_a_budget_tells_what_a_connection_held_at_its_end_and_no_more() -> None:
     told: list[int] = []
     node = NodeMemory(1 << 20)
-    node.on_given_up = told.append
+    node.on_dropped = told.append
     first, second = node.open(1 << 20), node.open(1 << 20)
     first.charge(300)
     first.release(200)
@@ -68,6 +68,21 @@ def test_a_budget_tells_what_a_connection_held_at_its_end_and_no_more() -> None:
     first.close()
     second.close()
     assert told == [100]
+
+
+def test_a_budget_tells_what_goes_unread_with_a_stream_and_not_again_with_its_connection() -> None:
+    told: list[int] = []
+    node = NodeMemory(1 << 20)
+    node.on_dropped = told.append
+    connection = node.open(1 << 20)
+    connection.charge(300)
+    connection.dropped(200)
+    connection.release(200)
+    assert told == [200]
+    connection.close()
+    connection.dropped(100)
+    connection.release(100)
+    assert told == [200, 100]
 
 
 def next_time() -> float:
