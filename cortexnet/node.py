@@ -239,13 +239,15 @@ class Node:
     def watch(self, *, connected: Observer | None = None, disconnected: Observer | None = None) -> None:
         """Call back with each new connection, and with each that is gone (its `error` says why); also before the start.
 
-        Observers are called synchronously. Where one raises, that is logged, and changes nothing. Raises LocalError for what is
-        no function.
+        Observers are called synchronously; where one raises, that is logged alone. Raises LocalError for what is no function.
         """
-        for observer, observers in ((connected, self._on_connected), (disconnected, self._on_disconnected)):
+        for observer in (connected, disconnected):
             if observer is not None:
                 check_callable("an observer", observer)
-                observers.append(guarded(observer))
+        if connected is not None:
+            self._on_connected.append(guarded(connected))
+        if disconnected is not None:
+            self._on_disconnected.append(guarded(disconnected))
 
     @property
     def tally(self) -> Tally:

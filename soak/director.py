@@ -189,7 +189,7 @@ class Director:
             await self._sleep_until(until)
             member.go_on()
         elif fault.kind is Kind.BLOCK:
-            await self._order(member, "block", seconds=until - self._elapsed())
+            await self._order(member, "block", seconds=max(0.0, until - self._elapsed()))
         elif fault.kind is Kind.DISK_FULL:
             await self._order(member, "disk", full=True)
             await self._sleep_until(until)

@@ -26,6 +26,8 @@ _SHARE = 0.005  # seconds of RPCs in one turn of the loop, of all peers together
 ELEMENTS = 500
 """Messages and other elements of RPCs in one turn, of all peers together: no step is begun where so many were looked at."""
 _SHORT = 1_024  # bytes of an RPC that is read at once: it can't have more elements than a turn may bring
+HELD_LIMIT = 4 * 1024 * 1024
+"""Bytes read of all streams that wait for full queues, from which on no other is read: as messages they take three times that."""
 _LEAST = 1e-9  # so that a turn counts as begun where time stands still
 _State = Literal["over", "more", "held"]  # of what was read: all was taken in, not yet, or not before there is room for the next
 
@@ -63,7 +65,8 @@ class Inbound:
         self._spent = 0.0  # seconds of this turn of the loop
         self._elements = 0  # and what was looked at in it
         self._line: dict[Stream, None] = {}  # who waits for its turn, the longest first: else who says most is heard alone
-        self._resumed: asyncio.Future[None] | None = None
+        self._waiting: dict[Stream, asyncio.Future[None]] = {}  # who waits for room
+        self._held = 0  # bytes of what has no room, as they were read
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -95,33 +98,54 @@ class Inbound:
         data = await stream.read(_CHUNK)
         while data:
             steps = self._steps(stream.peer_id, frames.take(data))
-            await self._wait_turn(stream)
-            while (state := self._hear(stream, steps)) != "over":
+            state: _State = "more"
+            while state != "over":
                 if state == "held":
-                    await self._wait()
-                await self._wait_turn(stream)
+                    state = await self._hold(stream, steps, len(data))
+                else:
+                    await self._wait_turn(stream)
+                    state = self._hear(stream, steps)
             if frames.fault is not None:
                 raise frames.fault
-            while not self._hearer.may_read():
-                await self._wait()
+            while not self._is_open:
+                await self._wait(stream)
             data = await (stream.read_exactly(frames.missing) if frames.missing > _WHOLE else stream.read(_CHUNK))
 
     async def _wait_turn(self, stream: "Stream") -> None:
         """Until there is room, this turn of the loop has not had enough, and whoever waits for longer was heard."""
         line = self._line
-        if not line and self._hearer.may_read() and not self._has_enough:
+        if not line and self._is_open and not self._has_enough:
             return
         line[stream] = None
         try:
-            while True:
-                if not self._hearer.may_read():
-                    await self._wait()
+            while self._streams.get(stream.peer_id) is stream:
+                if not self._is_open:
+                    await self._wait(stream)
                 elif self._has_enough or next(iter(line)) is not stream:
                     await asyncio.sleep(0)  # to be woken would cost as much as what is waited for
                 else:
                     return
         finally:
             del line[stream]
+
+    async def _hold(self, stream: "Stream", steps: "Iterator[int]", size: int) -> "_State":
+        """Until there is room for what comes next on a stream, of which `size` bytes were read; then go on with that.
+
+        It stands in no line, or who waits there for the memory it holds would keep it from giving that back.
+        """
+        self._held += size
+        try:
+            state: _State = "held"
+            while state == "held":
+                await self._wait(stream)
+                while (is_full := not self._hearer.may_read()) or self._has_enough:
+                    await (self._wait(stream) if is_full else asyncio.sleep(0))
+                state = self._hear(stream, steps)
+            return state
+        finally:
+            self._held -= size
+            if self._held <= HELD_LIMIT < self._held + size:
+                self.resume()
 
     def _steps(self, peer: "PeerId", frames: "Iterable[bytes]") -> "Iterator[int]":
         """Take in frames, in steps that each give how many elements were looked at: none where what comes next has no room."""
@@ -158,6 +182,11 @@ class Inbound:
         return "over"
 
     @property
+    def _is_open(self) -> bool:
+        """Whether more may be taken in, or read."""
+        return self._held <= HELD_LIMIT and self._hearer.may_read()
+
+    @property
     def _has_enough(self) -> bool:
         """Whether what this turn brought is enough for it."""
         return self._spent >= _SHARE or self._elements >= ELEMENTS
@@ -165,15 +194,23 @@ class Inbound:
     def _begin_turn(self) -> None:
         self._spent, self._elements = 0.0, 0
 
-    async def _wait(self) -> None:
-        if self._resumed is None or self._resumed.done():
-            self._resumed = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._resumed)
+    async def _wait(self, stream: "Stream") -> None:
+        if self._streams.get(stream.peer_id) is stream:
+            self._waiting[stream] = stream.connection.loop.create_future()
+            try:
+                await self._waiting[stream]
+            finally:
+                del self._waiting[stream]
 
     def resume(self) -> None:
         """`may_read` or `may_hear` may say something else now."""
-        if self._resumed is not None and not self._resumed.done():
-            self._resumed.set_result(None)
+        for stream in self._waiting:
+            self._wake(stream)
+
+    def _wake(self, stream: "Stream") -> None:
+        waiting = self._waiting.get(stream)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     def reset(self, peer: "PeerId", code: int = StreamCode.NONE) -> None:
         """End the stream of a peer, if it has one: it may open another."""
@@ -185,6 +222,7 @@ class Inbound:
     def _forget(self, peer: "PeerId", stream: "Stream") -> None:
         if self._streams.get(peer) is stream:
             del self._streams[peer]
+            self._wake(stream)
             self._hearer.fell_silent(peer)
 
     def close(self) -> None:

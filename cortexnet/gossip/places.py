@@ -1,4 +1,4 @@
-"""Who holds the places of validation: nobody so many that there is none for others. Pure."""
+"""Who holds the places of validation: nobody takes all of them alone. Pure."""
 
 from collections import Counter
 from typing import TYPE_CHECKING, Final, final
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from cortexnet.identity.peer_id import PeerId
 
 PER_FREE: Final = 4
-"""A sender may hold so many places for each that is free: alone four fifths of them, ten senders together all but a fortieth."""
+"""A sender may hold so many places for each that is free: alone four fifths of them, another one then as much of the rest."""
 
 
 @final

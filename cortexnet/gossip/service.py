@@ -35,6 +35,7 @@ from cortexnet.host.host import check_callable
 from cortexnet.host.step_turns import step_turns
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.transport.log_limit import LogLimit
+from cortexnet.transport.own_loop import check_loop
 from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
@@ -238,9 +239,16 @@ class Gossip:
             for line, room in rooms:
                 line.give_up(room)
                 count += room.done() and room.result()
-        while self._is_blocked_by_own(message.topic):
-            await self._wait_room()
+        if self._is_blocked_by_own(message.topic):
+            await self._wait_for_own(message.topic)
         return count
+
+    async def _wait_for_own(self, topic: str) -> None:
+        """Until our own queues have room, or have had time enough: others who publish may fill them again and again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.queue_patience):
+                while self._is_blocked_by_own(topic):
+                    await self._wait_room()
 
     async def _reach_out(self, topic: str) -> None:
         """Open streams to peers that want a topic which we have not joined: to these we had nothing to say so far."""
@@ -478,6 +486,7 @@ class Gossip:
     # --- checks ------------------------------------------------------------------------------------------------------------
 
     def _check_running(self) -> None:
+        check_loop(self._loop)
         if self._is_closed:
             raise NotRunning("the node is closed; a node is started once: make a new one")
 

@@ -71,7 +71,7 @@ class Subscription:
         if queue < 1 or queue_bytes < 1:
             raise LocalError(f"a queue of messages holds at least 1, not {min(queue, queue_bytes)}")
         self.topic = topic
-        self.policy: Policy = policy
+        self._policy: Policy = policy
         self.own = own
         self.dropped = 0
         """Messages for which the queue had no room. With "block" only where the reader was behind for longer than it may."""
@@ -108,6 +108,11 @@ class Subscription:
         if not self._reader.has_ended:
             self._topics.leave(self)
             self.end()
+
+    @property
+    def policy(self) -> Policy:
+        """What happens to a message for which there is no room."""
+        return self._policy
 
     @property
     def waiting(self) -> int:
@@ -166,18 +171,21 @@ class Subscription:
     def offer(self, message: "GossipMessage") -> bool:
         """Queue a message, or drop one as the policy says; whether none was dropped.
 
-        With "block" what had been read before is queued all the same: the excess is bounded by what was being validated.
+        With "block" what had been read before is queued all the same: the excess is bounded by what was being validated, and of
+        this node's own by what was being published. After the end nothing is queued.
         """
+        if self._reader.has_ended:
+            return False
         is_full = self.is_full
-        if is_full and (self.policy == "drop_newest" or self._is_impatient):
+        if is_full and (self._policy == "drop_newest" or self._is_impatient):
             self.dropped += 1
             return False
-        while self.policy == "drop_oldest" and self.is_full:  # which it is not when it is empty
+        while self._policy == "drop_oldest" and self.is_full:  # which it is not when it is empty
             self._bytes -= len(self._queue.popleft().data)
             self.dropped += 1
         self._queue.append(message)
         self._bytes += len(message.data)
-        if self.policy == "block":
+        if self._policy == "block":
             if not self.is_blocking and not self._is_impatient and self.is_full:
                 self._block()
             is_full = False
