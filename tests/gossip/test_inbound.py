@@ -170,6 +170,64 @@ async def test_a_stream_waits_where_a_message_comes_whose_queue_is_full_and_othe
     assert [message.data for rpc in heard for message in rpc.messages] == [b"0", b"1", b"2", b"", b"1", b"0"]
 
 
+def full(count: int) -> bytes:
+    return frame(Rpc(messages=[Message.build("full", b"%d" % number + bytes(30_000)) for number in range(count)]))
+
+
+async def begun(served: Inbound, peer: PeerId, data: bytes) -> "asyncio.Task[None]":
+    task = asyncio.ensure_future(served.serve(Stream(peer, data)))  # type: ignore[arg-type]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_a_stream_that_is_held_gives_way_to_another_of_its_peer(hearer: Hearer) -> None:
+    hearer.full = {"full"}
+    served = Inbound(hearer, GossipConfig())
+    held = [await begun(served, PEERS[0], full(2)) for _ in range(3)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert [task.done() for task in held] == [True, True, False]
+    served.reset(PEERS[0])
+    await asyncio.wait(held)
+    assert served._held == 0
+    hearer.silent += PEERS * 100
+
+
+async def test_where_much_is_held_nothing_else_is_read_until_there_is_room(
+    hearer: Hearer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "HELD_LIMIT", 100_000)
+    hearer.full = {"full"}
+    served = Inbound(hearer, GossipConfig())
+    tasks = [await begun(served, PEERS[0], full(2)), await begun(served, PEERS[1], full(2))]
+    tasks.append(await begun(served, PEERS[2], frame(Rpc(messages=many(3)))))
+    assert hearer.heard_of == []
+    for peer in PEERS[:2]:  # so that the third is woken before them
+        served._wake(served._streams[peer])
+        await asyncio.sleep(0)
+    hearer.full = set()
+    served.resume()
+    await asyncio.gather(*tasks)
+    hearer.silent += PEERS * 100
+    assert Counter(peer for peer, _, _ in hearer.heard_of) == dict.fromkeys(PEERS, 1)
+    assert served._held == 0
+
+
+async def test_who_is_cancelled_in_the_line_holds_up_nobody(hearer: Hearer) -> None:
+    hearer.room = 0
+    served = Inbound(hearer, GossipConfig())
+    said = frame(Rpc(messages=many(1)))
+    first, second = await begun(served, PEERS[0], said), await begun(served, PEERS[1], said)
+    first.cancel()
+    await asyncio.wait([first])
+    hearer.room = 10
+    served.resume()
+    await second
+    hearer.silent += PEERS * 100
+    assert [peer for peer, _, _ in hearer.heard_of] == PEERS[1:2]
+
+
 @pytest.mark.parametrize("room", [1 << 30, 400])
 async def test_who_says_much_does_not_keep_others_from_being_heard(room: int, hearer: Hearer) -> None:
     def make_room() -> None:

@@ -80,6 +80,42 @@ async def test_a_full_queue_holds_up_nobody_who_brings_nothing_for_it() -> None:
         await publishing
 
 
+async def test_each_of_several_full_queues_is_waited_for() -> None:
+    async with (
+        nodes(2) as (alice, bob),
+        subscribed([alice, bob], policy="block", queue=2) as (_, there),
+        bob.gossip.subscribe(TOPIC, policy="block", queue=2) as second,
+    ):
+        for number in range(4):
+            await alice.gossip.publish(TOPIC, bytes([number]))
+            await settle()
+        assert (there.waiting, second.waiting) == (2, 2)
+        assert await datas(there, 2) == [b"\0", b"\1"]
+        await settle()
+        assert (there.waiting, second.waiting) == (0, 2)
+        assert await datas(second, 4) == [b"\0", b"\1", b"\2", b"\3"]
+        assert await datas(there, 2) == [b"\2", b"\3"]
+
+
+async def test_publishing_waits_no_longer_than_it_says_where_others_publish_too() -> None:
+    async with nodes(1) as (alice,), alice.gossip.subscribe(TOPIC, policy="block", queue=2, own=True) as own:
+        loop = asyncio.get_running_loop()
+        others = asyncio.ensure_future(alice.gossip.publish_many(TOPIC, [b"other"] * 100))
+
+        async def read() -> None:
+            async for _ in own:
+                await asyncio.sleep(2)
+
+        reading = asyncio.ensure_future(read())
+        await asyncio.sleep(0.1)
+        began = loop.time()
+        await alice.gossip.publish(TOPIC, b"one")
+        assert loop.time() - began <= GossipConfig().queue_patience
+        for task in (others, reading):
+            task.cancel()
+        await asyncio.wait([others, reading])
+
+
 async def test_a_blocked_reader_who_leaves_lets_gossip_go_on() -> None:
     async with (
         nodes(2) as (alice, bob),

@@ -169,6 +169,26 @@ async def test_a_queue_that_blocks_for_too_long_drops_until_half_of_it_is_taken(
     assert topics.room == 2
 
 
+async def test_a_reader_that_is_back_in_time_has_all_of_its_patience_again(caplog: pytest.LogCaptureFixture) -> None:
+    source = subscription("block", queue=2)
+    for number in range(0, 8, 2):
+        source.offer(message(number))
+        source.offer(message(number + 1))
+        await asyncio.sleep(PATIENCE - 1)
+        assert source.is_blocking
+        assert [(await anext(source)).sequence for _ in range(2)] == [number, number + 1]
+    await asyncio.sleep(2 * PATIENCE)
+    assert (source.dropped, caplog.records) == (0, [])
+
+
+async def test_nothing_is_queued_after_the_end() -> None:
+    topics = Topics()
+    source = subscription("block", queue=1, topics=topics)
+    source.end()
+    assert source.offer(message(1)) is False
+    assert (source.waiting, source.is_blocking, topics.needed) == (0, False, 0)
+
+
 async def test_its_end_lets_gossip_be_read_on() -> None:
     topics = Topics()
     source = subscription("block", queue=1, topics=topics)

@@ -161,6 +161,14 @@ async def test_closing_forgets_what_waits() -> None:
     assert course.verdicts == []
 
 
+async def test_closing_lets_reading_go_on() -> None:
+    async with validation() as (validating, course):
+        for number in range(SIGNATURES_AHEAD + 1):
+            validating.add(token(number))
+        validating.close()
+        assert (validating.is_ahead, course.paces) == (False, 1)
+
+
 # --- validators
 
 
@@ -248,6 +256,16 @@ async def test_one_sender_of_what_takes_long_leaves_places_to_others(limit: str)
         assert validating.pending == 0
         validating.validate(token(300))
         assert validating.pending == 1
+
+
+async def test_what_waits_for_its_signature_needs_a_place_too() -> None:
+    async with validation(validation_limit=10) as (validating, course):
+        validating.set_validator("t", hanging)
+        for number in range(9):
+            validating.add(token(number, "other"))
+        for number in range(20, 22):
+            validating.validate(token(number))
+        assert (course.verdicts, validating.pending) == ([(token(21).id, "throttled")], 10)
 
 
 def raising(_: GossipMessage) -> Any:
