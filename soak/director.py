@@ -172,7 +172,8 @@ class Director:
             await self._sleep_until(begin + fault.end)
             self._network.mend(fault.nodes)
         else:
-            await asyncio.gather(*[self._inflict(member, fault, begin + fault.end) for member in victims if member.is_up])
+            there = [member for member in victims if member.is_up and not member.is_away]  # not on its way back from another
+            await asyncio.gather(*[self._inflict(member, fault, begin + fault.end) for member in there])
         for member in victims:
             member.log(f"--- end of {fault}")
 
@@ -214,7 +215,8 @@ class Director:
         try:
             return await member.call(do, **arguments)
         except CallFailed as error:
-            self._fail(member.name, f"{do}: {error}")
+            if not member.is_to_end:  # else the next fault came while it was late with this
+                self._fail(member.name, f"{do}: {error}")
             return {}
 
     async def _sleep_until(self, when: float) -> None:

@@ -55,6 +55,8 @@ class Member:
         """What was left when its node was closed; None where it has not said."""
         self.is_away = False
         """Whether nobody should ask anything of it now."""
+        self.is_to_end = False
+        """Whether its process was told to end, or killed: what was asked of it then may stay without an answer."""
         self._network = network
         self._elapsed = elapsed
         self._pace = pace
@@ -64,7 +66,6 @@ class Member:
         self._scope = Scope()
         self._readers: list[asyncio.Task[None]] = []
         self._process: asyncio.subprocess.Process | None = None
-        self._is_to_end = False
         self._ready = asyncio.Event()
 
     @property
@@ -87,7 +88,7 @@ class Member:
     async def start(self) -> None:
         """Start the process, and wait until its node listens. Raises CallFailed."""
         await self._scope.close()
-        self._scope, self._is_to_end, self.is_away = Scope(), False, False
+        self._scope, self.is_to_end, self.is_away = Scope(), False, False
         settings = {
             "address": address_of(self.number),
             "port": PORT,
@@ -139,7 +140,7 @@ class Member:
         """End it without a farewell."""
         process = self._process
         if process is not None:
-            self._is_to_end = True
+            self.is_to_end = True
             self._network.down(self.number)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
@@ -168,7 +169,7 @@ class Member:
         if process.returncode is not None:  # it was killed, or its end was told
             await self._scope.close()
             return
-        self._is_to_end = True
+        self.is_to_end = True
         try:
             self._signal(signal.SIGCONT)
             if process.stdin is not None:
@@ -203,7 +204,7 @@ class Member:
         for pending in self._pending.values():
             if not pending.done():
                 pending.set_exception(CallFailed("it has ended"))
-        if not self._is_to_end:
+        if not self.is_to_end:
             await process.wait()
             self.on_trouble(f"it ended by itself, with {process.returncode}; its last words: {self.last_words()}")
 
