@@ -178,7 +178,7 @@ class GossipConfig:
     """A peer that takes nothing for so long has its stream reset."""
     validation_limit: int = 8_192
     """Messages in validation; more are dropped without blame, and counted. Of one sender at most four times as many as there are
-    places left."""
+    places left; where none is, who has fewer than four gets the newest of the sender with most."""
     topic_validation_limit: int = 1_024
     """Of one topic, where validators take their time."""
     validation_timeout: float = 30.0

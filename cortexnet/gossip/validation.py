@@ -14,6 +14,7 @@ import functools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, final
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.delivery import GossipMessage
     from cortexnet.gossip.messages import Message
     from cortexnet.gossip.signing import RejectReason
+    from cortexnet.identity.peer_id import PeerId
 
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())
@@ -75,7 +77,7 @@ class Validation:
     def __init__(
         self, config: "GossipConfig", verify: "Callable[[Message], RejectReason | None]", course: Course, scope: "Scope"
     ) -> None:
-        self._places = Places(config.validation_limit)
+        self._places: Places[_Running] = Places(config.validation_limit)
         self._topic_limit = config.topic_validation_limit
         self._timeout = config.validation_timeout
         self._verify = verify
@@ -88,7 +90,7 @@ class Validation:
         self._here_until = 0.0
         self._loop = asyncio.get_running_loop()
         self._validators: dict[str, Validator] = {}
-        self._topic_places: dict[str, Places] = {}  # of validators that take their time
+        self._topic_places: dict[str, Places[_Running]] = {}  # of validators that take their time
         self.throttled = 0
         """Messages that were dropped, since too many others were being validated."""
         self.failed = 0
@@ -193,44 +195,77 @@ class Validation:
             self._course.decided(token, Verdict.IGNORE)
 
     def _wait_for(self, token: "Validate", verdict: Awaitable[object]) -> None:
-        topic = token.message.topic
-        sender, waiting = token.sender, len(self._waiting) + self._in_thread
+        topic, sender = token.message.topic, token.sender
         places = self._topic_places.get(topic) or Places(self._topic_limit)
-        if not (places.has_room(sender) and self._places.has_room(sender, waiting)):
-            self.throttled += 1
+        waiting = len(self._waiting) + self._in_thread
+        if not (self._make_room(places, sender) and self._make_room(self._places, sender, waiting)):
             _discard(verdict)
-            self._course.throttled(token)
+            self._throttle(token)
             return
         self._topic_places[topic] = places
-        places.take(sender)
-        self._places.take(sender)
-        answer: list[Verdict] = []
-        task = self._asked.spawn(self._ask(verdict, answer), name="gossip validator")
-        task.add_done_callback(functools.partial(self._answered, token, verdict, answer))
+        asked = _Running(token, verdict)
+        places.take(sender, asked)
+        self._places.take(sender, asked)
+        asked.task = self._asked.spawn(self._ask(asked), name="gossip validator")
+        asked.task.add_done_callback(functools.partial(self._answered, asked))
 
-    async def _ask(self, verdict: Awaitable[object], answer: list[Verdict]) -> None:
+    def _make_room(self, places: "Places[_Running]", sender: "PeerId", waiting: int = 0) -> bool:
+        """Whether there is a place for a message of the sender, if need be that of one who holds far more."""
+        if places.has_room(sender, waiting):
+            return True
+        surplus = places.surplus(sender, waiting)
+        if surplus is None or surplus.task is None:
+            return False
+        self._leave(surplus)
+        surplus.task.cancel()
+        self._throttle(surplus.token)
+        return True
+
+    def _throttle(self, token: "Validate") -> None:
+        self.throttled += 1
+        self._course.throttled(token)
+
+    async def _ask(self, asked: "_Running") -> None:
         async with deadline(self._timeout, "a verdict"):
-            said = await verdict
+            said = await asked.verdict
         if not isinstance(said, Verdict):
             raise TypeError(f"it answers with Accept, Reject or Ignore, not with {said!r}")
-        answer.append(said)
+        asked.answer = said
 
-    def _answered(self, token: "Validate", verdict: Awaitable[object], answer: list[Verdict], task: "asyncio.Task[None]") -> None:
-        topic = token.message.topic
-        self._places.leave(token.sender)
-        self._topic_places[topic].leave(token.sender)
+    def _answered(self, asked: "_Running", task: "asyncio.Task[None]") -> None:
+        _discard(asked.verdict)  # where it was cancelled before it had begun
+        if self._asked.is_closed or asked.has_left:
+            return
+        self._leave(asked)
+        if asked.answer is None:
+            error = asyncio.CancelledError("it cancelled itself") if task.cancelled() else task.exception()
+            self._fail(asked.token.message.topic, error)
+        self._course.decided(asked.token, Verdict.IGNORE if asked.answer is None else asked.answer)
+
+    def _leave(self, asked: "_Running") -> None:
+        topic, sender = asked.token.message.topic, asked.token.sender
+        asked.has_left = True
+        self._places.leave(sender, asked)
+        self._topic_places[topic].leave(sender, asked)
         if not self._topic_places[topic]:
             del self._topic_places[topic]
-        _discard(verdict)  # where it was cancelled before it had begun
-        if self._asked.is_closed:
-            return
-        if not answer:
-            self._fail(topic, asyncio.CancelledError("it cancelled itself") if task.cancelled() else task.exception())
-        self._course.decided(token, answer[0] if answer else Verdict.IGNORE)
 
     def _fail(self, topic: str, error: BaseException | None) -> None:
         self.failed += 1
         log.warning("the validator of topic %.128r failed, its message is ignored: %r", topic, error, exc_info=error)
+
+
+@final
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A message whose validator takes its time."""
+
+    token: "Validate"
+    verdict: Awaitable[object]
+    task: "asyncio.Task[None] | None" = None
+    answer: Verdict | None = None
+    has_left: bool = False
+    """Whether its places are another's, or free."""
 
 
 @cache

@@ -258,6 +258,38 @@ async def test_one_sender_of_what_takes_long_leaves_places_to_others(limit: str)
         assert validating.pending == 1
 
 
+@pytest.mark.parametrize("limit", ["topic_validation_limit", "validation_limit"])
+async def test_who_has_no_place_gets_the_newest_of_the_greediest(limit: str) -> None:
+    senders = [Identity.generate().peer_id for _ in range(6)]
+    begun: list[bytes] = []
+    cancelled: list[bytes] = []
+
+    async def validator(message: GossipMessage) -> Any:
+        begun.append(message.id)
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            cancelled.append(message.id)
+            raise
+
+    async with validation(**{limit: 100}) as (validating, course):
+        validating.set_validator("t", validator)
+        for index, sender in enumerate(senders[:5]):  # 80, 16, and four each
+            for number in range(100):
+                validating.validate(token(100 * index + number, sender=sender))
+            await settle()
+        assert (validating.pending, len(begun), cancelled) == (100, 108, [token(79 - number).id for number in range(8)])
+        throttled = len(course.verdicts)
+        validating.validate(token(1000, sender=senders[5]))
+        await settle()
+        assert (validating.pending, begun[-1], cancelled[-1]) == (100, token(1000).id, token(71).id)
+        assert course.verdicts[throttled:] == [(token(71).id, "throttled")]
+        assert validating.throttled == len(course.verdicts)
+        assert validating.failed == 0
+    await settle()
+    assert len(cancelled) == len(begun)
+
+
 async def test_what_waits_for_its_signature_needs_a_place_too() -> None:
     async with validation(validation_limit=10) as (validating, course):
         validating.set_validator("t", hanging)
