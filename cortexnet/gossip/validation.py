@@ -113,8 +113,8 @@ class Validation:
         self._waiting.append(token)
 
     def flush(self) -> None:
-        """Begin with what was added."""
-        if self._in_thread or not self._waiting:
+        """Begin with what was added; after `close` nothing is begun, though streams may be read a little longer."""
+        if self._in_thread or not self._waiting or self._asked.is_closed:
             return
         count = len(self._waiting)
         is_better_here = count < _SEVERAL or self._loop.time() < self._here_until

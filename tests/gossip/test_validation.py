@@ -161,6 +161,16 @@ async def test_closing_forgets_what_waits() -> None:
     assert course.verdicts == []
 
 
+async def test_what_comes_after_the_end_is_left_unchecked() -> None:
+    async with validation() as (validating, course):
+        validating.close()
+        await validating._scope.close()
+        for number in range(100):
+            validating.add(token(number))
+            validating.flush()
+    assert course.batches == []
+
+
 async def test_closing_lets_reading_go_on() -> None:
     async with validation() as (validating, course):
         for number in range(SIGNATURES_AHEAD + 1):
