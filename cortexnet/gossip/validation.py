@@ -175,7 +175,9 @@ class Validation:
         return topic in self._validators
 
     def validate(self, token: "Validate") -> None:
-        """Come to a verdict about a message whose signature holds."""
+        """Come to a verdict about a message whose signature holds. After `close` there is none."""
+        if self._asked.is_closed:
+            return
         topic = token.message.topic
         validator = self._validators.get(topic)
         if validator is None:

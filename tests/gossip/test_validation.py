@@ -171,6 +171,18 @@ async def test_what_comes_after_the_end_is_left_unchecked() -> None:
     assert course.batches == []
 
 
+async def test_nobody_is_asked_after_the_end_about_what_was_in_the_thread() -> None:
+    async with validation() as (validating, course):
+        validating.set_validator("t", hanging)
+        for number in range(3):
+            validating.add(token(number))
+        validating.flush()
+        validating.close()
+        await asyncio.sleep(0.001)
+        assert (course.batches, course.verdicts, validating.failed) == ([3], [], 0)
+        assert len(validating._scope) == 0
+
+
 async def test_closing_lets_reading_go_on() -> None:
     async with validation() as (validating, course):
         for number in range(SIGNATURES_AHEAD + 1):
