@@ -107,7 +107,7 @@ class Inbound:
                     state = self._hear(stream, steps)
             if frames.fault is not None:
                 raise frames.fault
-            while not self._is_open:
+            while self._counts(stream) and not self._is_open:
                 await self._wait(stream)
             data = await (stream.read_exactly(frames.missing) if frames.missing > _WHOLE else stream.read(_CHUNK))
 
@@ -118,7 +118,7 @@ class Inbound:
             return
         line[stream] = None
         try:
-            while self._streams.get(stream.peer_id) is stream:
+            while self._counts(stream):
                 if not self._is_open:
                     await self._wait(stream)
                 elif self._has_enough or next(iter(line)) is not stream:
@@ -138,7 +138,7 @@ class Inbound:
             state: _State = "held"
             while state == "held":
                 await self._wait(stream)
-                while (is_full := not self._hearer.may_read()) or self._has_enough:
+                while self._counts(stream) and ((is_full := not self._hearer.may_read()) or self._has_enough):
                     await (self._wait(stream) if is_full else asyncio.sleep(0))
                 state = self._hear(stream, steps)
             return state
@@ -162,7 +162,7 @@ class Inbound:
 
     def _hear(self, stream: "Stream", steps: "Iterator[int]") -> "_State":
         """Go on taking in, for a little while."""
-        if self._streams.get(stream.peer_id) is not stream:  # there is another one, whose word counts
+        if not self._counts(stream):
             return "over"
         loop = stream.connection.loop
         began = loop.time()
@@ -194,13 +194,17 @@ class Inbound:
     def _begin_turn(self) -> None:
         self._spent, self._elements = 0.0, 0
 
+    def _counts(self, stream: "Stream") -> bool:
+        """Whether it is the peer's: there may be another one, whose word counts, or none any more."""
+        return self._streams.get(stream.peer_id) is stream
+
     async def _wait(self, stream: "Stream") -> None:
-        if self._streams.get(stream.peer_id) is stream:
-            self._waiting[stream] = stream.connection.loop.create_future()
-            try:
-                await self._waiting[stream]
-            finally:
-                del self._waiting[stream]
+        """Until `resume`, or the stream does not count any more, which has to be looked at before."""
+        self._waiting[stream] = stream.connection.loop.create_future()
+        try:
+            await self._waiting[stream]
+        finally:
+            del self._waiting[stream]
 
     def resume(self) -> None:
         """`may_read` or `may_hear` may say something else now."""
@@ -220,7 +224,7 @@ class Inbound:
             self._forget(peer, stream)
 
     def _forget(self, peer: "PeerId", stream: "Stream") -> None:
-        if self._streams.get(peer) is stream:
+        if self._counts(stream):
             del self._streams[peer]
             self._wake(stream)
             self._hearer.fell_silent(peer)

@@ -194,6 +194,22 @@ async def test_a_stream_that_is_held_gives_way_to_another_of_its_peer(hearer: He
     hearer.silent += PEERS * 100
 
 
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_a_stream_that_ends_while_nothing_is_read_waits_for_nothing(is_held: bool, hearer: Hearer) -> None:
+    hearer.full = {"full"} if is_held else set()
+    hearer.room = 2
+    served = Inbound(hearer, GossipConfig())
+    task = await begun(served, PEERS[0], frame(Rpc(messages=many(2))) * (not is_held) + full(3))
+    assert not task.done()
+    hearer.room = 0
+    if is_held:
+        served.resume()
+        await asyncio.sleep(0)
+    served.reset(PEERS[0])
+    await asyncio.wait([task])
+    hearer.silent += PEERS * 100
+
+
 async def test_where_much_is_held_nothing_else_is_read_until_there_is_room(
     hearer: Hearer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
