@@ -74,6 +74,8 @@ func (g *gossipNodes) peers(_ context.Context, r *request) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Before the lock: the router, which answers this, tells the tracer of what it does.
+	subscribers := texts(node.pubsub.ListPeers(r.Topic))
 	node.traced.Lock()
 	defer node.traced.Unlock()
 	spoken := map[string]string{}
@@ -84,7 +86,7 @@ func (g *gossipNodes) peers(_ context.Context, r *request) (answer, error) {
 	for id := range node.meshes[r.Topic] {
 		mesh = append(mesh, id.String())
 	}
-	return answer{"subscribers": texts(node.pubsub.ListPeers(r.Topic)), "mesh": mesh, "protocols": spoken}, nil
+	return answer{"subscribers": subscribers, "mesh": mesh, "protocols": spoken}, nil
 }
 
 // publish sends messages of a topic; with at_once, never so many ahead of the slowest node here, and until all have all.
