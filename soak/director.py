@@ -57,6 +57,8 @@ class RoundReport:
     messages: int = 0
     records: int = 0
     took: float = 0.0
+    late: float = 0.0
+    """Seconds by which the director woke too late at most: where they are many, the machine is too slow for the speed."""
 
 
 @final
@@ -88,6 +90,7 @@ class Director:
         self._chance = Random(settings.seed)
         self._began = 0.0
         self._round = 0
+        self._late = 0.0  # of this round
         self._network = Network(settings.nodes)
         self._folder = folder
         self.members: list[Member] = []
@@ -220,7 +223,10 @@ class Director:
             return {}
 
     async def _sleep_until(self, when: float) -> None:
-        await asyncio.sleep(max(0.0, when - self._elapsed()))
+        left = when - self._elapsed()
+        await asyncio.sleep(max(0.0, left))
+        if left > 0:
+            self._late = max(self._late, self._elapsed() - when)
 
     async def _start(self, member: Member) -> None:
         try:
@@ -270,10 +276,11 @@ class Director:
             self._fail(failure.node, failure.what)
         await self._each(self._check_problems)
         report.took = self._elapsed() - begin - timing.calm
+        report.late, self._late = self._late, 0.0
         self.report.rounds.append(report)
         self._say(
             f"round {report.number}: {report.connections} connections, {report.messages} messages, {report.records} look-ups,"
-            f" checked in {report.took:.0f} s; {len(self.report.failures)} failures so far"
+            f" checked in {report.took:.0f} s, late by {report.late:.1f} s; {len(self.report.failures)} failures so far"
         )
 
     async def _each(self, check: Callable[[Member], Coroutine[Any, Any, None]]) -> None:

@@ -27,10 +27,15 @@ def as_text(report: Report) -> str:
     head = f"soak: {settings.nodes} nodes, {settings.rounds} rounds, seed {settings.seed}"
     head += f", {report.seconds / 60:.1f} minutes{speed}"
     rows = [
-        f"{each.number:5}  {each.connections:11}  {each.messages:8}  {each.records:8}  {each.took:8.0f} s"
+        f"{each.number:5}  {each.connections:11}  {each.messages:8}  {each.records:8}  {each.took:8.0f} s  {each.late:4.1f} s"
         for each in report.rounds
     ]
-    lines = [head, "", f"{'round':>5}  {'connections':>11}  {'messages':>8}  {'look-ups':>8}  {'checked in':>10}", *rows]
+    lines = [
+        head,
+        "",
+        f"{'round':>5}  {'connections':>11}  {'messages':>8}  {'look-ups':>8}  {'checked in':>10}  {'late':>6}",
+        *rows,
+    ]
     done = ", ".join(f"{count} {what}" for what, count in report.done.items())
     sizes = memory(report)
     lines += ["", done]
@@ -61,6 +66,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "messages": each.messages,
                 "lookups": each.records,
                 "checked_in": round(each.took, 1),
+                "late": round(each.late, 1),
                 "faults": each.faults,
             }
             for each in report.rounds
