@@ -51,7 +51,8 @@ class ConnectionManager:
         self._rules = Rules(config, config.watermarks(limits), limits, self._tags, self._warm, self._names, self._tell)
         self._upkeep: Upkeep | None = None
         self.observers: list[Callable[[ManagerEvent], None]] = []
-        """Called with what the manager does of its own accord, synchronously; they must not raise."""
+        """Of the node itself: called with what the manager does of its own accord, synchronously; they must not raise. The
+        application is told by `Node.events`."""
 
     # --- what peers are worth ----------------------------------------------------------------------------------------------
 
