@@ -12,18 +12,18 @@ async def hang() -> None:
     await asyncio.Event().wait()
 
 
+async def linger(ended: list[bool]) -> None:
+    try:
+        await hang()
+    finally:
+        await asyncio.sleep(1)
+        ended.append(True)
+
+
 async def test_the_end_of_a_scope_cancels_its_tasks_and_waits_for_them() -> None:
-    scope, ended = Scope(), []
-
-    async def linger() -> None:
-        try:
-            await hang()
-        finally:
-            await asyncio.sleep(1)
-            ended.append(True)
-
-    scope.spawn(linger())
-    scope.spawn(linger())
+    scope, ended = Scope(), list[bool]()
+    scope.spawn(linger(ended))
+    scope.spawn(linger(ended))
     await asyncio.sleep(0)
     assert len(scope) == 2
     await scope.close()
@@ -32,16 +32,8 @@ async def test_the_end_of_a_scope_cancels_its_tasks_and_waits_for_them() -> None
 
 
 async def test_one_task_is_ended_and_the_end_of_all_does_not_disturb_it() -> None:
-    scope, ended = Scope(), []
-
-    async def linger() -> None:
-        try:
-            await hang()
-        finally:
-            await asyncio.sleep(1)
-            ended.append(True)
-
-    one, other = scope.spawn(linger()), scope.spawn(linger())
+    scope, ended = Scope(), list[bool]()
+    one, other = scope.spawn(linger(ended)), scope.spawn(linger(ended))
     await asyncio.sleep(0)
     scope.end(one)
     scope.end(one)
