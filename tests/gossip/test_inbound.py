@@ -230,6 +230,20 @@ async def test_where_much_is_held_nothing_else_is_read_until_there_is_room(
     assert served._held == 0
 
 
+@pytest.mark.parametrize(("excess", "heard"), [(0, 3), (1, 0)])
+async def test_as_much_may_be_held_as_the_limit_says(
+    excess: int, heard: int, hearer: Hearer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbound, "HELD_LIMIT", len(full(2)) - excess)
+    hearer.full = {"full"}
+    served = Inbound(hearer, GossipConfig())
+    tasks = [await begun(served, PEERS[0], full(2)), await begun(served, PEERS[1], frame(Rpc(messages=many(3))))]
+    assert hearer.messages.total() == heard
+    served.close()
+    await asyncio.wait(tasks)
+    hearer.silent += PEERS * 100
+
+
 async def test_who_is_cancelled_in_the_line_holds_up_nobody(hearer: Hearer) -> None:
     hearer.room = 0
     served = Inbound(hearer, GossipConfig())
