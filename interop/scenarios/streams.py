@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from interop.harness.meeting import End, Meeting, Side, eventually, expect, expect_failure, meanwhile
+from interop.harness.meeting import End, Meeting, Side, eventually, expect, expect_end, expect_failure, meanwhile
 from interop.harness.process import Answer, OperationFailed
 from interop.harness.stack import BUILT_IN, Stack
 
@@ -46,14 +46,21 @@ async def _half_close(first: End, second: End) -> None:
 
 
 async def reset(meeting: Meeting, near: Side, far: Side) -> None:
-    """A reset fails the other side's read, with its code, and its later writes; the connection stays."""
+    """A reset fails the other side's read, with its code, and its later writes; the connection stays.
+
+    Who has `resets_are_ends` is told of a reset what it is told of an end, and sees that it was none when it writes.
+    """
     for resets_opener in (True, False):
         opened, accepted = await meeting.link(near, far)
         first, second = (opened, accepted) if resets_opener else (accepted, opened)
         async with meanwhile(second.side.call("read", stream=second.stream, size=1)) as reading:
             await first.reset(CODE)
-            failure = await expect_failure(reading, "reset")
-        if meeting.stack.muxer != MPLEX and first.side.abilities.get("reset_codes") and second.side.abilities.get("reset_codes"):
+            if second.side.abilities.get("resets_are_ends"):
+                await expect_end(reading)
+                failure = None
+            else:
+                failure = await expect_failure(reading, "reset")
+        if failure and meeting.stack.muxer != MPLEX and first.side.abilities.get("reset_codes") and second.side.abilities.get("reset_codes"):
             expect(failure.code == CODE, f"the code {CODE:#x}", failure.code)
         await expect_failure(second.write(WINDOW), "reset")
         await expect_failure(first.write(1), "reset", "closed")
