@@ -58,6 +58,24 @@ async def test_pings_one_after_the_other_use_one_stream_which_is_closed_when_it_
         assert len(opened) == 2
 
 
+async def test_over_quic_each_ping_has_a_stream_as_some_peers_overlook_the_second_ping_of_one() -> None:
+    async with network(over="quic") as net:
+        alice, bob = net.station(), net.station()
+        opened = []
+
+        async def one_ping(stream: Stream) -> None:
+            opened.append(stream)
+            await stream.write(await stream.read_exactly(32))
+            await asyncio.Event().wait()  # whatever else comes
+
+        bob.handle(PROTOCOL, one_ping)
+        connection, _ = await net.connect(alice, bob)
+        pinger = Pinger(Limits())
+        for _ in range(3):
+            await pinger.ping(connection)
+        assert len(opened) == 3
+
+
 async def test_pings_at_the_same_time_wait_for_each_other() -> None:
     async with network(latency=1.0) as net:
         alice, bob = net.station(), net.station()
