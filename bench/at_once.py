@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench.go_calls import Calls
+from bench.calls import Calls
 from bench.half import Figures
 from bench.process import MeasurementFailed
 

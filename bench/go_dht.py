@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
+from bench.calls import Calls
 from bench.dht_peer import CLIENTS, LISTEN, NETWORK, SERVER, SETTLING, K, check
 from bench.dht_table import ADDRESSES, SEED, SIZE, peer_ids
-from bench.go_calls import Calls
 from bench.half import Figures, Task
 from bench.process import MeasurementFailed
 from cortexnet import PeerId

@@ -4,17 +4,16 @@ import asyncio
 import sys
 from typing import Any, Final
 
-from bench.go_calls import Calls
-from bench.go_peer import PEER as GO_PEER
+from bench.calls import Calls
 from bench.gossip_task import AT_ONCE, DIALS, LEAST_MESH, NODES, SIZE, WARM_UP
 from bench.half import Figures
-from bench.js_peer import PEER as JS_PEER
 from bench.process import Process
+from bench.steered import Steered
 
 IN_PYTHON: Final[dict[str, str]] = {"ceiling": "bench.gossip_floor", "cortexnet": "bench.gossip_nodes"}
 TOPIC: Final = "bench"
-JS_SHARE: Final = 5
-"""js-libp2p gets so many times fewer messages: it would take longer than all others together."""
+SHARES: Final[dict[str, int]] = {"js": 5}
+"""Who gets so many times fewer messages: it would take longer than all others together."""
 
 
 async def measure_gossip(kind: str, messages: int) -> Figures:
@@ -22,11 +21,9 @@ async def measure_gossip(kind: str, messages: int) -> Figures:
     if kind in IN_PYTHON:
         async with Process([sys.executable, "-m", IN_PYTHON[kind], str(messages)]) as process:
             return await process.receive()
-    if kind == "go":
-        async with Process(GO_PEER.run) as process:
-            return await deliveries(Calls(process), messages, WARM_UP)
-    async with Process(JS_PEER.run) as process:
-        return await deliveries(Calls(process), messages // JS_SHARE, WARM_UP // JS_SHARE)
+    share = SHARES.get(kind, 1)
+    async with Process(Steered(kind).peer.run) as process:
+        return await deliveries(Calls(process), messages // share, WARM_UP // share)
 
 
 async def deliveries(calls: Calls, messages: int, warm_up: int) -> Figures:

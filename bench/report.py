@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
 from bench.half import Figures
-from bench.workloads import ALL, BY_NAME, HOSTILE, Goal, Measure, Workload
+from bench.workloads import BY_NAME, HOSTILE, KINDS, Goal, Measure, Workload
 
 SUBJECT: Final = "cortexnet"
 """The kind that the goals are about."""
-BESIDES: Final = ("js", "py")
-"""Kinds that have a column where they were measured."""
 ATTACK_HEADINGS: Final = (
     "attack",
     "attacks, /s",
@@ -97,7 +95,7 @@ def as_json(samples: Samples) -> dict[str, object]:
 
 def table(samples: Samples) -> list[Sequence[str]]:
     """The headings, and one row for each goal, or for each measure without one."""
-    kinds = (*ALL, *(kind for kind in BESIDES if any(kind in rounds for _, _, rounds in samples.measured())))
+    kinds = [kind for kind in KINDS if any(kind in rounds for _, _, rounds in samples.measured())]
     rows: list[Sequence[str]] = [("workload", "measure", *kinds, "goal", "reached", "mark")]
     for workload, measure, rounds in samples.measured():
         if workload in HOSTILE:

@@ -18,16 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bench import js_peer, py_peer, report
+from bench import py_peer, report
 from bench.attack import measure_attack
 from bench.busy import measure_busy
-from bench.go_peer import GO, build
 from bench.gossip import measure_gossip
 from bench.half import Task
 from bench.imports import measure_imports
 from bench.pair import CEILING, CORTEXNET, Kind, measure_pair, meter_pair
 from bench.process import ROOT, MeasurementFailed
 from bench.stacks import STACKS
+from bench.steered import GO, JS, RUST
 from bench.workloads import ATTACKS, BUSY, BY_NAME, DHT, FLOODS, GOSSIP, HOSTILE, ON_STACKS, REQUESTS, WORKLOADS, Workload
 
 RESULTS: Final = ROOT / "bench" / "results"
@@ -86,7 +86,8 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         help="by default all but groups and profile",
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds; the report has their medians (default 5)")
-    parser.add_argument("--no-go", action="store_true", help="leave out go-libp2p")
+    parser.add_argument("--no-go", dest="without", action="append_const", const=GO.name, default=[], help="leave out go-libp2p")
+    parser.add_argument("--no-rust", dest="without", action="append_const", const=RUST.name, help="leave out rust-libp2p")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args(arguments)
     if "profile" in options.workloads and len(options.workloads) > 1:
@@ -107,27 +108,22 @@ def chosen(names: Sequence[str]) -> Sequence[Workload]:
 async def measure(options: argparse.Namespace, samples: report.Samples) -> str:
     """Fill the samples; returns a line that says what was measured and where."""
     kinds = {kind.name: kind for kind in (CEILING, CORTEXNET)}
-    go_version = "without go-libp2p"
-    if not options.no_go:
-        try:
-            go_version = await build()
-            kinds[GO.name] = GO
-        except MeasurementFailed as error:
-            samples.failures.append(f"go-libp2p, in all workloads: {error}")
     workloads = chosen(options.workloads)
-    versions = [go_version]
-    for kind, prepare in ((js_peer.JS, js_peer.build), (py_peer.PY, py_peer.install)):
-        if any(kind.name in workload.kinds for workload in workloads):
-            try:
-                versions.append(await prepare())
-                kinds[kind.name] = kind
-            except MeasurementFailed as error:
-                samples.failures.append(f"{kind.name}-libp2p, in all workloads: {error}")
+    others = [(stack.kind, stack.build) for stack in (GO, RUST, JS)] + [(py_peer.PY, py_peer.install)]
+    versions = []
+    for kind, prepare in others:
+        if kind.name in options.without or not any(kind.name in workload.kinds for workload in workloads):
+            continue
+        try:
+            versions.append(await prepare())
+            kinds[kind.name] = kind
+        except MeasurementFailed as error:
+            samples.failures.append(f"{kind.name}-libp2p, in all workloads: {error}")
     for number in range(options.rounds):
         for workload in workloads:
             print(f"round {number + 1} of {options.rounds}: {workload.name}", file=sys.stderr)
             await measure_round(workload, turns(workload, kinds, number), samples)
-    return f"cortexnet ({revision()}), {environment()}, {', '.join(versions)}, {options.rounds} rounds"
+    return ", ".join([f"cortexnet ({revision()})", environment(), *versions, f"{options.rounds} rounds"])
 
 
 def turns(workload: Workload, kinds: dict[str, Kind], number: int) -> list[Kind]:
@@ -161,9 +157,9 @@ def task_of(workload: Workload) -> Task:
 def halves(kind: Kind, workload: Workload) -> Kind:
     """The kind, with one half from go where the workload wants that."""
     if kind is CORTEXNET and workload.go_half == "server":
-        return replace(kind, start_server=GO.start_server)
+        return replace(kind, start_server=GO.kind.start_server)
     if kind is CORTEXNET and workload.go_half == "client":
-        return replace(kind, start_client=GO.start_client)
+        return replace(kind, start_client=GO.kind.start_client)
     return kind
 
 

@@ -1,13 +1,16 @@
 """What is measured, how much of it, and what we want of cortexnet. Goals are ratios where another stack sets the scale."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final, get_args
 
 from bench.stacks import STACKS as NAMES
 
-KindName: TypeAlias = Literal["ceiling", "cortexnet", "go", "js", "py"]
-STACKS: Final[tuple[KindName, ...]] = ("cortexnet", "go")
-ALL: Final[tuple[KindName, ...]] = ("ceiling", "cortexnet", "go")
+KindName: TypeAlias = Literal["ceiling", "cortexnet", "go", "rust", "js", "py"]
+KINDS: Final[tuple[KindName, ...]] = get_args(KindName)
+"""In the order of the report's columns."""
+PAIR: Final[tuple[KindName, ...]] = ("cortexnet", "go")
+STACKS: Final[tuple[KindName, ...]] = ("cortexnet", "go", "rust")
+ALL: Final[tuple[KindName, ...]] = ("ceiling", "cortexnet", "go", "rust")
 
 
 @final
@@ -59,7 +62,7 @@ CROWDED: Final = (Measure("p50", "µs"), Measure("p99", "µs", (Goal("≤", 20_0
 
 def crossing(name: str, meaning: str, task: str, amount: int, go_half: Literal["server", "client"], unit: str) -> Workload:
     """One half of each, to be compared with two of go's: the slower half decides, and it is not to be ours."""
-    return Workload(name, meaning, amount, (Measure("rate", unit, (Goal("≥", 0.9, "go"),)),), STACKS, task, go_half)
+    return Workload(name, meaning, amount, (Measure("rate", unit, (Goal("≥", 0.9, "go"),)),), PAIR, task, go_half)
 
 
 WORKLOADS: Final = (
@@ -116,7 +119,7 @@ REQUESTS: Final = (
             Measure("p50", "µs"),
             Measure("p99", "µs"),
         ),
-        ("cortexnet", "go", "js", "py"),
+        ("cortexnet", "go", "rust", "js", "py"),
     ),
 )
 
@@ -153,14 +156,14 @@ DHT: Final = (
         "FIND_NODE of random keys to a node with a table of 500 peers, from 8 clients",
         20_000,
         (Measure("rate", "/s", (Goal("≥", 3_000),)),),
-        STACKS,
+        PAIR,
     ),
     Workload(
         "dht_find_node_from_go",
         "the same, both where the clients are go's",
         20_000,
         (Measure("rate", "/s", (Goal("≥", 3_000),)),),
-        STACKS,
+        PAIR,
         "dht_find_node",
         "client",
     ),
@@ -169,7 +172,7 @@ DHT: Final = (
         "lookups of random keys in a network of 20 nodes in one process, by all of them at once",
         500,
         (Measure("rate", "/s", (Goal("≥", 100),)),),
-        STACKS,
+        PAIR,
     ),
 )
 

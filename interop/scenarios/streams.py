@@ -53,15 +53,15 @@ async def reset(meeting: Meeting, near: Side, far: Side) -> None:
     for resets_opener in (True, False):
         opened, accepted = await meeting.link(near, far)
         first, second = (opened, accepted) if resets_opener else (accepted, opened)
+        does, sees = first.side.abilities, second.side.abilities
         async with meanwhile(second.side.call("read", stream=second.stream, size=1)) as reading:
             await first.reset(CODE)
-            if second.side.abilities.get("resets_are_ends") or meeting.stack.transport in first.side.abilities.get("no_resets", ()):
+            if sees.get("resets_are_ends") or meeting.stack.transport in does.get("no_resets", ()):
                 await expect_end(reading)
-                failure = None
             else:
                 failure = await expect_failure(reading, "reset")
-        if failure and meeting.stack.muxer != MPLEX and first.side.abilities.get("reset_codes") and second.side.abilities.get("reset_codes"):
-            expect(failure.code == CODE, f"the code {CODE:#x}", failure.code)
+                if meeting.stack.muxer != MPLEX and does.get("reset_codes") and sees.get("reset_codes"):
+                    expect(failure.code == CODE, f"the code {CODE:#x}", failure.code)
         await expect_failure(second.write(WINDOW), "reset")
         await expect_failure(first.write(1), "reset", "closed")
     await meeting.echo(near, far, 100)

@@ -1,20 +1,20 @@
-"""go-libp2p as a measured pair: the Go peer of the interop harness, steered as interop/README.md documents."""
+"""Other stacks as measured pairs: peers of the interop harness, steered as interop/README.md documents."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 from bench import go_dht
 from bench.at_once import requests_at_once
-from bench.go_calls import Calls
+from bench.calls import Calls
 from bench.half import Figures, Task
 from bench.pair import Client, Kind, Server
 from bench.process import ROOT, MeasurementFailed, Process
 from bench.stacks import STACKS
 from interop.harness import peers
 
-PEER: Final = peers.read_manifest(ROOT / "interop" / "peers" / "go" / "peer.toml", ROOT)
 LISTEN: Final = "/ip4/127.0.0.1/tcp/0"
 MESSAGE_SIZE: Final = 100
 ENDLESS: Final = 1 << 40
@@ -25,21 +25,55 @@ DHT: Final[dict[str, Callable[[Calls, Task], Awaitable[Figures]]]] = {
 }
 
 
-async def build() -> str:
-    """Build the peer (at once when nothing changed) and return its version. Raises MeasurementFailed without a Go toolchain."""
-    if missing := PEER.missing():
-        raise MeasurementFailed(missing)
-    try:
-        await peers.build(PEER)
-    except peers.PeerUnusable as error:
-        raise MeasurementFailed(str(error)) from error
-    async with Process(PEER.run) as process:
-        described = await Calls(process).call("describe")
-        return f"{described['implementation']} {described['version']}, {described['runtime']}"
+@final
+@dataclass(frozen=True, slots=True)
+class Steered:
+    """A stack by the name of its peer. `share`: it gets so many times fewer requests at once, where all would take too long."""
+
+    name: str
+    share: int = 1
+
+    @property
+    def peer(self) -> peers.PeerKind:
+        """How it is built and run."""
+        return peers.read_manifest(ROOT / "interop" / "peers" / self.name / "peer.toml", ROOT)
+
+    async def build(self) -> str:
+        """Build the peer (at once when nothing changed); returns its version. Raises MeasurementFailed."""
+        peer = self.peer
+        if missing := peer.missing():
+            raise MeasurementFailed(missing)
+        try:
+            await peers.build(peer)
+        except peers.PeerUnusable as error:
+            raise MeasurementFailed(str(error)) from error
+        async with Process(peer.run) as process:
+            described = await Calls(process).call("describe")
+            return f"{described['implementation']} {described['version']}, {described['runtime']}"
+
+    @property
+    def kind(self) -> Kind:
+        """The pair."""
+        return Kind(self.name, self._server, self._client)
+
+    @asynccontextmanager
+    async def _server(self, task: Task) -> AsyncIterator[Server]:
+        async with Process(self.peer.run) as process:
+            calls = Calls(process)
+            if task.workload == "dht_find_node":
+                address = await go_dht.start_server(calls)
+            else:
+                address = (await calls.call("start", listen=[listen_at(task)], **options(task)))["addresses"][0]
+            yield SteeredServer(calls, address)
+
+    @asynccontextmanager
+    async def _client(self, task: Task) -> AsyncIterator[Client]:
+        async with Process(self.peer.run) as process:
+            yield SteeredClient(Calls(process), self.share)
 
 
 @final
-class GoServer:
+class SteeredServer:
     def __init__(self, calls: Calls, address: str) -> None:
         self._calls = calls
         self.address = address
@@ -52,9 +86,10 @@ class GoServer:
 
 
 @final
-class GoClient:
-    def __init__(self, calls: Calls) -> None:
+class SteeredClient:
+    def __init__(self, calls: Calls, share: int) -> None:
         self._calls = calls
+        self._share = share
 
     async def measure(self, task: Task) -> Figures:
         calls = self._calls
@@ -77,11 +112,11 @@ class GoClient:
             case "requests":
                 return latencies(await calls.call("requests", peer=peer, size=MESSAGE_SIZE, count=task.amount))
             case "requests_at_once":
-                return await requests_at_once(calls, peer, task.amount)
+                return await requests_at_once(calls, peer, task.amount // self._share)
             case "crowded_up" | "crowded_down":
                 return await self._crowded(peer, task)
             case _:
-                raise MeasurementFailed(f"go has no workload {task.workload!r}")
+                raise MeasurementFailed(f"peers of the harness have no workload {task.workload!r}")
 
     async def hold(self, task: Task) -> None:
         await self._calls.call("idle", address=task.address, count=task.amount)
@@ -99,7 +134,7 @@ def listen_at(task: Task) -> str:
 
 
 def options(task: Task) -> dict[str, object]:
-    """What go is told about the stack."""
+    """What a peer is told about the stack."""
     security = STACKS[task.stack].security if task.stack else ()
     return {"security": list(security)} if security else {}
 
@@ -112,21 +147,6 @@ def rate_and_latencies(answer: dict[str, Any]) -> Figures:
     return {"rate": answer["count"] / answer["seconds"], **latencies(answer)}
 
 
-@asynccontextmanager
-async def start_server(task: Task) -> AsyncIterator[Server]:
-    async with Process(PEER.run) as process:
-        calls = Calls(process)
-        if task.workload == "dht_find_node":
-            address = await go_dht.start_server(calls)
-        else:
-            address = (await calls.call("start", listen=[listen_at(task)], **options(task)))["addresses"][0]
-        yield GoServer(calls, address)
-
-
-@asynccontextmanager
-async def start_client(task: Task) -> AsyncIterator[Client]:
-    async with Process(PEER.run) as process:
-        yield GoClient(Calls(process))
-
-
-GO: Final = Kind("go", start_server, start_client)
+GO: Final = Steered("go")
+RUST: Final = Steered("rust")
+JS: Final = Steered("js", share=4)

@@ -1,4 +1,4 @@
-"""Requests to the Go peer of the interop harness, in the control protocol that interop/README.md documents."""
+"""Requests to a peer of the interop harness, in the control protocol that interop/README.md documents."""
 
 import itertools
 import json
@@ -9,7 +9,7 @@ from bench.process import MeasurementFailed, Process
 
 @final
 class Calls:
-    """Requests to one go process. Answers carry the number of their request and may come in any order."""
+    """Requests to one process. Answers carry the number of their request and may come in any order."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -27,6 +27,6 @@ class Calls:
         while True:
             answer = await self._process.receive()
             if not answer["ok"]:
-                raise MeasurementFailed(f"go: {operation}: {answer['error']}")
+                raise MeasurementFailed(f"{operation}: {answer['error']}")
             if answer["id"] == number:
                 return answer
