@@ -43,11 +43,11 @@ coverage: $(INSTALLED_DEV)  ## run the tests and demand that the protocol cores 
 	@echo "== coverage of the cores"
 	@$(BIN)/python scripts/coverage_of_cores.py -n $(WORKERS) $(ARGS)
 
-interop: $(INSTALLED)  ## talk to other implementations (needs Go and npm; CORTEXNET_INTEROP=required fails without)
+interop: $(INSTALLED)  ## talk to other implementations (needs Go, cargo and npm; CORTEXNET_INTEROP=required fails without)
 	@echo "== interop"
 	@$(BIN)/python -m interop.run $(ARGS)
 
-bench: $(INSTALLED)  ## measure against a ceiling and go-libp2p in one run
+bench: $(INSTALLED)  ## measure against a ceiling, go-libp2p and rust-libp2p in one run
 	@echo "== benchmarks"
 	@$(BIN)/python -m bench $(ARGS)
 

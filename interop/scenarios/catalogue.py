@@ -9,8 +9,8 @@ KEY_TYPES = ("secp256k1", "ecdsa", "rsa")
 
 CONNECTIONS = (
     Scenario("dial", "dial and be dialed, streams from both sides", connections.dial, everywhere=True),
-    Scenario("simultaneous dial", "both dial at the same moment", connections.simultaneous),
-    Scenario("simultaneous dial, then traffic", "for 15 s", connections.both_connections),
+    Scenario("simultaneous dial", "both dial at the same moment", connections.simultaneous, symmetric=True),
+    Scenario("simultaneous dial, then traffic", "for 15 s", connections.both_connections, symmetric=True),
     Scenario("ping", "five pings from each side", two_way(connections.ping), everywhere=True),
     Scenario("identify", "protocols, addresses, observed address, agent, key", two_way(connections.identify), everywhere=True),
     Scenario("identify push", "a protocol served later is announced", connections.identify_push),
@@ -57,6 +57,7 @@ STREAMS = (
     Scenario("both sides bulk", "echo and upload from both at once", streams.both_bulk, timeout=120),
     Scenario("slow reader", "stops its writer and nothing else", two_way(streams.slow_reader), timeout=120),
     Scenario("unread", "costs the stream, where no window stops its writer", two_way(streams.unread), muxer="/mplex/6.7.0"),
+    Scenario("questions", "of a request-response library, in JSON", two_way(streams.questions), needs="json"),
     Scenario("large message", "larger than the window", two_way(streams.large_message)),
 )
 

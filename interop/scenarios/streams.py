@@ -165,3 +165,10 @@ async def _close_behind(end: End, stack: Stack) -> None:
     except OperationFailed:
         if stack.transport not in BUILT_IN:
             raise
+
+
+async def questions(meeting: Meeting, near: Side, far: Side) -> None:
+    """Questions and answers in JSON, a stream for each, small and far larger than a window; several at once."""
+    asked = ["what", "x" * 700_000, {"n": 1}, *range(8)]
+    answers = await asyncio.gather(*(near.call("ask", peer=far.peer_id, question=each) for each in asked))
+    expect([each["answer"] for each in answers] == [{"answer to": each} for each in asked], "each question to be in its answer")

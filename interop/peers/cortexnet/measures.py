@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import hashlib
+import json
 import os
 import struct
 import time
@@ -12,7 +13,7 @@ from cortexnet import Node, Stream
 from interop.harness.payload import payload
 from interop.peers.cortexnet.failures import BadRequest
 from interop.peers.cortexnet.held import BLOCK, Answer, Request, block_size
-from interop.peers.cortexnet.served import ECHO, MESSAGES
+from interop.peers.cortexnet.served import ECHO, JSON, MESSAGES
 
 
 async def echo(node: Node, request: Request) -> Answer:
@@ -160,3 +161,9 @@ def resident_bytes() -> int | None:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except FileNotFoundError:
         return None
+
+
+async def ask(node: Node, request: Request) -> Answer:
+    """One question and its answer, both ended by the end of their direction."""
+    question = json.dumps(request["question"]).encode()
+    return {"answer": json.loads(await node.request(request["peer"], JSON, question, framing="eof"))}

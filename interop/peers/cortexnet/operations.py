@@ -80,6 +80,7 @@ class Peer:
             measures.round_trips,
             measures.requests,
             measures.dials,
+            measures.ask,
         ):
             self._operations[act.__name__] = self._on_node(act)
 
@@ -114,7 +115,7 @@ class Peer:
             "key_types": list(KEY_TYPES),
             "early_muxer": True,
             "reset_codes": True,
-            "services": ["dht", "gossip", "mdns"],
+            "services": ["dht", "gossip", "json", "mdns"],
         }
 
     async def start(self, request: Request) -> Answer:
@@ -124,6 +125,7 @@ class Peer:
         node.handle(served.ECHO, served.echo)
         node.handle(served.MESSAGES, served.count_messages)
         node.handle(served.HOLD, self._held.handler)
+        node.respond(served.JSON, served.answer, framing="eof")
         self._node = await self._open.enter_async_context(node)
         return {"peer_id": str(node.peer_id), "addresses": [str(address) for address in node.addresses]}
 

@@ -1,13 +1,16 @@
 """The server's side of the operations: the protocols this peer handles besides the node's own."""
 
+import json
 import struct
 
 from cortexnet import Stream
 from cortexnet.errors import EndOfStream
+from cortexnet.messaging.request import Request
 from interop.peers.cortexnet.held import MESSAGE_LIMIT
 
 ECHO = "/interop/echo/1.0.0"
 HOLD = "/interop/hold/1.0.0"
+JSON = "/interop/json/1.0.0"
 MESSAGES = "/interop/messages/1.0.0"
 
 
@@ -28,3 +31,8 @@ async def count_messages(stream: Stream) -> None:
         if end.partial:
             raise
     await stream.write(struct.pack(">Q", count))
+
+
+async def answer(request: Request) -> bytes:
+    """An object that has the question in it, as JSON."""
+    return json.dumps({"answer to": json.loads(request.data)}).encode()

@@ -105,7 +105,7 @@ fn describe() -> Value {
         "reset_codes": false,
         "resets_are_ends": true,
         "no_resets": ["quic-v1"], // who drops a stream ends it there
-        "services": [],
+        "services": ["json"],
     })
 }
 
@@ -214,6 +214,7 @@ impl Peer {
             "messages" => transfers::messages(node, request.peer()?, request).await,
             "round_trips" => transfers::round_trips(node, request.peer()?, request).await,
             "requests" => transfers::requests(node, request.peer()?, request).await,
+            "ask" => Ok(json!({"answer": node.ask(request.peer()?, request.0.get("question").cloned().unwrap_or_default()).await?})),
             "dials" => transfers::dials(node, request).await,
             other => Err(Failure::bad_request(format!("no operation {other}"))),
         }

@@ -11,6 +11,7 @@ use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::identity::Keypair;
 use libp2p::kad::store::MemoryStore;
 use libp2p::multiaddr::Protocol;
+use libp2p::request_response::{self, Message, ProtocolSupport};
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, Stream, StreamProtocol, SwarmEvent};
@@ -25,6 +26,7 @@ use crate::streams::{self, Inbound};
 
 pub const TRANSPORTS: [&str; 3] = ["tcp", "ws", "quic-v1"];
 pub const SECURITY: [&str; 2] = ["noise", "tls"];
+pub const ASK: StreamProtocol = StreamProtocol::new("/interop/json/1.0.0");
 pub const MUXER: &str = "/yamux/1.0.0";
 pub const KEY_TYPES: [&str; 3] = ["ed25519", "secp256k1", "ecdsa"]; // it makes no RSA keys, but knows peers that have them
 pub const PEER_KEY_TYPES: [&str; 4] = ["ed25519", "secp256k1", "ecdsa", "rsa"];
@@ -39,6 +41,7 @@ pub struct Behaviour {
     pub streams: streams::Behaviour,
     pub identify: identify::Behaviour,
     pub ping: ping::Behaviour,
+    pub requests: request_response::json::Behaviour<Value, Value>,
     pub gossip: Toggle<gossipsub::Behaviour>,
     pub kad: Toggle<kad::Behaviour<MemoryStore>>,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
@@ -127,6 +130,7 @@ impl Node {
             streams,
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::default(),
+            requests: request_response::json::Behaviour::new([(ASK, ProtocolSupport::Full)], request_response::Config::default()),
             gossip: services.gossip.into(),
             kad: services.kad.into(),
             mdns: services.mdns.into(),
@@ -253,6 +257,27 @@ impl Node {
         opened.await.map_err(|_| Failure::new("connection_closed", "the connection is gone"))?
     }
 
+    /// What the peer answers, by rust's own codec of requests in JSON.
+    pub async fn ask(&self, peer: PeerId, question: Value) -> Outcome<Value> {
+        use request_response::Event as Came;
+        let mut heard = self.events();
+        let asked = self.run(move |swarm| swarm.behaviour_mut().requests.send_request(&peer, question)).await?;
+        loop {
+            match &*next(&mut heard).await? {
+                SwarmEvent::Behaviour(BehaviourEvent::Requests(Came::Message {
+                    message: Message::Response { request_id, response },
+                    ..
+                })) if *request_id == asked => return Ok(response.clone()),
+                SwarmEvent::Behaviour(BehaviourEvent::Requests(Came::OutboundFailure { request_id, error, .. }))
+                    if *request_id == asked =>
+                {
+                    return Err(Failure::new("failed", error));
+                }
+                _ => {}
+            }
+        }
+    }
+
     pub async fn serve(&self, protocol: StreamProtocol) -> Outcome<()> {
         self.run(move |swarm| swarm.behaviour_mut().streams.serve(protocol)).await
     }
@@ -280,10 +305,24 @@ async fn run(
                 None => return,
             },
             event = swarm.select_next_some() => {
-                observe(&mut seen.lock().unwrap(), &event);
-                let _ = events.send(Arc::new(event)); // there need not be anybody who waits
+                if let Some(event) = answered(&mut swarm, event) {
+                    observe(&mut seen.lock().unwrap(), &event);
+                    let _ = events.send(Arc::new(event)); // there need not be anybody who waits
+                }
             }
         }
+    }
+}
+
+/// Requests get their answer here: it goes with the event, which then is none of anybody's.
+fn answered(swarm: &mut Swarm<Behaviour>, event: Event) -> Option<Event> {
+    use request_response::Event::Message as Came;
+    match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Requests(Came { message: Message::Request { request, channel, .. }, .. })) => {
+            let _ = swarm.behaviour_mut().requests.send_response(channel, json!({"answer to": request})); // who asked may be gone
+            None
+        }
+        event => Some(event),
     }
 }
 
