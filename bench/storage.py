@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeVar
 
 from cortexnet import Limits, Multiaddr, PeerId, Peerstore
+from cortexnet.admission.access_rules import AccessRules
 from cortexnet.storage.storage import Storage
-from cortexnet.swarm.access_rules import AccessRules
 
 T = TypeVar("T")
 

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 from cortexnet.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from cortexnet.admission.access_rules import Rule as Rule
+    from cortexnet.admission.gater import Gate as Gate
+    from cortexnet.admission.gater import GatedConnection as GatedConnection
+    from cortexnet.admission.limits import Limits as Limits
     from cortexnet.config import Config as Config
     from cortexnet.discovery.card_config import CardConfig as CardConfig
     from cortexnet.discovery.config import DiscoveryConfig as DiscoveryConfig
@@ -77,10 +81,6 @@ if TYPE_CHECKING:
     from cortexnet.reputation.selector import Answer as Answer
     from cortexnet.settings.files import load_settings as load_settings
     from cortexnet.settings.settings import Settings as Settings
-    from cortexnet.swarm.access_rules import Rule as Rule
-    from cortexnet.swarm.gater import Gate as Gate
-    from cortexnet.swarm.gater import GatedConnection as GatedConnection
-    from cortexnet.swarm.limits import Limits as Limits
     from cortexnet.swarm.manager_config import ConnectionManagerConfig as ConnectionManagerConfig
     from cortexnet.swarm.peer_entry import KnownPeer as KnownPeer
     from cortexnet.swarm.peerstore import Peerstore as Peerstore
@@ -127,9 +127,9 @@ _PLACES = {
     "cortexnet.reputation.selector": ("Answer",),
     "cortexnet.settings.files": ("load_settings",),
     "cortexnet.settings.settings": ("Settings",),
-    "cortexnet.swarm.access_rules": ("Rule",),
-    "cortexnet.swarm.gater": ("Gate", "GatedConnection"),
-    "cortexnet.swarm.limits": ("Limits",),
+    "cortexnet.admission.access_rules": ("Rule",),
+    "cortexnet.admission.gater": ("Gate", "GatedConnection"),
+    "cortexnet.admission.limits": ("Limits",),
     "cortexnet.swarm.manager_config": ("ConnectionManagerConfig",),
     "cortexnet.swarm.peer_entry": ("KnownPeer",),
     "cortexnet.swarm.peerstore": ("Peerstore",),

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol, Self, final, runtime_checkable
 
+from cortexnet.admission.limits import Limits
 from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, ProtocolViolation
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import yamux
 from cortexnet.mux.yamux_config import YamuxConfig
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.texts import is_text, list_of_texts
 from cortexnet.transport.websocket_config import WebSocketConfig

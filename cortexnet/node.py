@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
+from cortexnet.admission.gater import Gater
+from cortexnet.admission.resources import Resources
+from cortexnet.admission.tally import Tally
 from cortexnet.config import Config
 from cortexnet.errors import CortexError, LocalError, NotRunning, ProtocolViolation
 from cortexnet.host.host import Protocols, check_callable
@@ -19,12 +22,9 @@ from cortexnet.multiformats.multiaddr import AnyAddress, Multiaddr, address_of, 
 from cortexnet.observe.bus import EventBus, Subscription
 from cortexnet.running import Blueprint, Running
 from cortexnet.swarm.connection_manager import ConnectionManager
-from cortexnet.swarm.gater import Gater
 from cortexnet.swarm.guarded import guarded
 from cortexnet.swarm.peerstore import Peerstore
-from cortexnet.swarm.resources import Resources
 from cortexnet.swarm.swarm import Observer
-from cortexnet.swarm.tally import Tally
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.interfaces import process_descriptor_limit
 from cortexnet.transport.scope import Scope

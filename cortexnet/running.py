@@ -32,6 +32,8 @@ from cortexnet.transport.scope import Scope
 from cortexnet.transports import prefers_tcp, upgrader_and_transports
 
 if TYPE_CHECKING:
+    from cortexnet.admission.gater import Gater
+    from cortexnet.admission.resources import Resources
     from cortexnet.discovery.bootstrap import Bootstrap
     from cortexnet.discovery.cards import Cards
     from cortexnet.discovery.routing_discovery import RoutingDiscovery
@@ -47,9 +49,7 @@ if TYPE_CHECKING:
     from cortexnet.reputation.service import Reputation
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
-    from cortexnet.swarm.gater import Gater
     from cortexnet.swarm.peerstore import Peerstore
-    from cortexnet.swarm.resources import Resources
     from cortexnet.swarm.swarm import Observer
 
 log = logging.getLogger(__name__)

@@ -18,11 +18,11 @@ from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig, Upgrader
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cortexnet.admission.gater import Gater
+    from cortexnet.admission.limits import Limits
+    from cortexnet.admission.resources import Resources
     from cortexnet.identity.keys import PrivateKey
     from cortexnet.security.certificate import NodeCertificate
-    from cortexnet.swarm.gater import Gater
-    from cortexnet.swarm.limits import Limits
-    from cortexnet.swarm.resources import Resources
 
 
 def upgrader_and_transports(

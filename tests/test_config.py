@@ -4,12 +4,12 @@ import pickle
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.config import MPLEX, Config, mplex_config, yamux_config
 from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.errors import ConfigInvalid
 from cortexnet.mux import mplex_config as mplex_module
 from cortexnet.reputation.config import ReputationConfig
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.memory import MemoryNetwork
 
 

@@ -2,9 +2,9 @@
 
 from typing import final
 
+from cortexnet.admission.access_rules import parse_subject
+from cortexnet.admission.gater import Gater
 from cortexnet.settings.settings import Settings
-from cortexnet.swarm.access_rules import parse_subject
-from cortexnet.swarm.gater import Gater
 
 _DENY, _ALLOW_ONLY = "setting deny", "setting allow_only"  # the reasons of these rules, by which they are known again
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.cli.output import Json, Output
 from cortexnet.cli.text import duration
 from cortexnet.config import Config
@@ -14,7 +15,6 @@ from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.node import Node
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 
 _LOOK_UP_TIME = 10.0  # seconds that names may take, on top of the attempts

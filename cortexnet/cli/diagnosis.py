@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal, final
 
 from cortexnet import multistream
+from cortexnet.admission.limits import Limits
 from cortexnet.cli.client import client_node
 from cortexnet.cli.failures import advice
 from cortexnet.cli.options import parse_address
@@ -23,7 +24,6 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.node import Node
 from cortexnet.security.channels import secure_channels
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.resolver import Resolver
 
 Status = Literal["ok", "failed", "skipped"]

@@ -9,6 +9,7 @@ from typing import Any, final
 
 import click
 
+from cortexnet.admission.limits import Limits
 from cortexnet.cli.failures import lines_of
 from cortexnet.cli.options import parse_address, with_dialing, with_output
 from cortexnet.cli.output import Output
@@ -20,7 +21,6 @@ from cortexnet.kad.config import AMINO, BUILT_IN, KadConfig
 from cortexnet.kad.engine.operation import Progress
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.node import Node
-from cortexnet.swarm.limits import Limits
 
 _QUIET = 5.0  # seconds between two lines about how far it is, where they stay
 

@@ -7,13 +7,13 @@ from typing import Any, final
 
 import click
 
+from cortexnet.admission.access_rules import Subject, parse_subject
 from cortexnet.cli import logs
 from cortexnet.cli.output import Output
 from cortexnet.cli.text import escaped, parse_size
 from cortexnet.errors import LocalError, ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.access_rules import Subject, parse_subject
 
 Command = Callable[..., None]
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import StorageFailed
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.scope import Scope
 
 log = logging.getLogger(__name__)

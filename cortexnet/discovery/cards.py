@@ -13,6 +13,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, TypedDict, Unpack, final
 
+from cortexnet.admission.rate_limit import KeyedRateLimit
 from cortexnet.discovery.card_cache import CardCache
 from cortexnet.discovery.card_search import CardSearch
 from cortexnet.discovery.routing_discovery import RETRY, RoutingDiscovery
@@ -21,7 +22,6 @@ from cortexnet.host.step_turns import step_turns
 from cortexnet.identity.card import Card, check_name, check_region
 from cortexnet.identity.envelope import SIZE_LIMIT
 from cortexnet.messaging.request import Request, request, responder
-from cortexnet.swarm.rate_limit import KeyedRateLimit
 from cortexnet.transport.log_limit import LogLimit
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream

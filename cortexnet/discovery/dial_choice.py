@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.rate_limit import TokenBucket
 from cortexnet.discovery.found import BOOTSTRAP, NAMESPACE, FoundTable, Known
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.rate_limit import TokenBucket
 
 if TYPE_CHECKING:
     from random import Random

@@ -12,11 +12,11 @@ from cortexnet.transport.one_reader import OneReader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cortexnet.admission.tally import Tally
     from cortexnet.discovery.config import DiscoveryConfig
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.multiformats.multiaddr import Multiaddr
     from cortexnet.swarm.peerstore import Peerstore
-    from cortexnet.swarm.tally import Tally
 
 
 @final

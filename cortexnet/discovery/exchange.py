@@ -12,11 +12,11 @@ them is its own decision. An answer goes to who asked and paid for the connectio
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, final
 
+from cortexnet.admission.rate_limit import KeyedRateLimit, TokenBucket
 from cortexnet.errors import ProtocolViolation
 from cortexnet.identity.envelope import SignedRecord
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.protobuf import BYTES, VARINT, Field, Schema, field_bytes, field_varint
-from cortexnet.swarm.rate_limit import KeyedRateLimit, TokenBucket
 
 if TYPE_CHECKING:
     from random import Random

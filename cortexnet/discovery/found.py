@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, final
 
+from cortexnet.admission.rate_limit import KeyedRateLimit
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.rate_limit import KeyedRateLimit
 
 if TYPE_CHECKING:
     from cortexnet.discovery.config import DiscoveryConfig

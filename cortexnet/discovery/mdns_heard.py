@@ -4,9 +4,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.rate_limit import KeyedRateLimit
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.rate_limit import KeyedRateLimit
 
 if TYPE_CHECKING:
     from cortexnet.discovery.mdns_config import MdnsConfig

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.rate_limit import KeyedRateLimit, TokenBucket
 from cortexnet.discovery.mdns_addresses import host_ips
 from cortexnet.discovery.mdns_answer import (
     SERVICES,
@@ -29,7 +30,6 @@ from cortexnet.discovery.mdns_answer import (
 from cortexnet.discovery.mdns_packet import SIZE_LIMIT, Name, Packet, decode
 from cortexnet.errors import ProtocolViolation
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.rate_limit import KeyedRateLimit, TokenBucket
 
 if TYPE_CHECKING:
     from random import Random

@@ -6,12 +6,12 @@ Spec: libp2p/specs identify; RFC 0003, "Signed Peer Records".
 from collections.abc import Iterable
 from typing import final
 
+from cortexnet.admission.limits import CONTROL_PROTOCOLS
 from cortexnet.host.identify_message import IdentifyMessage, best_first, record_addresses
 from cortexnet.identity.envelope import PeerRecord
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import CONTROL_PROTOCOLS
 
 
 @final

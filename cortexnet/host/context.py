@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol, final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cortexnet.admission.limits import Limits
+    from cortexnet.admission.resources import Resources
     from cortexnet.discovery.discovered import Discovered
     from cortexnet.host.host import Host, Protocols
     from cortexnet.host.identify import Identify
@@ -16,9 +18,7 @@ if TYPE_CHECKING:
     from cortexnet.reputation.service import Reputation
     from cortexnet.storage.storage import Storage
     from cortexnet.swarm.connection_manager import ConnectionManager
-    from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.peerstore import Peerstore
-    from cortexnet.swarm.resources import Resources
     from cortexnet.swarm.swarm import Observer, Swarm
     from cortexnet.transport.connection import Connection
     from cortexnet.transport.scope import Scope

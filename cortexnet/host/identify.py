@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, final
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.rate_limit import KeyedRateLimit, TokenBucket
 from cortexnet.errors import ConnectionClosed, CortexError, EndOfStream, ProtocolViolation, Refuse, StreamCode
 from cortexnet.host.announcement import Announcement
 from cortexnet.host.deadline import deadline
@@ -20,9 +22,7 @@ from cortexnet.identity.envelope import SignedRecord
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import CONNECTED_TTL, Peerstore
-from cortexnet.swarm.rate_limit import KeyedRateLimit, TokenBucket
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
 

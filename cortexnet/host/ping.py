@@ -8,10 +8,10 @@ import os
 from contextlib import suppress
 from typing import Protocol, final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import CortexError, EndOfStream, PeerTimeout, ProtocolViolation, StreamReset
 from cortexnet.host.deadline import deadline
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.scope import Scope
 from cortexnet.transport.stream import Stream

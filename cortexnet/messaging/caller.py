@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import Protocol, TypeVar, final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import CortexError
 from cortexnet.host.deadline import deadline
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.in_flight import LARGE_MESSAGE, InFlight
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 
 T = TypeVar("T")

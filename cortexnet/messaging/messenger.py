@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import CortexError, LocalError, ProtocolViolation
 from cortexnet.host.deadline import check_seconds
 from cortexnet.host.host import check_callable
@@ -17,7 +18,6 @@ from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.caller import Caller
 from cortexnet.messaging.message import OVERHEAD, Message, Receipt, signed_frame, unsigned_frame
 from cortexnet.messaging.request import SIZE_LIMIT, Request, blameless, request, verified_responder
-from cortexnet.swarm.limits import Limits
 from cortexnet.texts import check_bytes
 from cortexnet.transport.connection import StreamHandler
 from cortexnet.transport.stream import Stream

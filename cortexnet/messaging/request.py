@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeVar, final, get_args
 
+from cortexnet.admission.limits import Limits
 from cortexnet.documented import documented
 from cortexnet.errors import (
     ConnectionClosed,
@@ -28,7 +29,6 @@ from cortexnet.host.deadline import deadline
 from cortexnet.host.host import check_callable
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.in_flight import LARGE_MESSAGE, InFlight
-from cortexnet.swarm.limits import Limits
 from cortexnet.texts import check_bytes
 from cortexnet.transport.connection import StreamHandler
 from cortexnet.transport.stream import Stream

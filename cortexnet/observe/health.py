@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, final
 
-from cortexnet.swarm.limits import Limits
+from cortexnet.admission.limits import Limits
 
 Status = Literal["ok", "degraded", "failing"]
 _NEARLY = 0.9  # of a limit: nothing is refused yet, but soon

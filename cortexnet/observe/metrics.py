@@ -15,7 +15,7 @@ from typing import Protocol, final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cortexnet.swarm.tally import Tally
+from cortexnet.admission.tally import Tally
 
 
 class Counted(Protocol):

@@ -14,6 +14,7 @@ from cortexnet.observe.loop_lag import LoopLag
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cortexnet.admission.resources import Resources
     from cortexnet.host.identify import PeerInfo
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.multiformats.multiaddr import Multiaddr
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from cortexnet.observe.status import Json
     from cortexnet.reputation.service import Reputation
     from cortexnet.swarm.peerstore import Peerstore
-    from cortexnet.swarm.resources import Resources
     from cortexnet.swarm.swarm import Swarm
     from cortexnet.transport.connection import Connection
 

@@ -24,11 +24,11 @@ from aioquic.quic.packet import (
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.retry import QuicRetryTokenHandler
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.rate_limit import KeyedRateLimit
+from cortexnet.admission.subnet import subnets_of
 from cortexnet.mux.allowance import Allowance
 from cortexnet.quic.engine import Address, Origin
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.rate_limit import KeyedRateLimit
-from cortexnet.swarm.subnet import subnets_of
 
 ID_SIZE = 8
 """Bytes of the connection ids that we choose: by them a packet with a short header finds its connection."""

@@ -8,24 +8,24 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.subnet import subnets_of
 from cortexnet.errors import ConnectionCode, Denied, LimitExceeded
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.reputation.events import PeerDenied, PeerForgiven, PeerRefused
 from cortexnet.reputation.standings import Sentence, Standing, Standings
-from cortexnet.swarm.subnet import subnets_of
 from cortexnet.swarm.tags import STANDING
 from cortexnet.transport.log_limit import LogLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cortexnet.admission.gater import Gater
     from cortexnet.host.context import Context
     from cortexnet.multiformats.multiaddr import Multiaddr
     from cortexnet.reputation.config import ReputationConfig
     from cortexnet.reputation.events import ReputationEvent
     from cortexnet.reputation.ledger import Ledger
     from cortexnet.reputation.subnets import Networks
-    from cortexnet.swarm.gater import Gater
 
 log = logging.getLogger(__name__)
 log.addFilter(LogLimit())

@@ -29,8 +29,8 @@ from cortexnet.reputation.selection_config import SelectionConfig
 from cortexnet.transport.stream import Stream
 
 if TYPE_CHECKING:
+    from cortexnet.admission.limits import Limits
     from cortexnet.reputation.service import Reputation
-    from cortexnet.swarm.limits import Limits
     from cortexnet.swarm.swarm import Swarm
 
 

@@ -28,11 +28,11 @@ from cortexnet.swarm.dial_plan import shown
 from cortexnet.transport.log_limit import LogLimit
 
 if TYPE_CHECKING:
+    from cortexnet.admission.gater import Gater
     from cortexnet.host.context import Context
     from cortexnet.host.peer_info import PeerInfo
     from cortexnet.reputation.config import ReputationConfig
     from cortexnet.storage.storage import Storage
-    from cortexnet.swarm.gater import Gater
     from cortexnet.transport.connection import Connection
 
 log = logging.getLogger(__name__)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, final, get_args
 
+from cortexnet.admission.access_rules import parse_subject
 from cortexnet.config import Config
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid, LocalError, ProtocolViolation
 from cortexnet.identity.keys import KeyType
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.access_rules import parse_subject
 from cortexnet.texts import list_of_texts
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.access_rules import Rule
 from cortexnet.errors import LimitExceeded, LocalError
-from cortexnet.swarm.access_rules import Rule
 
 if TYPE_CHECKING:
+    from cortexnet.admission.access_rules import AccessRules
     from cortexnet.storage.database import Database
-    from cortexnet.swarm.access_rules import AccessRules
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from cortexnet.storage.peerstore_store import PeerstoreStore
 from cortexnet.storage.sqlite_file import REPUTATION_TABLES
 
 if TYPE_CHECKING:
+    from cortexnet.admission.access_rules import AccessRules
     from cortexnet.storage.kad_store import KadStore
     from cortexnet.storage.reputation_store import ReputationStore
     from cortexnet.storage.sqlite_file import Rows
-    from cortexnet.swarm.access_rules import AccessRules
     from cortexnet.swarm.peerstore import Peerstore
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""Connections to peers: what is known of them, how they are dialed, what is allowed."""
+"""Connections to peers: what is known of them, how they are dialed, which are kept."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import LimitExceeded, LocalError, NotRunning
 from cortexnet.identity.peer_id import PeerId, peer_of
 from cortexnet.multiformats.multiaddr import Multiaddr, addresses_of
 from cortexnet.swarm.dial_plan import shown
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.swarm.manager_events import ManagerEvent, NetworkChanged
 from cortexnet.swarm.tags import Bump, Fading, Tags, add

@@ -17,10 +17,10 @@ from cortexnet.swarm.dial_plan import Attempt, Choice, DialPlan, choose, shown
 from cortexnet.swarm.dial_ranking import ScheduledDial, rank
 
 if TYPE_CHECKING:
+    from cortexnet.admission.gater import Gater
+    from cortexnet.admission.resources import Reservation, Resources
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.multiformats.multiaddr import Multiaddr
-    from cortexnet.swarm.gater import Gater
-    from cortexnet.swarm.resources import Reservation, Resources
     from cortexnet.transport.connection import Connection
     from cortexnet.transport.transport import Transport
 

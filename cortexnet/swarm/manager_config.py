@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.documented import documented
 from cortexnet.errors import ConfigInvalid
-from cortexnet.swarm.limits import Limits
 
 
 @final

@@ -15,12 +15,12 @@ from itertools import islice
 from math import inf
 from typing import final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import LimitExceeded, ProtocolViolation
 from cortexnet.identity.envelope import SignedRecord
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import AnyPeer, PeerId, peer_of
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peer_entry import TEXT_LIMIT, KnownPeer, MetadataValue, PeerEntry
 from cortexnet.swarm.peer_metadata import PeerMetadata
 

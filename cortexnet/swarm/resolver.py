@@ -13,10 +13,10 @@ from itertools import islice
 from typing import final
 from weakref import WeakKeyDictionary
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import CortexError, LimitExceeded, ProtocolViolation, ResolveFailed
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
-from cortexnet.swarm.limits import Limits
 
 HostLookup = Callable[[str, socket.AddressFamily], Awaitable[list[str]]]
 """The IP addresses of a name, of both families for AF_UNSPEC. Raises ResolveFailed."""

@@ -28,9 +28,9 @@ from cortexnet.transport.own_loop import check_loop
 from cortexnet.transport.scope import Scope
 
 if TYPE_CHECKING:
+    from cortexnet.admission.gater import Gater
+    from cortexnet.admission.resources import Resources
     from cortexnet.identity.peer_id import PeerId
-    from cortexnet.swarm.gater import Gater
-    from cortexnet.swarm.resources import Resources
     from cortexnet.transport.transport import Listener, Transport
     from cortexnet.transport.upgrade import Upgrader
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from math import floor, isfinite
 from typing import final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import Limits
 
 FORGET_AFTER = 15 * 60.0
 """Seconds the tags of a peer are kept without a connection: as long as its addresses in the address book."""

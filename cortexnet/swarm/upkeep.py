@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.limits import CONTROL_PROTOCOLS, Limits
 from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, NotRunning, describe, in_one_line
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.swarm import trim_plan
 from cortexnet.swarm.dial_problem import ADVICE, problem_of
-from cortexnet.swarm.limits import CONTROL_PROTOCOLS, Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig, Watermarks
 from cortexnet.swarm.manager_events import (
     ConnectionTrimmed,

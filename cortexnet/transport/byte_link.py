@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.bandwidth import NO_REST, Traffic
 from cortexnet.errors import ConnectionClosed, CortexError
 from cortexnet.mux.muxer import Muxer, MuxEvent
 from cortexnet.security.session import SecureSession
-from cortexnet.swarm.bandwidth import NO_REST, Traffic
 from cortexnet.transport.read_turns import CHUNK_SIZE, LATE_CHUNK_SIZE, turns_of
 
 if TYPE_CHECKING:

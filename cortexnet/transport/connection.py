@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never, final
 
 from cortexnet import multistream
+from cortexnet.admission.limits import CONTROL_PROTOCOLS
+from cortexnet.admission.resources import Reservation
 from cortexnet.errors import (
     ConnectionClosed,
     ConnectionCode,
@@ -27,8 +29,6 @@ from cortexnet.mux.muxer import (
     StreamWritable,
     StreamWriteStopped,
 )
-from cortexnet.swarm.limits import CONTROL_PROTOCOLS
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.handlers import Handlers
 from cortexnet.transport.handlers import StreamAcceptor as StreamAcceptor
 from cortexnet.transport.handlers import StreamHandler as StreamHandler

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from cortexnet.admission.resources import Reservation
     from cortexnet.identity.peer_id import PeerId
-    from cortexnet.swarm.resources import Reservation
     from cortexnet.transport.transport import Accept, Listener
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import final
 
+from cortexnet.admission.resources import Reservation
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.transport import Accept, Listener, Transport
 

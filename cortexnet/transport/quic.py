@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import final
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Reservation
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
@@ -21,8 +23,6 @@ from cortexnet.quic.arrivals import Arrival, Doorkeeper
 from cortexnet.quic.closing import ConnectionRefused
 from cortexnet.quic.engine import EngineFactory, Origin, QuicConfig, QuicEngine
 from cortexnet.security.certificate import NodeCertificate, verify_chain
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.quic_endpoint import QuicEndpoint, open_endpoint, socket_name
 from cortexnet.transport.quic_upgrade import QuicUpgrade, given_up

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
+from cortexnet.admission.resources import Reservation
 from cortexnet.errors import ConnectionClosed
 from cortexnet.mux.muxer import ConnectionFailed, MuxEvent
 from cortexnet.quic.arrivals import Arrival, destination, read_arrival, version_negotiation
 from cortexnet.quic.engine import Datagram, QuicEngine
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.sockets import bind
 from cortexnet.transport.udp import Address, UdpSocket, open_udp
 

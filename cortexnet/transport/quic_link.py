@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.bandwidth import NO_REST, Traffic
 from cortexnet.identity.keys import PublicKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.mux.muxer import MuxEvent
 from cortexnet.quic.engine import Datagram, QuicEngine
-from cortexnet.swarm.bandwidth import NO_REST, Traffic
 from cortexnet.transport.quic_endpoint import QuicEndpoint, receive_safely
 from cortexnet.transport.read_turns import turns_of
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import final
 
+from cortexnet.admission.resources import Reservation
 from cortexnet.errors import ConnectionClosed, ConnectionCode, Denied, LimitExceeded, PeerTimeout
 from cortexnet.mux.muxer import ConnectionFailed, MuxEvent
 from cortexnet.quic.engine import Datagram, QuicEngine
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Endpoints
 from cortexnet.transport.quic_endpoint import QuicEndpoint, receive_safely
 from cortexnet.transport.quic_link import QuicLink

@@ -28,7 +28,7 @@ from cortexnet.multiformats import varint
 from cortexnet.texts import check_bytes
 
 if TYPE_CHECKING:
-    from cortexnet.swarm.stream_slots import StreamReservation
+    from cortexnet.admission.stream_slots import StreamReservation
     from cortexnet.transport.connection import Connection
 
 Bytes = bytes | bytearray | memoryview

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Callable
 from typing import final
 
+from cortexnet.admission.resources import Reservation
 from cortexnet.errors import LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.keep_alive import keep_alive
 from cortexnet.transport.tcp_port import Service, TcpPort, TcpPorts

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable
 from typing import Any, final
 
+from cortexnet.admission.resources import Reservation
 from cortexnet.errors import ProtocolViolation
 from cortexnet.multiformats.multiaddr import Component, Multiaddr
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.first_bytes import ENOUGH, Kind, kind_of
 from cortexnet.transport.keep_alive import keep_alive

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from cortexnet.admission.resources import Reservation
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport.connection import Connection
 
 Accept = Callable[[Connection], None]

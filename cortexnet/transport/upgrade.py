@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from typing import Protocol, final
 
 from cortexnet import multistream
+from cortexnet.admission.gater import Gater
+from cortexnet.admission.rate_limit import ConnectRateLimit
+from cortexnet.admission.resources import Reservation, Resources
 from cortexnet.errors import ConnectionClosed, ConnectionCode, CortexError, Denied, LimitExceeded, NegotiationFailed, PeerTimeout
 from cortexnet.handshake import ByteQueue, Driver, Handshake
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.mux import yamux
 from cortexnet.mux.muxer import MemoryBudget, Muxer
 from cortexnet.security.session import SecureChannel
-from cortexnet.swarm.gater import Gater
-from cortexnet.swarm.rate_limit import ConnectRateLimit
-from cortexnet.swarm.resources import Reservation, Resources
 from cortexnet.transport.byte_link import ByteLink
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.link import Link

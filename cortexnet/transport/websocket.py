@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.resources import Reservation
 from cortexnet.errors import LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats import multiaddr_websocket
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multiformats.multiaddr_websocket import WebSocketAddress
-from cortexnet.swarm.resources import Reservation
 from cortexnet.transport import outer_tls
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.keep_alive import keep_alive

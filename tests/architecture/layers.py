@@ -113,33 +113,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cortexnet.documented", "cortexnet.errors", "cortexnet.texts", "cortexnet.version"),
     ("cortexnet.protobuf", "cortexnet.multiformats"),
     ("cortexnet.identity", "cortexnet.handshake", "cortexnet.mux.outbox"),
-    (
-        "cortexnet.multistream",
-        "cortexnet.security",
-        "cortexnet.mux",
-        "cortexnet.swarm.access_rules",
-        "cortexnet.swarm.bandwidth",
-        "cortexnet.swarm.black_hole",
-        "cortexnet.swarm.counters",
-        "cortexnet.swarm.dial_backoff",
-        "cortexnet.swarm.dial_plan",
-        "cortexnet.swarm.dial_problem",
-        "cortexnet.swarm.dial_ranking",
-        "cortexnet.swarm.duplicates",
-        "cortexnet.swarm.gater",
-        "cortexnet.swarm.limits",
-        "cortexnet.swarm.manager_config",
-        "cortexnet.swarm.manager_events",
-        "cortexnet.swarm.memory_budget",
-        "cortexnet.swarm.rate_limit",
-        "cortexnet.swarm.resources",
-        "cortexnet.swarm.stream_slots",
-        "cortexnet.swarm.subnet",
-        "cortexnet.swarm.tally",
-        "cortexnet.swarm.tags",
-        "cortexnet.swarm.trim_plan",
-        "cortexnet.swarm.warm_set",
-    ),
+    ("cortexnet.admission", "cortexnet.multistream", "cortexnet.mux", "cortexnet.security"),
     ("cortexnet.quic",),
     ("cortexnet.transport",),
     ("cortexnet.swarm",),
@@ -192,7 +166,7 @@ BOUNDARIES = {
     "cortexnet/gossip/validation.py:Validation.validate",  # a bug in a validator costs the message it was asked about
     "cortexnet/swarm/dialer.py:Dialer._run_in_turn",  # a bug that an address brings out costs its attempt
     "cortexnet/swarm/guarded.py:guarded.observe",  # a bug in the application's observer of connections costs a line of the log
-    "cortexnet/swarm/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
+    "cortexnet/admission/gater.py:Gater._passes",  # a bug in the application's gate refuses, and is no open door
     "cortexnet/transport/handlers.py:Handlers._run",  # a stream handler's bug costs its stream
     "cortexnet/transport/quic_endpoint.py:receive_safely",  # a packet that the QUIC engine fails of costs its connection
     "cortexnet/running.py:Running._ask_who",  # a bug in what is done about a new connection costs it

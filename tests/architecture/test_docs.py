@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.discovery.card_config import CardConfig
 from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.discovery.mdns_config import MdnsConfig
@@ -14,7 +15,6 @@ from cortexnet.kad.config import KadConfig
 from cortexnet.kad.dht_config import DhtConfig
 from cortexnet.kad.store_config import StoreConfig
 from cortexnet.reputation.config import ReputationConfig
-from cortexnet.swarm.limits import Limits
 from tests.architecture.source_tree import PACKAGE, ROOT
 
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]

@@ -85,6 +85,20 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    """A room is a folder of the package, or a module beside them."""
+    graph: dict[str, set[str]] = {}
+    for name, module in modules().items():
+        if not is_within(name, TESTING):
+            others = {room(other) for other in own_imports(module)}
+            graph.setdefault(room(name), set()).update(others - {room(name), ""})
+    del graph[""]
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
 def test_nothing_imports_the_tools_for_tests() -> None:
     wrong = [
         f"{module.place}:{line}"
@@ -98,6 +112,10 @@ def test_nothing_imports_the_tools_for_tests() -> None:
 
 def top(name: str) -> str:
     return name.partition(".")[0]
+
+
+def room(name: str) -> str:
+    return "".join(name.split(".")[1:2])
 
 
 def is_near(name: str, other: str) -> bool:

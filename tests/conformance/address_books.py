@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol, final
 
+from cortexnet.admission.access_rules import AccessRules
+from cortexnet.admission.limits import Limits
 from cortexnet.storage.storage import Storage
-from cortexnet.swarm.access_rules import AccessRules
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 
 

@@ -6,14 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol, final
 
+from cortexnet.admission.access_rules import AccessRules
+from cortexnet.admission.limits import Limits
 from cortexnet.kad.records.provider_store import ProviderStore
 from cortexnet.kad.records.value_store import ValueStore
 from cortexnet.kad.routing.cache import Hint, RoutingCache
 from cortexnet.kad.store_config import StoreConfig
 from cortexnet.storage.kad_store import KadStore
 from cortexnet.storage.storage import Storage
-from cortexnet.swarm.access_rules import AccessRules
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 
 PROTOCOL = "/ipfs/kad/1.0.0"

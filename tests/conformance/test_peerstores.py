@@ -11,11 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cortexnet.admission.limits import Limits
 from cortexnet.identity.envelope import PeerRecord, SignedRecord
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peer_entry import KnownPeer, MetadataValue
 from cortexnet.swarm.peerstore import ADDRESS_TTL, CONNECTED_TTL, RECENTLY_CONNECTED_TTL, TEMPORARY_TTL, Peerstore
 from cortexnet.testing.loop import VirtualTimeLoop

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from cortexnet import Busy, Identity, Limits, LocalError, Multiaddr, Node, NotRunning, PeerId
+from cortexnet.admission.tally import Tally
 from cortexnet.discovery.config import DiscoveryConfig
 from cortexnet.discovery.discovered import Discovered
 from cortexnet.discovery.found import Found
 from cortexnet.swarm.peerstore import Peerstore
-from cortexnet.swarm.tally import Tally
 
 OWN, ALICE, BOB, CAROL = [Identity.generate().peer_id for _ in range(4)]
 PLACE = Multiaddr.parse("/ip4/192.0.2.7/tcp/4001")

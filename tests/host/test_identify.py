@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from cortexnet.admission.limits import KIB, Limits
 from cortexnet.errors import (
     ConnectionClosed,
     CortexError,
@@ -31,7 +32,6 @@ from cortexnet.host.identify_message import IdentifyMessage, decode
 from cortexnet.identity.envelope import PeerRecord
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.protobuf import field_bytes
-from cortexnet.swarm.limits import KIB, Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
 from tests.support.pairs import Net, Station, network, settle

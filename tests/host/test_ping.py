@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import (
     ConnectionClosed,
     EndOfStream,
@@ -14,7 +15,6 @@ from cortexnet.errors import (
     StreamReset,
 )
 from cortexnet.host.ping import IDLE_TIMEOUT, PROTOCOL, STREAM_AGE, Pinger, serve_ping
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from tests.support.pairs import network, settle
 

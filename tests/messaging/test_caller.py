@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import ConnectionClosed, CortexError, DialFailed, LimitExceeded, PeerTimeout
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.messaging.caller import Caller
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from tests.support.cancel import How, points, run_until
 from tests.support.pairs import Net, Station, network, settle

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import (
     ConnectionClosed,
     LocalError,
@@ -22,7 +23,6 @@ from cortexnet.errors import (
 )
 from cortexnet.host.deadline import deadline
 from cortexnet.messaging.request import RESPONSE_TIMEOUT, Framing, Request, RequestHandler, request, responder
-from cortexnet.swarm.limits import Limits
 from cortexnet.testing.loop import run
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream

@@ -9,8 +9,8 @@ import pytest
 from cortexnet import Config, ConnectionClosed, ConnectionCode, DialFailed, Limits, Node, Stream
 from cortexnet.errors import Denied
 from cortexnet.testing.network import SimulatedNetwork
+from tests.admission.test_gater import Recorder as Gate
 from tests.support.pairs import settle
-from tests.swarm.test_gater import Recorder as Gate
 
 HANG = "/test/hang/1.0.0"
 

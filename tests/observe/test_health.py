@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.observe.health import Findings, judge
-from cortexnet.swarm.limits import Limits
 
 LIMITS = Limits()
 WELL = Findings(

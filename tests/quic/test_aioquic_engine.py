@@ -6,6 +6,7 @@ import pytest
 from aioquic._buffer import Buffer
 from aioquic.quic.packet import QuicPreferredAddress, pull_quic_transport_parameters, push_quic_transport_parameters
 
+from cortexnet.admission.memory_budget import ConnectionMemory, NodeMemory
 from cortexnet.errors import (
     ConnectionClosed,
     HandshakeFailed,
@@ -27,7 +28,6 @@ from cortexnet.mux.muxer import (
     StreamWriteStopped,
 )
 from cortexnet.quic.engine import QuicConfig, QuicEngine
-from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
 from tests.support.quic_pair import CLIENT, SERVER, Conditions, Pair, engine, inject, pair
 
 WINDOW = 262_144

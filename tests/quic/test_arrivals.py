@@ -5,6 +5,7 @@ from aioquic.quic.packet import QuicPacketType, encode_quic_version_negotiation,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.limits import Limits
 from cortexnet.identity.identity import Identity
 from cortexnet.mux.muxer import ConnectionFailed
 from cortexnet.quic.arrivals import (
@@ -19,7 +20,6 @@ from cortexnet.quic.arrivals import (
 )
 from cortexnet.quic.closing import ConnectionRefused
 from cortexnet.quic.engine import Address, Origin
-from cortexnet.swarm.limits import Limits
 from tests.support.quic_pair import CLIENT, SERVER, Pair, engine
 
 

@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
+from cortexnet.admission.memory_budget import NodeMemory
 from cortexnet.errors import LimitExceeded, StreamClosed
 from cortexnet.mux.muxer import ConnectionFailed, StreamOpened
 from cortexnet.quic.engine import QuicConfig, QuicEngine
-from cortexnet.swarm.memory_budget import NodeMemory
 from tests.support.quic_pair import Conditions, Pair, pair
 
 

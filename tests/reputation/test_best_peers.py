@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cortexnet import Config, Node
+from cortexnet.admission.limits import Limits
 from cortexnet.reputation.best_peers import PROTECTED
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig
 from cortexnet.testing.network import SimulatedNetwork
 

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 
+from cortexnet.admission.access_rules import AccessRules, Rule
+from cortexnet.admission.limits import Limits
 from cortexnet.identity.envelope import PeerRecord, SignedRecord
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.keys import PrivateKey
@@ -26,8 +28,6 @@ from cortexnet.kad.records.value_store import ValueStore
 from cortexnet.kad.routing.contact import Contact
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.storage.storage import Storage
-from cortexnet.swarm.access_rules import AccessRules, Rule
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import ADDRESS_TTL, Peerstore
 
 PEERS = [PeerId(bytes([0x12, 32]) + number.to_bytes(32, "big")) for number in range(60)]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from cortexnet.admission.access_rules import AccessRules
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import StorageFailed
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.records.provider_store import ProviderStore
@@ -23,8 +25,6 @@ from cortexnet.storage.database import WRITE_INTERVAL
 from cortexnet.storage.kad_store import HINTS, PROVIDERS, SLICE, VALUES, WRITE_DELAY, KadStore
 from cortexnet.storage.sqlite_file import Changes, SqliteFile
 from cortexnet.storage.storage import FILE_NAME, Storage
-from cortexnet.swarm.access_rules import AccessRules
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 
 PROTOCOL = "/ipfs/kad/1.0.0"

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from cortexnet import PeerId
+from cortexnet.admission.access_rules import AccessRules
+from cortexnet.admission.limits import Limits
 from cortexnet.reputation.config import ReputationConfig
 from cortexnet.reputation.ledger import Ledger
 from cortexnet.reputation.subnets import Networks
@@ -16,8 +18,6 @@ from cortexnet.storage import reputation_store
 from cortexnet.storage.reputation_store import MOMENT_INTERVAL, NETWORKS, PEERS, SLICE, URGENT_DELAY, WRITE_DELAY
 from cortexnet.storage.sqlite_file import Changes, SqliteFile
 from cortexnet.storage.storage import FILE_NAME, Storage
-from cortexnet.swarm.access_rules import AccessRules
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 
 DAY = 86_400.0

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cortexnet.admission.access_rules import AccessRules, Rule
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import NotRunning, StorageFailed
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
@@ -19,8 +21,6 @@ from cortexnet.storage.database import WRITE_INTERVAL, Database
 from cortexnet.storage.peerstore_store import SLICE, WRITE_DELAY
 from cortexnet.storage.sqlite_file import Changes, SqliteFile
 from cortexnet.storage.storage import FILE_NAME, Storage
-from cortexnet.swarm.access_rules import AccessRules, Rule
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import ADDRESS_TTL, CONNECTED_TTL, RECENTLY_CONNECTED_TTL, TEMPORARY_TTL, Peerstore
 
 PEERS = [PeerId(bytes([0x12, 32]) + number.to_bytes(32, "big")) for number in range(200)]

@@ -5,15 +5,15 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Reservation, Resources
 from cortexnet.errors import CortexError
 from cortexnet.host.host import Protocols
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.security.noise import NoiseChannel, NoiseKeys
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
-from cortexnet.swarm.resources import Reservation, Resources
 from cortexnet.swarm.swarm import Swarm
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.in_memory import InMemoryListener, InMemoryTransport

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from cortexnet.admission.limits import Limits
 from cortexnet.mux.yamux import Yamux
 from cortexnet.mux.yamux_config import YamuxConfig
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
 from cortexnet.transport.upgrade import MuxerFactory, UpgradeConfig

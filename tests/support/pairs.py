@@ -15,15 +15,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import final
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Resources
 from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.mux import mplex, yamux
 from cortexnet.security.certificate import create_certificate
 from cortexnet.security.channels import secure_channels
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
-from cortexnet.swarm.resources import Resources
 from cortexnet.transport.connection import Connection, StreamHandler
 from cortexnet.transport.in_memory import InMemoryTransport
 from cortexnet.transport.memory import MemoryNetwork

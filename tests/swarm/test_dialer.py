@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Reservation, Resources
 from cortexnet.errors import (
     ConnectionClosed,
     CortexError,
@@ -19,8 +21,6 @@ from cortexnet.identity.identity import Identity
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.swarm.dialer import Dialer
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.resources import Reservation, Resources
 from tests.support.pairs import settle
 
 PEER, OTHER = Identity.generate().peer_id, Identity.generate().peer_id

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from cortexnet.admission.memory_budget import NodeMemory
 from cortexnet.swarm import heap
 from cortexnet.swarm.heap import INTERVAL, SETTLING, WORTH, Heap, trim
-from cortexnet.swarm.memory_budget import NodeMemory
 
 
 class Counted:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.limits import Limits
 from cortexnet.config import Config
 from cortexnet.errors import ConfigInvalid
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.manager_config import ConnectionManagerConfig, Watermarks
 
 

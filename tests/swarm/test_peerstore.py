@@ -3,11 +3,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import ProtocolViolation
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import ADDRESS_TTL, CONNECTED_TTL, RECENTLY_CONNECTED_TTL, TEMPORARY_TTL, Peerstore
 
 PEERS = [PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in range(40)]

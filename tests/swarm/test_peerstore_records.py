@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.envelope import PeerRecord, SignedRecord
 from cortexnet.identity.keys import PrivateKey
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peer_entry import KnownPeer, MetadataValue
 from cortexnet.swarm.peerstore import ADDRESS_TTL, CONNECTED_TTL, RECENTLY_CONNECTED_TTL, Peerstore
 

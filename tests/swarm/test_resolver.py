@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import CortexError, LimitExceeded, ResolveFailed
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.resolver import Resolver, look_up_hosts, look_up_texts
 
 A = PeerId(bytes([0x12, 32]) + b"a" * 32)

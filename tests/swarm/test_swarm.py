@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import (
     ConnectionClosed,
     DialFailed,
@@ -14,7 +15,6 @@ from cortexnet.errors import (
     StreamReset,
 )
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
 from tests.support.homes import Home, homes

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.tags import FORGET_AFTER, LARGEST, STANDING, FixedSteps, HalfLife, Tags
 
 PEERS = [PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in range(12)]

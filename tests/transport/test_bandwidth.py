@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import Denied
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from tests.support.pairs import Station, network, settle
 

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Resources
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import ACK, PING
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.resources import Resources
 from cortexnet.transport.byte_link import _FIRST_CHUNKS, _SMALL_CHUNK
 from cortexnet.transport.read_turns import CHUNK_SIZE
 from cortexnet.transport.stream import Stream

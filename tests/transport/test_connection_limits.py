@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import ConnectionCode, LimitExceeded, ProtocolViolation, StreamCode, StreamReset
 from cortexnet.multistream import propose
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from tests.support.hosted import hang, hosted
 from tests.support.pairs import network, settle

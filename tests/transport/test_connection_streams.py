@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import (
     ConnectionClosed,
     LocalError,
@@ -18,7 +19,6 @@ from cortexnet.errors import (
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_config import YamuxConfig
 from cortexnet.mux.yamux_frames import FIN, RST
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from cortexnet.transport.upgrade import UpgradeConfig
 from tests.support.hosted import ANSWER, counts, echo, hang, hosted, yamux_of

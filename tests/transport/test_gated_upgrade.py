@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import ConnectionClosed, ConnectionCode, Denied
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
+from tests.admission.test_gater import Recorder as Gate
 from tests.support.pairs import Net, Station, network, settle
 from tests.support.raw_peer import RawPeer, opened
-from tests.swarm.test_gater import Recorder as Gate
 from tests.transport.recorder import Recorder
 
 

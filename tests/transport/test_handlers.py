@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import StreamCode, StreamReset
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.stream import Stream
 from tests.support.pairs import network, settle
 

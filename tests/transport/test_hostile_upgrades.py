@@ -12,12 +12,12 @@ from random import Random
 
 import pytest
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Resources
 from cortexnet.errors import CortexError
 from cortexnet.identity.identity import Identity
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.security.channels import secure_channels
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.resources import Resources
 from cortexnet.testing.adversary import mutations
 from cortexnet.transport.connection import Connection, Endpoints
 from cortexnet.transport.memory import MemoryNetwork

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_frames import HEADER_SIZE
 from cortexnet.security.noise_session import CUT
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.byte_link import _SMALL_CHUNK, ByteLink
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import ConnectionClosed, HandshakeFailed, LimitExceeded
 from cortexnet.identity.identity import Identity
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.quic.aioquic_engine import AioquicEngine
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.quic import QuicTransport, socket_address
 from cortexnet.transport.stream import Stream

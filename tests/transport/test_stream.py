@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import (
     Busy,
     ConnectionClosed,
@@ -23,7 +24,6 @@ from cortexnet.errors import (
 from cortexnet.multiformats import varint
 from cortexnet.multistream import propose
 from cortexnet.mux.yamux_frames import FIN, RST
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.connection import Connection
 from cortexnet.transport.stream import Stream
 from tests.support.hosted import ANSWER, counts

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.limits import Limits
 from cortexnet.transport.tcp import socket_address
 from cortexnet.transport.tcp_port import ACCEPTED_AT_ONCE
 from tests.support.hosted import counts

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import (
     ConnectionClosed,
     ConnectionCode,
@@ -27,7 +28,6 @@ from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multistream import propose
 from cortexnet.security.noise import NoiseChannel, NoiseKeys
 from cortexnet.security.session import SecureChannel
-from cortexnet.swarm.limits import Limits
 from cortexnet.testing.handshakes import run_over, run_pair
 from cortexnet.testing.hostile import hostile_multistream, hostile_noise_frames
 from cortexnet.transport.byte_link import ByteLink

@@ -13,10 +13,10 @@ import pytest
 from OpenSSL import SSL
 
 from cortexnet import Config, Identity, Node
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import ConfigInvalid, CortexError, DialFailed, HandshakeFailed, LocalError
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.multistream import propose
-from cortexnet.swarm.limits import Limits
 from cortexnet.testing.handshakes import run_over
 from cortexnet.testing.host_certificates import make_host_certificate
 from cortexnet.transport.byte_link import ByteLink

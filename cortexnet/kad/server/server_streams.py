@@ -7,14 +7,14 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.rate_limit import KeyedRateLimit
 from cortexnet.errors import EndOfStream, ProtocolViolation, Refuse, StreamCode
 from cortexnet.host.step_turns import step_turns
-from cortexnet.swarm.rate_limit import KeyedRateLimit
 
 if TYPE_CHECKING:
+    from cortexnet.admission.limits import Limits
     from cortexnet.identity.peer_id import PeerId
     from cortexnet.kad.config import KadConfig
-    from cortexnet.swarm.limits import Limits
     from cortexnet.transport.connection import Connection
     from cortexnet.transport.stream import Stream
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from cortexnet.admission.access_rules import AccessRules
+from cortexnet.admission.limits import Limits
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.kad.dht import Dht
 from cortexnet.kad.dht_config import DhtConfig
@@ -15,8 +17,6 @@ from cortexnet.kad.routing.contact import Contact
 from cortexnet.kad.service.keeping import HINTS_INTERVAL, Keeping
 from cortexnet.multiformats.multiaddr import Multiaddr
 from cortexnet.storage.storage import Storage
-from cortexnet.swarm.access_rules import AccessRules
-from cortexnet.swarm.limits import Limits
 from cortexnet.swarm.peerstore import Peerstore
 
 UNIX = 1_800_000_000.0

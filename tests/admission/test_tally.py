@@ -1,7 +1,7 @@
 """Totals of a node: by name, and refusals by what would allow them, within bounds."""
 
+from cortexnet.admission.tally import _MAX_REFUSALS, Tally
 from cortexnet.errors import Denied, LimitExceeded, ProtocolViolation
-from cortexnet.swarm.tally import _MAX_REFUSALS, Tally
 
 
 def over(setting: str) -> LimitExceeded:

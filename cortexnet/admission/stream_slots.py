@@ -12,9 +12,9 @@ newest that goes, for in it is the least work: what a busy peer began before is 
 
 from typing import TYPE_CHECKING, final
 
+from cortexnet.admission.limits import CONTROL_PROTOCOLS, Limits
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import CONTROL_PROTOCOLS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

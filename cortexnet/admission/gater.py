@@ -17,10 +17,10 @@ from ipaddress import IPv4Network, IPv6Network
 from math import inf
 from typing import Literal, Protocol, TypeAlias, final, runtime_checkable
 
+from cortexnet.admission.access_rules import AccessRules, Kind, Rule, Subject, parse_subject
 from cortexnet.errors import Denied, LocalError, ProtocolViolation
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.access_rules import AccessRules, Kind, Rule, Subject, parse_subject
 
 AnySubject: TypeAlias = Subject | str
 Point = Literal["dial", "accept", "secured", "upgraded"]

@@ -6,11 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Direction, Reservation, Resources
+from cortexnet.admission.stream_slots import StreamReservation
 from cortexnet.errors import Denied, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.resources import Direction, Reservation, Resources
-from cortexnet.swarm.stream_slots import StreamReservation
 
 PEERS = [PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in range(200)]
 A, B = PEERS[:2]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.access_rules import REASON_LIMIT, AccessRules, Kind, Rule, parse_subject
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.access_rules import REASON_LIMIT, AccessRules, Kind, Rule, parse_subject
 
 A, B = (PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in (1, 2))
 NETWORKS = st.one_of(

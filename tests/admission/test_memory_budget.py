@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
+from cortexnet.admission.memory_budget import ConnectionMemory, NodeMemory
 
 if TYPE_CHECKING:
     from cortexnet.mux.muxer import MemoryBudget

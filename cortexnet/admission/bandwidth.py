@@ -7,8 +7,8 @@ dropped; who is not read from, or not written to, is held up as by a slow networ
 from collections.abc import Iterable
 from typing import final
 
+from cortexnet.admission.limits import Limits
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import Limits
 
 BURST = 0.1
 """Seconds at the full rate that may pass at once after a pause."""

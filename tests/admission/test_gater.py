@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 import pytest
 
+from cortexnet.admission.gater import GatedConnection, Gater
 from cortexnet.errors import Denied, LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
 from cortexnet.multiformats.multiaddr import Multiaddr
-from cortexnet.swarm.gater import GatedConnection, Gater
 
 A, B = (PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in (1, 2))
 HERE, THERE, NOWHERE = (Multiaddr.parse(text) for text in ("/ip4/192.0.2.7/tcp/1", "/ip6/2001:db8::7/tcp/1", "/memory/5"))

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.rate_limit import ConnectRateLimit, KeyedRateLimit, StreamRateLimit, TokenBucket
+from cortexnet.admission.subnet import subnets_of
 from cortexnet.errors import LimitExceeded
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.rate_limit import ConnectRateLimit, KeyedRateLimit, StreamRateLimit, TokenBucket
-from cortexnet.swarm.subnet import subnets_of
 
 
 def test_a_burst_is_allowed_and_then_the_rate() -> None:

@@ -2,8 +2,8 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
+from cortexnet.admission.limits import Limits
 from cortexnet.errors import ConfigInvalid
-from cortexnet.swarm.limits import Limits
 
 
 def test_limits_can_not_be_changed() -> None:

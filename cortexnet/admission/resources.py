@@ -13,16 +13,16 @@ import sys
 from collections.abc import Callable, Sized
 from typing import Literal, final
 
+from cortexnet.admission.bandwidth import Bandwidth, Traffic
+from cortexnet.admission.counters import Bound, Counters
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.memory_budget import ConnectionMemory, NodeMemory
+from cortexnet.admission.rate_limit import StreamRateLimit
+from cortexnet.admission.stream_slots import ConnectionStreams, NodeStreams, StreamReservation
+from cortexnet.admission.subnet import Subnets, subnets_of
+from cortexnet.admission.tally import Tally
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.bandwidth import Bandwidth, Traffic
-from cortexnet.swarm.counters import Bound, Counters
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.memory_budget import ConnectionMemory, NodeMemory
-from cortexnet.swarm.rate_limit import StreamRateLimit
-from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams, StreamReservation
-from cortexnet.swarm.subnet import Subnets, subnets_of
-from cortexnet.swarm.tally import Tally
 
 Direction = Literal["inbound", "outbound"]
 

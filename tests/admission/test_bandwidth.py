@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.bandwidth import BURST, Bandwidth, ByteBucket, Traffic
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.resources import Resources
 from cortexnet.errors import ConfigInvalid
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.bandwidth import BURST, Bandwidth, ByteBucket, Traffic
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.resources import Resources
 
 A, B = (PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in (1, 2))
 MIB = 1024 * 1024

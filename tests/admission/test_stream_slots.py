@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.stream_slots import ConnectionStreams, NodeStreams, StreamReservation
 from cortexnet.errors import LimitExceeded, LocalError
 from cortexnet.identity.peer_id import PeerId
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.stream_slots import ConnectionStreams, NodeStreams, StreamReservation
 
 ALICE, BOB = (PeerId(bytes([0x12, 32]) + bytes([number]) * 32) for number in (1, 2))
 ECHO, PING = "/cortex/echo/1.0.0", "/ipfs/ping/1.0.0"

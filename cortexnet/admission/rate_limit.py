@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar, final
 
+from cortexnet.admission.limits import Limits
+from cortexnet.admission.subnet import Subnets, subnets_of
 from cortexnet.errors import LimitExceeded
-from cortexnet.swarm.limits import Limits
-from cortexnet.swarm.subnet import Subnets, subnets_of
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -1,7 +1,7 @@
 import pytest
 
+from cortexnet.admission.counters import Bound, Counters
 from cortexnet.errors import LimitExceeded
-from cortexnet.swarm.counters import Bound, Counters
 
 TWO = Bound("dials", None, 2)
 ONE_OF_A = Bound("dials_per_peer", "A", 1)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cortexnet.admission.subnet import Subnets, subnets_of
 from cortexnet.errors import LocalError
-from cortexnet.swarm.subnet import Subnets, subnets_of
 
 
 def test_an_ipv4_address_counts_alone_and_with_its_24() -> None:
