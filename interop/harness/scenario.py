@@ -16,7 +16,7 @@ class Scenario:
     """`everywhere`: run on each stack both peers speak, not only on the first; `muxer`: on each with this one, and on no other.
 
     `private_network`: the peers run in a network namespace of their own. `needs`: a service that both peers must have, of those
-    that `describe` names. `guest`: a peer of this kind takes part, in pairs of two others. `symmetric`: each side plays both
+    that `describe` names; `ability`: what neither may say there that it lacks. `guest`: a peer of this kind takes part, in pairs of two others. `symmetric`: each side plays both
     parts, so of two peers it is run one way round. `on_request`: run only where it is named. `timeout` is in seconds, for the
     whole cell.
     """
@@ -29,6 +29,7 @@ class Scenario:
     everywhere: bool = False
     muxer: str | None = None
     needs: str = ""
+    ability: str = ""
     private_network: bool = False
     guest: str = ""
     symmetric: bool = False
@@ -51,6 +52,8 @@ class Scenario:
             services = abilities.get("services", ())
             if self.needs and not (isinstance(services, list) and self.needs in services):
                 return f"{abilities.get('implementation')} has no {self.needs} here"
+            if abilities.get(self.ability) is False:
+                return f"{abilities.get('implementation')} has no {self.ability.replace('_', ' ')}"
             kinds = abilities.get("key_types", ())
             wanted = options.get("key_type", "ed25519")
             if isinstance(kinds, list) and wanted not in kinds:

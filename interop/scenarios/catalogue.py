@@ -91,7 +91,7 @@ GOSSIP = (
     _gossip("gossip: unwanted", "IDONTWANT said and obeyed", gossip.unwanted),
     _gossip("gossip: forged", "wrong signatures are dropped and cost score", gossip.forged),
     _gossip("gossip: reopened", "streams reset by either side", gossip.reopened),
-    _gossip("gossip: peer exchange", "who is pruned meets others", gossip.exchange),
+    _gossip("gossip: peer exchange", "who is pruned meets others", gossip.exchange, ability="gossip_exchange"),
     _gossip("gossip: mesh", "5 and 10 nodes, 1,000 messages of each", gossip.mesh()),
     _gossip("gossip: three kinds", "js-libp2p, too", gossip.mesh(ids="content"), guest="js"),
     _gossip(

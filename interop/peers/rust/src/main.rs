@@ -1,6 +1,8 @@
 //! rust-libp2p as a peer of the interop harness: requests on stdin, answers on stdout, as interop/README.md has them.
 
 mod failure;
+mod gossip;
+mod gossip_behaviour;
 mod held;
 mod node;
 mod payload;
@@ -18,16 +20,18 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{Mutex, mpsc};
 
 use failure::{Failure, Outcome};
+use gossip::GossipNodes;
 use held::Streams;
 use node::{KEY_TYPES, MUXER, Node, Options, PEER_KEY_TYPES, SECURITY, Services, TRANSPORTS};
 use request::Request;
 
-/// The node of `start`, its streams, and the nodes of `idle`.
+/// The node of `start`, its streams, the nodes of `idle`, and those with gossip.
 #[derive(Default)]
 struct Peer {
     node: Mutex<Option<Node>>,
     streams: Arc<Streams>,
     idle: Mutex<Vec<Node>>,
+    gossip: GossipNodes,
 }
 
 #[tokio::main]
@@ -105,7 +109,13 @@ fn describe() -> Value {
         "reset_codes": false,
         "resets_are_ends": true,
         "no_resets": ["quic-v1"], // who drops a stream ends it there
-        "services": ["json"],
+        "services": ["gossip", "json"],
+        "gossip_versions": gossip_behaviour::VERSIONS,
+        "gossip_alone": gossip_behaviour::ALONE,
+        "gossip_keeps_unsent": false,
+        "gossip_resets": false,
+        "gossip_notices_resets": false,
+        "gossip_exchange": false,
     })
 }
 
@@ -139,11 +149,9 @@ impl Peer {
     /// Says goodbye to everybody: a swarm that is only dropped tells nobody.
     async fn stop(&self) {
         self.idle.lock().await.clear();
+        self.gossip.stop().await;
         if let Some(node) = self.node.lock().await.take() {
-            let peers = node.run(|swarm| swarm.connected_peers().copied().collect::<Vec<_>>()).await.unwrap_or_default();
-            for peer in peers {
-                let _ = node.disconnect(peer).await;
-            }
+            let _ = node.leave().await;
         }
     }
 
@@ -165,9 +173,7 @@ impl Peer {
         let count = nodes.len();
         let mut idle = self.idle.lock().await;
         for node in idle.drain(..) {
-            for peer in node.run(|swarm| swarm.connected_peers().copied().collect::<Vec<_>>()).await? {
-                node.disconnect(peer).await?;
-            }
+            node.leave().await?;
         }
         idle.extend(nodes);
         Ok(json!({"count": count}))
@@ -189,6 +195,7 @@ impl Peer {
             }
             "idle" => self.hold_idle(request).await,
             "memory" => Ok(json!({"rss": resident()})),
+            operation if operation.starts_with("gossip_") => self.gossip.operate(request).await,
             _ => self.with_node(request, &self.node().await?).await,
         }
     }

@@ -15,12 +15,13 @@ use libp2p::request_response::{self, Message, ProtocolSupport};
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{NetworkBehaviour, Stream, StreamProtocol, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, identify, kad, mdns, noise, ping, quic, swarm, tcp, tls, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, identify, kad, mdns, noise, ping, quic, swarm, tcp, tls, yamux};
 use libp2p_websocket as websocket;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::failure::{Failure, Outcome};
+use crate::gossip_behaviour;
 use crate::request::Request;
 use crate::streams::{self, Inbound};
 
@@ -42,7 +43,7 @@ pub struct Behaviour {
     pub identify: identify::Behaviour,
     pub ping: ping::Behaviour,
     pub requests: request_response::json::Behaviour<Value, Value>,
-    pub gossip: Toggle<gossipsub::Behaviour>,
+    pub gossip: Toggle<gossip_behaviour::Behaviour>,
     pub kad: Toggle<kad::Behaviour<MemoryStore>>,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
 }
@@ -50,7 +51,7 @@ pub struct Behaviour {
 /// What a node has besides streams, identify and ping.
 #[derive(Default)]
 pub struct Services {
-    pub gossip: Option<gossipsub::Behaviour>,
+    pub gossip: Option<gossip_behaviour::Behaviour>,
     pub kad: Option<kad::Behaviour<MemoryStore>>,
     pub mdns: Option<mdns::tokio::Behaviour>,
 }
@@ -208,6 +209,14 @@ impl Node {
             if let SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } = &*next(&mut heard).await? {
                 is_there = *peer_id != peer;
             }
+        }
+        Ok(())
+    }
+
+    /// Closes all connections.
+    pub async fn leave(&self) -> Outcome<()> {
+        for peer in self.run(|swarm| swarm.connected_peers().copied().collect::<Vec<_>>()).await? {
+            self.disconnect(peer).await?;
         }
         Ok(())
     }
