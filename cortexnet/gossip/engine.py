@@ -274,8 +274,7 @@ class Engine:
     def fell_silent(self, peer: "PeerId") -> None:
         """A peer's stream to us is gone."""
         self._silent[peer] = True
-        self.router.inbound_closed(peer, self._loop.time())
-        self.settle()
+        self.router.inbound_closed(peer)
 
     def may_read(self) -> bool:
         """Whether more gossip can be taken in."""

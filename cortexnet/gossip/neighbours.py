@@ -69,7 +69,8 @@ def removed(state: "RouterState", peer: Peer, now: float) -> None:
     if state.gater is not None:
         state.gater.remove_peer(peer.id, now)
     _forget(state, peer)
-    forget_subscriptions(state, peer)
+    for name in list(peer.topics):
+        _unsubscribe(state, peer, name)
     del state.peers[peer.id]
 
 
@@ -79,12 +80,6 @@ def _forget(state: "RouterState", peer: Peer) -> None:
     state.kept.pop(peer, None)
     state.counted.pop(peer, None)
     state.unwilling.pop(peer, None)
-
-
-def forget_subscriptions(state: "RouterState", peer: Peer) -> None:
-    """What it said of topics no longer holds."""
-    for name in list(peer.topics):
-        _unsubscribe(state, peer, name)
 
 
 def take_subscriptions(state: "RouterState", peer: Peer, subscriptions: "Sequence[Subscription]", now: float) -> None:

@@ -81,7 +81,7 @@ class Peer:
         self.unwanted = []
 
     def forget_stream(self) -> None:
-        """Its stream to us is gone: the next one starts with everything anew."""
+        """Its stream to us is gone: the next one may begin with extensions again."""
         self.has_spoken = self.wants_test = False
 
     def is_unwilling(self, message_id: bytes) -> bool:

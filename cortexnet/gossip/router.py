@@ -78,12 +78,11 @@ class Router:
         if known is not None and known.is_open:
             neighbours.closed(self._state, known, now)
 
-    def inbound_closed(self, peer: "PeerId", now: float) -> None:
-        """The peer's stream to us has ended: what it said on it of topics and extensions no longer holds."""
+    def inbound_closed(self, peer: "PeerId") -> None:
+        """The peer's stream to us has ended: its extensions no longer hold. Its topics do, for rust names them once only."""
         known = self._state.peers.get(peer)
         if known is not None:
             known.forget_stream()
-            neighbours.forget_subscriptions(self._state, known)
 
     def remove_peer(self, peer: "PeerId", now: float) -> None:
         """The peer is disconnected: there is no stream to or from it any more."""

@@ -83,11 +83,11 @@ async def test_what_is_no_rpc_resets_the_stream_behind_what_was_one(bytes_sent: 
         await settle(0.05)
         assert await is_reset(stream)
         await settle()
-        assert alice.gossip.peers(TOPIC) == []
-        again = await raw.open()
-        await again.write(SUBSCRIBE)
-        await settle(0.05)
         assert alice.gossip.peers(TOPIC) == [raw.node.peer_id]
+        again = await raw.open()
+        await again.write(frame(Rpc([Subscription(TOPIC, subscribe=False)])))
+        await settle(0.05)
+        assert alice.gossip.peers(TOPIC) == []
         again.reset()
 
 
@@ -100,8 +100,26 @@ async def test_of_three_streams_the_last_counts() -> None:
             await stream.write(frame(Rpc([Subscription(f"topic {number}")])))
             await settle(0.05)
         assert [await is_reset(stream) for stream in streams] == [True, True, False]
-        assert [alice.gossip.peers(f"topic {number}") for number in range(3)] == [[], [], [raw.node.peer_id]]
+        assert [alice.gossip.peers(f"topic {number}") for number in range(3)] == [[raw.node.peer_id]] * 3
         streams[2].reset()
+
+
+async def test_a_peer_that_lost_its_stream_need_not_repeat_its_topics() -> None:
+    """rust says its topics once in the life of a connection, whatever becomes of the stream."""
+    async with raw_peer() as (alice, raw):
+        stream = await raw.open()
+        await stream.write(SUBSCRIBE)
+        await settle()
+        for broken in (stream, raw.inbound[0]):
+            broken.reset()
+        await settle()
+        again = await raw.open()
+        await again.write(frame(Rpc([Subscription("another topic")])))
+        await settle()
+        await alice.gossip.publish(TOPIC, b"still wanted")
+        await settle()
+        assert [message.data for rpc in raw.heard for message in rpc.messages] == [b"still wanted"]
+        again.reset()
 
 
 async def test_a_stream_that_was_opened_again_is_told_all_topics_again() -> None:
@@ -159,8 +177,11 @@ async def test_subscriptions_are_bounded() -> None:
         await settle()
         assert sum(bool(alice.gossip.peers(f"topic {number}")) for number in range(1_000)) == 10
         stream.reset()
+        again = await raw.open()
+        await again.write(frame(Rpc([Subscription(f"topic {number}") for number in range(500, 1_000)])))
         await settle()
-        assert alice.gossip.peers("topic 1") == []
+        assert sum(bool(alice.gossip.peers(f"topic {number}")) for number in range(1_000)) == 10
+        again.reset()
 
 
 async def test_a_peer_that_reads_nothing_has_its_stream_reset_after_a_while() -> None:
