@@ -16,9 +16,9 @@ class Scenario:
     """`everywhere`: run on each stack both peers speak, not only on the first; `muxer`: on each with this one, and on no other.
 
     `private_network`: the peers run in a network namespace of their own. `needs`: a service that both peers must have, of those
-    that `describe` names; `ability`: what neither may say there that it lacks. `guest`: a peer of this kind takes part, in pairs of two others. `symmetric`: each side plays both
-    parts, so of two peers it is run one way round. `on_request`: run only where it is named. `timeout` is in seconds, for the
-    whole cell.
+    that `describe` names; `ability`: what neither may say there that it lacks. `guest`: a peer of this kind takes part, in pairs
+    of two others. `symmetric`: each side plays both parts, so of two peers it is run one way round. `on_request`: run only where
+    it is named. `timeout` is in seconds, for the whole cell.
     """
 
     name: str

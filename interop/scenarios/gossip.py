@@ -190,7 +190,8 @@ async def told(meeting: Meeting) -> None:
         await know([one, other], topic)
         for node in (one, other):
             if node.side.abilities.get("gossip_keeps_unsent") is False:
-                (fellow,) = await start(meeting, node.side, topic=topic, ids=ids, **BEATS)
+                fields: dict[str, Any] = {"ids": ids, **BEATS}
+                (fellow,) = await start(meeting, node.side, topic=topic, **fields)
                 await fellow.meet(node)
                 await know([node, fellow], topic, mesh=True)
         await one.publish(1, 20, topic=topic)
