@@ -258,12 +258,17 @@ class Engine:
     # --- what peers say ----------------------------------------------------------------------------------------------------
 
     def begun(self, stream: "Stream") -> None:
-        """A peer has opened its stream to us, again perhaps: go has forgotten our subscriptions then."""
+        """A peer has opened a stream to us, again perhaps: go has forgotten our subscriptions then."""
         self._meet(stream.peer_id)
         line = self.lines[stream.peer_id]
-        if self._silent.pop(stream.peer_id, False) and line.stream is not None and self.router.topics:
+        is_again = self._silent.pop(stream.peer_id, False) or stream.peer_id in self.inbound
+        if is_again and line.stream is not None and self.router.topics:
             self._offer(line, Rpc([Subscription(topic) for topic in self.router.topics]), CONTROL)
         self._arm()
+
+    def greeted(self, peer: "PeerId") -> None:
+        """The first RPC of a stream is next."""
+        self.router.inbound_begun(peer)
 
     def heard(self, peer: "PeerId", rpc: Rpc, size: int) -> None:
         """An RPC has come, or a further portion of one, of size 0."""
@@ -272,9 +277,8 @@ class Engine:
         self.router.receive(peer, rpc, self._loop.time())
 
     def fell_silent(self, peer: "PeerId") -> None:
-        """A peer's stream to us is gone."""
+        """A peer has no stream to us any more."""
         self._silent[peer] = True
-        self.router.inbound_closed(peer)
 
     def may_read(self) -> bool:
         """Whether more gossip can be taken in."""

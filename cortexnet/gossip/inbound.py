@@ -1,4 +1,4 @@
-"""The streams that peers talk to us on: one of each peer, read in whole chunks by one task while there is room. A shell.
+"""The streams that peers talk to us on: one of each connection, read in whole chunks by one task while there is room. A shell.
 
 What has come is taken in by steps of a ms or two. All peers together have a share of each turn of the loop, in time and in what
 is looked at, and take it by turns: a single RPC may hold thousands of messages, and nobody else shall wait for them. A stream on
@@ -36,7 +36,10 @@ class Hearer(Protocol):
     """Who is told what peers say."""
 
     def begun(self, stream: "Stream") -> None:
-        """A peer has opened its stream to us."""
+        """A peer has opened a stream to us, which is not counted yet."""
+
+    def greeted(self, peer: "PeerId") -> None:
+        """What is heard next is the first RPC of a stream."""
 
     def heard(self, peer: "PeerId", rpc: "Rpc", size: int) -> None:
         """An RPC has come, or of one with many messages the next portion. `size` is bytes, 0 for a further portion."""
@@ -45,7 +48,7 @@ class Hearer(Protocol):
         """These were all for now."""
 
     def fell_silent(self, peer: "PeerId") -> None:
-        """The peer's stream to us is gone."""
+        """The peer has no stream to us any more."""
 
     def may_read(self) -> bool:
         """Whether more can be taken in."""
@@ -61,7 +64,8 @@ class Inbound:
     def __init__(self, hearer: Hearer, config: "GossipConfig") -> None:
         self._hearer = hearer
         self._config = config
-        self._streams: dict[PeerId, Stream] = {}
+        self._streams: dict[PeerId, list[Stream]] = {}
+        self._unheard: dict[Stream, None] = {}  # those on which no RPC has come yet
         self._spent = 0.0  # seconds of this turn of the loop
         self._elements = 0  # and what was looked at in it
         self._line: dict[Stream, None] = {}  # who waits for its turn, the longest first: else who says most is heard alone
@@ -75,29 +79,32 @@ class Inbound:
         return peer in self._streams
 
     async def serve(self, stream: "Stream") -> None:
-        """The handler of gossip's protocols. A second stream of a peer takes the place of the first, which is reset.
+        """The handler of gossip's protocols. A second stream on a connection takes the place of the first, which is reset.
 
-        Raises RemoteError for what is no RPC, or too large: the frames before it count.
+        Not so on another connection: rust says one thing here and the next there. Raises RemoteError for what is no RPC, or too
+        large: the frames before it count.
         """
-        peer = stream.peer_id
         if not stream.connection.is_open:
             return  # nobody would tell us any more that the peer is gone
-        self.reset(peer, StreamCode.SUPPLANTED)
-        self._streams[peer] = stream
+        for before in self._of(stream.peer_id):
+            if before.connection is stream.connection:
+                self._end(before, StreamCode.SUPPLANTED)
         self._hearer.begun(stream)
+        self._streams.setdefault(stream.peer_id, []).append(stream)
+        self._unheard[stream] = None
         try:
             await self._read(stream)
         except RemoteError as error:
             stream.connection.offended(error)
             raise
         finally:
-            self._forget(peer, stream)
+            self._forget(stream)
 
     async def _read(self, stream: "Stream") -> None:
         frames = Frames(self._config.rpc_limit)
         data = await stream.read(_CHUNK)
         while data:
-            steps = self._steps(stream.peer_id, frames.take(data))
+            steps = self._steps(stream, frames.take(data))
             state: _State = "more"
             while state != "over":
                 if state == "held":
@@ -147,8 +154,9 @@ class Inbound:
             if self._held <= HELD_LIMIT < self._held + size:
                 self.resume()
 
-    def _steps(self, peer: "PeerId", frames: "Iterable[bytes]") -> "Iterator[int]":
+    def _steps(self, stream: "Stream", frames: "Iterable[bytes]") -> "Iterator[int]":
         """Take in frames, in steps that each give how many elements were looked at: none where what comes next has no room."""
+        peer = stream.peer_id
         config, heard, may_hear = self._config, self._hearer.heard, self._hearer.may_hear
         for frame in frames:
             size = len(frame)
@@ -156,6 +164,9 @@ class Inbound:
             for portion in portions(rpc):
                 while not may_hear(portion):
                     yield 0
+                if stream in self._unheard:
+                    del self._unheard[stream]
+                    self._hearer.greeted(peer)
                 heard(peer, portion, size)
                 yield 1 + len(portion.messages)
                 size = 0
@@ -195,8 +206,11 @@ class Inbound:
         self._spent, self._elements = 0.0, 0
 
     def _counts(self, stream: "Stream") -> bool:
-        """Whether it is the peer's: there may be another one, whose word counts, or none any more."""
-        return self._streams.get(stream.peer_id) is stream
+        """Whether it is one of the peer's: another one may have taken its place, or the peer be gone."""
+        return stream in self._streams.get(stream.peer_id, ())
+
+    def _of(self, peer: "PeerId") -> "list[Stream]":
+        return list(self._streams.get(peer, ()))
 
     async def _wait(self, stream: "Stream") -> None:
         """Until `resume`, or the stream does not count any more, which has to be looked at before."""
@@ -217,17 +231,24 @@ class Inbound:
             waiting.set_result(None)
 
     def reset(self, peer: "PeerId", code: int = StreamCode.NONE) -> None:
-        """End the stream of a peer, if it has one: it may open another."""
-        stream = self._streams.get(peer)
-        if stream is not None:
-            stream.reset(code)
-            self._forget(peer, stream)
+        """End the streams of a peer, if it has any: it may open others."""
+        for stream in self._of(peer):
+            self._end(stream, code)
 
-    def _forget(self, peer: "PeerId", stream: "Stream") -> None:
-        if self._counts(stream):
-            del self._streams[peer]
-            self._wake(stream)
-            self._hearer.fell_silent(peer)
+    def _end(self, stream: "Stream", code: int) -> None:
+        stream.reset(code)
+        self._forget(stream)
+
+    def _forget(self, stream: "Stream") -> None:
+        if not self._counts(stream):
+            return
+        streams = self._streams[stream.peer_id]
+        streams.remove(stream)
+        self._unheard.pop(stream, None)
+        self._wake(stream)
+        if not streams:
+            del self._streams[stream.peer_id]
+            self._hearer.fell_silent(stream.peer_id)
 
     def close(self) -> None:
         """End all streams."""

@@ -80,10 +80,6 @@ class Peer:
         self.has_mesh = self.has_px = self.has_idontwant = self.has_extensions = False
         self.unwanted = []
 
-    def forget_stream(self) -> None:
-        """Its stream to us is gone: the next one may begin with extensions again."""
-        self.has_spoken = self.wants_test = False
-
     def is_unwilling(self, message_id: bytes) -> bool:
         """Whether it has said that it does not want this message."""
         key = unwanted_key(message_id)

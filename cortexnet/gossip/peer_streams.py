@@ -227,7 +227,7 @@ class Line:
     async def _move(self, old: "Stream") -> None:
         """There is a better connection to the peer: go on with a stream there, so that the other one can be closed.
 
-        The peer takes it for a new beginning, and ends the old stream itself. Nothing is written as long as this runs.
+        The peer takes it for a new beginning. Nothing is written as long as this runs.
         """
         try:
             await asyncio.sleep(MOVE_PAUSE)
@@ -336,8 +336,9 @@ class Line:
 
 
 async def _retire(stream: "Stream") -> None:
-    """The peer ends it, once it has seen the one that has taken its place."""
+    """End it behind what was said on it, and let the peer end it, too."""
     try:
+        await stream.close_write()
         async with asyncio.timeout(RETIREMENT):
             await stream.read(1)
     except (CortexError, TimeoutError):

@@ -78,11 +78,11 @@ class Router:
         if known is not None and known.is_open:
             neighbours.closed(self._state, known, now)
 
-    def inbound_closed(self, peer: "PeerId") -> None:
-        """The peer's stream to us has ended: its extensions no longer hold. Its topics do, for rust names them once only."""
+    def inbound_begun(self, peer: "PeerId") -> None:
+        """The next RPC of the peer is the first of a stream, and may name extensions. Its topics hold: rust names them once."""
         known = self._state.peers.get(peer)
         if known is not None:
-            known.forget_stream()
+            known.has_spoken = False
 
     def remove_peer(self, peer: "PeerId", now: float) -> None:
         """The peer is disconnected: there is no stream to or from it any more."""

@@ -15,12 +15,16 @@ from cortexnet.identity.peer_id import PeerId
 PEERS = [Identity.generate().peer_id for _ in range(3)]
 
 
+def a_connection() -> SimpleNamespace:
+    return SimpleNamespace(is_open=True, loop=asyncio.get_running_loop())
+
+
 class Stream:
     """What a peer has said, all of it at once."""
 
-    def __init__(self, peer: PeerId, data: bytes) -> None:
+    def __init__(self, peer: PeerId, data: bytes, connection: SimpleNamespace | None = None) -> None:
         self.peer_id = peer
-        self.connection = SimpleNamespace(is_open=True, loop=asyncio.get_running_loop())
+        self.connection = connection or a_connection()
         self.data = data
         self.code: int | None = None
 
@@ -46,6 +50,7 @@ class Hearer:
         self.settled: Counter[int] = Counter()
         self.heard_of: list[tuple[PeerId, Rpc, int]] = []
         self.silent: list[PeerId] = []
+        self.greetings: list[PeerId] = []
         self.room = 1 << 30
         self.full: set[str] = set()
 
@@ -56,6 +61,9 @@ class Hearer:
         self.turn += 1
         if len(self.silent) < 100:
             asyncio.get_running_loop().call_soon(self._tick)
+
+    def greeted(self, peer: PeerId) -> None:
+        self.greetings.append(peer)
 
     def heard(self, peer: PeerId, rpc: Rpc, size: int) -> None:
         self.messages[self.turn] += len(rpc.messages)
@@ -174,17 +182,18 @@ def full(count: int) -> bytes:
     return frame(Rpc(messages=[Message.build("full", b"%d" % number + bytes(30_000)) for number in range(count)]))
 
 
-async def begun(served: Inbound, peer: PeerId, data: bytes) -> "asyncio.Task[None]":
-    task = asyncio.ensure_future(served.serve(Stream(peer, data)))  # type: ignore[arg-type]
+async def begun(served: Inbound, peer: PeerId, data: bytes, connection: SimpleNamespace | None = None) -> "asyncio.Task[None]":
+    task = asyncio.ensure_future(served.serve(Stream(peer, data, connection)))  # type: ignore[arg-type]
     for _ in range(5):
         await asyncio.sleep(0)
     return task
 
 
-async def test_a_stream_that_is_held_gives_way_to_another_of_its_peer(hearer: Hearer) -> None:
+async def test_a_stream_that_is_held_gives_way_to_another_of_its_connection(hearer: Hearer) -> None:
     hearer.full = {"full"}
     served = Inbound(hearer, GossipConfig())
-    held = [await begun(served, PEERS[0], full(2)) for _ in range(3)]
+    connection = a_connection()
+    held = [await begun(served, PEERS[0], full(2), connection) for _ in range(3)]
     for _ in range(5):
         await asyncio.sleep(0)
     assert [task.done() for task in held] == [True, True, False]
@@ -220,7 +229,7 @@ async def test_where_much_is_held_nothing_else_is_read_until_there_is_room(
     tasks.append(await begun(served, PEERS[2], frame(Rpc(messages=many(3)))))
     assert hearer.heard_of == []
     for peer in PEERS[:2]:  # so that the third is woken before them
-        served._wake(served._streams[peer])
+        served._wake(served._streams[peer][0])
         await asyncio.sleep(0)
     hearer.full = set()
     served.resume()
@@ -289,7 +298,9 @@ async def test_who_says_much_does_not_keep_others_from_being_heard(room: int, he
 
 async def test_a_second_stream_ends_the_first_within_an_rpc(hearer: Hearer) -> None:
     served = Inbound(hearer, GossipConfig())
-    first, second = Stream(PEERS[0], frame(Rpc(messages=many(2_500)))), Stream(PEERS[0], frame(Rpc([Subscription("t")])))
+    connection = a_connection()
+    first = Stream(PEERS[0], frame(Rpc(messages=many(2_500))), connection)
+    second = Stream(PEERS[0], frame(Rpc([Subscription("t")])), connection)
     task = asyncio.ensure_future(served.serve(first))  # type: ignore[arg-type]
     for _ in range(8):
         await asyncio.sleep(0)
@@ -299,6 +310,23 @@ async def test_a_second_stream_ends_the_first_within_an_rpc(hearer: Hearer) -> N
     hearer.silent += PEERS * 100
     assert 0 < sum(hearer.messages.values()) < 2_500
     assert hearer.heard_of[-1][1].subscriptions
+
+
+async def test_streams_on_two_connections_to_a_peer_are_both_heard(hearer: Hearer) -> None:
+    """rust says one thing here and the next there."""
+    hearer.full = {"full"}
+    served = Inbound(hearer, GossipConfig())
+    greeting = frame(Rpc([Subscription("t")]))
+    tasks = [await begun(served, PEERS[0], greeting * 2 + full(2)) for _ in range(2)]
+    assert hearer.greetings == [PEERS[0]] * 2
+    assert [rpc.subscriptions for _, rpc, _ in hearer.heard_of] == [[Subscription("t")]] * 4
+    assert hearer.silent == []
+    hearer.full = set()
+    served.resume()
+    await asyncio.gather(*tasks)
+    assert hearer.silent == [PEERS[0]]
+    assert len(served) == 0
+    hearer.silent += PEERS * 100
 
 
 async def test_what_is_read_at_once_has_no_more_elements_than_a_turn_may_bring() -> None:

@@ -61,6 +61,8 @@ class Reader:
         self.opened = asyncio.Event()
         self.reads = asyncio.Event()
         self.reads.set()
+        self.ends = asyncio.Event()
+        self.ends.set()
 
     async def serve(self, stream: Stream) -> None:
         self.streams.append(stream)
@@ -70,6 +72,7 @@ class Reader:
             await self.reads.wait()
             data = await stream.read()
             if not data:
+                await self.ends.wait()
                 return
             self.frames += cutter.take(data)
 
@@ -336,8 +339,7 @@ async def test_a_line_moves_with_all_that_is_to_be_said() -> None:
         assert line.stream not in (None, old)
         assert reader.frames == [b"hello", b"hello", b"meanwhile!"]
         assert owner.told == ["open", "opened", "open", "ended", "opened"]
-        reader.streams[0].reset()  # the peer has seen the new one
-        await settle()
+        assert old.failure is not None  # it was ended, and the peer has seen that
         line.offer(b"more", FORWARD)
         await settle()
         assert reader.frames[-1] == b"more"
@@ -345,7 +347,8 @@ async def test_a_line_moves_with_all_that_is_to_be_said() -> None:
 
 
 async def test_a_peer_that_does_not_end_the_old_stream_has_it_reset() -> None:
-    async with line_to_bob() as (line, owner, _), moving(owner, line) as old:
+    async with line_to_bob() as (line, owner, reader), moving(owner, line) as old:
+        reader.ends.clear()
         await asyncio.sleep(MOVE_PAUSE + 0.5 * RETIREMENT)
         assert old.failure is None
         await asyncio.sleep(0.6 * RETIREMENT)

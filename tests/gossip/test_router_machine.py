@@ -54,7 +54,7 @@ class RouterMachine(RuleBasedStateMachine):
     def stream_ends(self, number: int, how: str) -> None:
         peer = peer_id(number)
         if how == "theirs":
-            self.router.inbound_closed(peer)
+            self.router.inbound_begun(peer)
         elif how == "ours":
             self.open.pop(peer, None)
             self.router.stream_closed(peer, self.now)

@@ -90,7 +90,7 @@ def test_a_new_stream_of_the_peer_may_name_them_again() -> None:
     desk = scored({}, test_extension=True)
     peer = desk.peer(1, protocol=GOSSIPSUB_13)
     named = Rpc(control=ControlMessages(extensions=TEST_EXTENSION))
-    desk.router.inbound_closed(peer)
+    desk.router.inbound_begun(peer)
     desk.hear(peer, named)
     assert desk.score(peer) == 0.0
 
@@ -227,7 +227,7 @@ def test_when_the_peers_stream_is_lost_it_stays_subscribed() -> None:
     desk = Desk()
     desk.router.subscribe(TOPIC, desk.now)
     (peer,) = desk.meshed([1])
-    desk.router.inbound_closed(peer)
+    desk.router.inbound_begun(peer)
     assert desk.router.peers(TOPIC) == [peer]
     assert desk.router.mesh(TOPIC) == [peer]
     assert desk.router.peers() == [peer]
@@ -252,7 +252,7 @@ def test_peers_that_are_not_known_are_passed_over() -> None:
     desk = Desk()
     stranger = peer_id(1)
     desk.router.stream_closed(stranger, desk.now)
-    desk.router.inbound_closed(stranger)
+    desk.router.inbound_begun(stranger)
     desk.router.remove_peer(stranger, desk.now)
     desk.router.remove_direct(stranger, desk.now)
     desk.router.set_ips(stranger, [])
