@@ -16,9 +16,10 @@ class Scenario:
     """`everywhere`: run on each stack both peers speak, not only on the first; `muxer`: on each with this one, and on no other.
 
     `private_network`: the peers run in a network namespace of their own. `needs`: a service that both peers must have, of those
-    that `describe` names; `ability`: what neither may say there that it lacks. `guest`: a peer of this kind takes part, in pairs
-    of two others. `symmetric`: each side plays both parts, so of two peers it is run one way round. `on_request`: run only where
-    it is named. `timeout` is in seconds, for the whole cell.
+    that `describe` names; `ability`: what neither may say there that it lacks; `clash`: what one may not say there of itself
+    where the other says the second. `guest`: a peer of this kind takes part, in pairs of two others. `symmetric`: each side plays
+    both parts, so of two peers it is run one way round. `on_request`: run only where it is named. `timeout` is in seconds, for
+    the whole cell.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Scenario:
     muxer: str | None = None
     needs: str = ""
     ability: str = ""
+    clash: tuple[str, str] = ("", "")
     private_network: bool = False
     guest: str = ""
     symmetric: bool = False
@@ -54,6 +56,9 @@ class Scenario:
                 return f"{abilities.get('implementation')} has no {self.needs} here"
             if abilities.get(self.ability) is False:
                 return f"{abilities.get('implementation')} has no {self.ability.replace('_', ' ')}"
+            if abilities.get(self.clash[0]) and other.get(self.clash[1]):
+                mine, others = (each.replace("_", " ") for each in self.clash)
+                return f"{abilities.get('implementation')}: {mine}; {other.get('implementation')}: {others}"
             kinds = abilities.get("key_types", ())
             wanted = options.get("key_type", "ed25519")
             if isinstance(kinds, list) and wanted not in kinds:

@@ -37,6 +37,8 @@ LARGEST = (1 << 20) - 2048
 """Bytes of a message that just fits into go's largest RPC, and cortexnet's."""
 ECHOES = {("go", "js"), ("rust", "js")}
 """js sends messages to their author, too, where they came by others; go and rust take that for an offence."""
+MEETINGS = 5
+"""Times that two nodes dial each other at once."""
 BEATS = {"heartbeat": 0.3}
 """For scenarios that would wait for hearts to beat."""
 
@@ -287,6 +289,22 @@ async def reopened(meeting: Meeting) -> None:
             await node.publish(tag, 10)
             expected[tag] = 10
         await heard([meeting.dialer, meeting.listener], expected)
+
+
+async def met_twice(meeting: Meeting) -> None:
+    """Nodes that dial each other at the same moment have two connections for a while; everything comes all the same."""
+    for number in range(MEETINGS):
+        topic = f"{TOPIC} {number}"
+        (one,), (other,) = [await start(meeting, side, topic=topic) for side in (meeting.dialer, meeting.listener)]
+        await asyncio.gather(one.meet(other), other.meet(one))
+        await know([one, other], topic)
+        for tag, node in enumerate((one, other)):
+            await node.publish(tag, 10, topic=topic)
+        await heard([meeting.dialer, meeting.listener], {0: 10, 1: 10}, topic=topic)
+        await asyncio.sleep(QUIET)  # until one of the connections is gone
+        for tag, node in enumerate((one, other)):
+            await node.publish(tag, 10, first=10, topic=topic)
+        await heard([meeting.dialer, meeting.listener], {0: 20, 1: 20}, topic=topic)
 
 
 async def exchange(meeting: Meeting) -> None:

@@ -88,6 +88,7 @@ func describe(context.Context, *request) (answer, error) {
 		"implementation": "go-libp2p", "version": version(), "runtime": runtime.Version(),
 		"transports": []string{"tcp", "ws", "wss", "quic-v1"}, "security": []string{"noise", "tls"}, "muxers": []string{yamux.ID},
 		"key_types": []string{"ed25519", "secp256k1", "ecdsa", "rsa"}, "early_muxer": true, "reset_codes": true, "services": []string{"dht", "gossip", "mdns"},
+		"gossip_topics_end_with_streams": true, "gossip_one_stream_counts": true,
 		"mdns_needs_hosts": true,
 	}, nil
 }

@@ -41,6 +41,7 @@ export function describe () {
     reset_codes: false,
     services: ['gossip', 'mdns'],
     mdns_hosts: false,
+    gossip_topics_end_with_streams: true,
     gossip_versions: ['/meshsub/1.2.0', '/meshsub/1.1.0', '/meshsub/1.0.0', '/floodsub/1.0.0'],
     leaves_open: ['ws'] // it closes an aborted WebSocket with a code that its own API refuses
   }

@@ -116,6 +116,8 @@ fn describe() -> Value {
         "gossip_resets": false,
         "gossip_notices_resets": false,
         "gossip_exchange": false,
+        "gossip_topics_named_once": true,
+        "gossip_streams_share": true,
     })
 }
 

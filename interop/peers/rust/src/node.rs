@@ -180,7 +180,9 @@ impl Node {
             return Err(Failure::bad_request(format!("{address} does not say who is there")));
         };
         let mut heard = self.events();
-        let options = DialOpts::peer_id(peer).addresses(vec![address]).condition(PeerCondition::Disconnected).build();
+        let options = DialOpts::peer_id(peer).addresses(vec![address]).condition(PeerCondition::Disconnected);
+        // By itself it dials from its listen port at any address, and gives up where somebody else has that port at another one.
+        let options = options.allocate_new_port().build();
         let dialed = options.connection_id();
         let is_new = self
             .run(move |swarm| match swarm.is_connected(&peer) {
