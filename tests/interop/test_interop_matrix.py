@@ -217,6 +217,22 @@ def test_a_scenario_without_early_choice_is_skipped_by_name_where_a_side_cannot_
     assert scenario.refusal(talkative, able) == "other cannot keep silent about muxers in the handshake"
 
 
+def test_a_peer_that_says_it_lacks_an_ability_is_a_refusal() -> None:
+    scenario = Scenario("exchange", "names others", nothing, ability="gossip_exchange")
+    silent: dict[str, object] = {"implementation": "one"}
+    lacking: dict[str, object] = {"implementation": "other", "gossip_exchange": False}
+    assert scenario.refusal(silent, silent) is None
+    assert scenario.refusal(silent, lacking) == scenario.refusal(lacking, silent) == "other has no gossip exchange"
+
+
+def test_abilities_that_do_not_go_together_are_a_refusal_whoever_has_which() -> None:
+    scenario = Scenario("streams", "are shared", nothing, clash=("wants_one", "has_many"))
+    one: dict[str, object] = {"implementation": "one", "wants_one": True}
+    many: dict[str, object] = {"implementation": "other", "has_many": True}
+    assert scenario.refusal(one, one) is scenario.refusal(many, many) is None
+    assert scenario.refusal(one, many) == scenario.refusal(many, one) == "one: wants one; other: has many"
+
+
 def test_a_scenario_for_a_muxer_runs_on_each_stack_with_it_and_on_no_other() -> None:
     found = Field(able={"rich": (kind("rich"), RICH)})
     scenarios = [Scenario("one", "", nothing, muxer="/mplex/6.7.0"), Scenario("all", "", nothing, everywhere=True)]
