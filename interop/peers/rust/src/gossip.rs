@@ -32,7 +32,10 @@ impl GossipNodes {
     pub async fn operate(&self, request: &Request) -> Outcome {
         match request.text("op", "") {
             "gossip_start" => return self.start(request).await,
-            "gossip_wait" => return self.wait_for_all(request.text("topic", ""), request.size("count", 0)).await.map(|()| json!({})),
+            "gossip_wait" => {
+                self.wait_for_all(request.text("topic", ""), request.size("count", 0)).await?;
+                return Ok(json!({}));
+            }
             "gossip_received" => return Ok(self.received(request.text("topic", ""))),
             _ => {}
         }
@@ -246,8 +249,8 @@ impl GossipNode {
             let subscribers: Vec<_> = wanting.map(|(peer, _)| peer.to_string()).collect();
             let mesh: Vec<_> = gossip.mesh_peers(&topic).map(ToString::to_string).collect();
             let spoken = |kind: &str| spoken.clone().or_else(|| protocol(kind).map(str::to_owned));
-            let kinds = gossip.peer_protocol();
-            let protocols: Map<_, _> = kinds.map(|(peer, kind)| (peer.to_string(), json!(spoken(kind.as_static_ref())))).collect();
+            let kinds = gossip.peer_protocol().map(|(peer, kind)| (peer.to_string(), json!(spoken(kind.as_static_ref()))));
+            let protocols: Map<_, _> = kinds.collect();
             json!({"subscribers": subscribers, "mesh": mesh, "protocols": protocols})
         })
         .await

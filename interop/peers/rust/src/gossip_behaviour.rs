@@ -24,7 +24,7 @@ pub const VERSIONS: [&str; 5] = [ALONE[0], ALONE[1], ALONE[2], ALONE[3], FLOODSU
 const SCORED_TOPIC: &str = "scored";
 const ID_SIZE: usize = 20;
 const LARGEST_RPC: usize = (1 << 20) + 65_536; // it holds what has come of the next RPC against the limit, too
-const PATIENCE: Duration = Duration::from_secs(60); // for messages that wait for their stream: they are dropped after 1 s otherwise
+const PATIENCE: Duration = Duration::from_secs(60); // for messages that wait for their stream; by itself 1 s
 const SECOND: Duration = Duration::from_secs(1);
 const EXCHANGED: usize = 16; // peers that are named to one that is pruned
 
@@ -58,7 +58,7 @@ pub fn make(request: &Request, key: &Keypair, counting: Counting) -> Outcome<Beh
         .forward_queue_duration(PATIENCE);
     set_protocols(&mut config, request)?;
     match request.text("ids", "") {
-        "" if request.flag("unsigned", false) => return Err(Failure::bad_request("messages without authors need ids of their content")),
+        "" if request.flag("unsigned", false) => return Err(Failure::bad_request("without authors ids must be of the content")),
         "" => config.message_id_fn(author_id),
         "content" => config.message_id_fn(content_id),
         other => return Err(Failure::bad_request(format!("unknown ids {other:?}"))),
