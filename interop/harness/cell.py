@@ -73,7 +73,8 @@ class Cell:
         if not self.scenario.private_network:
             return await self._run(logs, ())
         try:
-            async with PrivateNetwork() as network:
+            wire = any(abilities.get("mdns_loopback") is False for abilities in self.abilities)
+            async with PrivateNetwork(wire=wire) as network:
                 return await self._run(logs, network.prefix)
         except NoNamespaces as error:
             return self.result("skipped", detail=str(error))

@@ -5,7 +5,13 @@ import contextlib
 from types import TracebackType
 from typing import Self, final
 
-_HOLD = "ip link set lo up && ip link set lo multicast on && echo ready && exec cat"
+WIRE = "10.77.0.1"
+"""The address of one end of the wire."""
+
+_LOOPBACK = "ip link set lo up && ip link set lo multicast on"
+_WIRE = "ip link add wire type veth peer name end && ip link set end up && ip link set wire up"
+_PLACE = f"ip address add {WIRE}/24 dev wire && ip route add 224.0.0.0/4 dev wire"
+_HOLD = "echo ready && exec cat"
 _GRACE = 5.0  # seconds until what holds the namespace is killed
 
 
@@ -15,13 +21,19 @@ class NoNamespaces(Exception):
 
 @final
 class PrivateNetwork:
-    """One for the time of an `async with`; entering raises NoNamespaces. Commands behind `prefix` run within it."""
+    """One for the time of an `async with`; entering raises NoNamespaces. Commands behind `prefix` run within it.
+
+    `wire`: it has one more interface, a wire that leads nowhere, for those who make no use of loopback.
+    """
 
     prefix: tuple[str, ...]
 
+    def __init__(self, *, wire: bool = False) -> None:
+        self._commands = " && ".join((_LOOPBACK, *([_WIRE, _PLACE] if wire else ()), _HOLD))
+
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
-        command = ("unshare", "--map-root-user", "--net", "sh", "-c", _HOLD)
+        command = ("unshare", "--map-root-user", "--net", "sh", "-c", self._commands)
         try:
             self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:

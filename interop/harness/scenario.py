@@ -9,6 +9,13 @@ from interop.harness.stack import Stack
 
 StartOptions = Mapping[str, object]
 
+_LACKING = {
+    "dht_dual": "has no DHT of two halves",
+    "gossip_exchange": "names no peers that can be dialed",
+    "mdns_names": "has mDNS under one name alone",
+}
+"""What is said of a peer that denies an ability."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -54,8 +61,8 @@ class Scenario:
             services = abilities.get("services", ())
             if self.needs and not (isinstance(services, list) and self.needs in services):
                 return f"{abilities.get('implementation')} has no {self.needs} here"
-            if abilities.get(self.ability) is False:
-                return f"{abilities.get('implementation')} has no {self.ability.replace('_', ' ')}"
+            if self.ability and abilities.get(self.ability) is False:
+                return f"{abilities.get('implementation')} {_LACKING[self.ability]}"
             if abilities.get(self.clash[0]) and other.get(self.clash[1]):
                 mine, others = (each.replace("_", " ") for each in self.clash)
                 return f"{abilities.get('implementation')}: {mine}; {other.get('implementation')}: {others}"

@@ -71,13 +71,13 @@ MEASURES = (
 
 DHT = (
     Scenario("dht: tables", "servers know and keep each other, nobody keeps clients", dht.tables, needs="dht"),
-    Scenario("dht: find peer", "through a third node", dht.through_a_third(dht.find_peer), needs="dht"),
+    Scenario("dht: find peer", "through a third node", dht.through_a_third(dht.find_peer, told=True), needs="dht"),
     Scenario("dht: own records", "public key and IPNS, through a third", dht.through_a_third(dht.own_records), needs="dht"),
     Scenario("dht: own records, RSA", "keys in records", dht.through_a_third(dht.own_records, key_type="rsa"), needs="dht"),
     Scenario("dht: values", "a private network's", dht.through_a_third(dht.numbered_values, **dht.PRIVATE), needs="dht"),
     Scenario("dht: providers", "through a third node", dht.through_a_third(dht.providers), needs="dht"),
     Scenario("dht: discovery", "advertise and find, through a third", dht.through_a_third(dht.discovery), needs="dht"),
-    Scenario("dht: both networks", "the private half of two", dht.both_networks, needs="dht"),
+    Scenario("dht: both networks", "the private half of two", dht.both_networks, needs="dht", ability="dht_dual"),
     Scenario("dht: mixed network", "5 and 10 nodes, publishers gone", dht.mixed, needs="dht"),
 )
 
@@ -119,7 +119,12 @@ _mdns = partial(Scenario, needs="mdns", private_network=True, symmetric=True)
 
 MDNS = (
     _mdns("mdns", "nodes find each other, and nobody else", partial(mdns.by_service, mdns.LIBP2P)),
-    _mdns("mdns: another name", "of two parts, as the reference network's", partial(mdns.by_service, mdns.CORTEX)),
+    _mdns(
+        "mdns: another name",
+        "of two parts, as the reference network's",
+        partial(mdns.by_service, mdns.CORTEX),
+        ability="mdns_names",
+    ),
 )
 
 ALL = CONNECTIONS + EARLY_MUXER + KEYS + STREAMS + MEASURES + DHT + GOSSIP + MDNS

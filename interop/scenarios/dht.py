@@ -14,11 +14,11 @@ from interop.harness.meeting import Meeting, Side, eventually, expect, expect_fa
 from interop.harness.process import Answer
 from interop.scenarios.connections import STRANGER, without_peer
 
-PRIVATE = {"prefix": "/interop", "validators": ["interop"]}
+PRIVATE: dict[str, Any] = {"prefix": "/interop", "validators": ["interop"]}
 """A network of its own, with values that begin with a number; of two the higher one counts."""
 K = 5
 """Peers that keep a record of a mixed network: most of its fifteen do not."""
-MIXED: dict[str, Any] = PRIVATE | {"k": K}
+MIXED = PRIVATE | {"k": K}
 SMALLER, LARGER = 5, 10
 """Nodes of a mixed network: of the other kind, and of cortexnet's."""
 KEYS = 6
@@ -67,7 +67,9 @@ class DhtNode:
 
 
 async def start(meeting: Meeting, side: Side, count: int = 1, **fields: Any) -> list[DhtNode]:
-    """New nodes of a side, on the cell's stack."""
+    """New nodes of a side, on the cell's stack; with the keys that it has, where it makes none of `key_type`."""
+    if fields.get("key_type", "ed25519") not in side.abilities["key_types"]:
+        del fields["key_type"]
     answer = await side.call("dht_start", count=count, **meeting.stack.start_options(), **fields)
     return [DhtNode(side, each["node"], each["peer_id"], tuple(each["addresses"])) for each in answer["nodes"]]
 
@@ -75,25 +77,29 @@ async def start(meeting: Meeting, side: Side, count: int = 1, **fields: Any) -> 
 Act = Callable[[DhtNode, DhtNode], Awaitable[None]]
 
 
-def through_a_third(act: Act, **fields: Any) -> Callable[[Meeting], Awaitable[None]]:
-    """The action, by a client of each kind towards one of the other: both know nobody but a server, of either kind in turn."""
+def through_a_third(act: Act, *, told: bool = False, **fields: Any) -> Callable[[Meeting], Awaitable[None]]:
+    """The action, by a client of each kind towards one of the other: both know nobody but a server, of either kind in turn.
+    `told`: that has to tell of them, so where it tells of nobody but servers they are two."""
 
     async def run(meeting: Meeting) -> None:
-        async for one, other in clients(meeting, **fields):
+        async for one, other in clients(meeting, told=told, **fields):
             await act(one, other)
             await act(other, one)
 
     return run
 
 
-async def clients(meeting: Meeting, **fields: Any) -> AsyncIterator[tuple[DhtNode, DhtNode]]:
+async def clients(meeting: Meeting, *, told: bool = False, **fields: Any) -> AsyncIterator[tuple[DhtNode, DhtNode]]:
     """A client of each side, twice: what one stores is kept by a server of the dialer's kind, then by one of the listener's."""
     for keeper in (meeting.dialer, meeting.listener):
+        mode = "server" if told and keeper.abilities.get("dht_tells_clients") is False else "client"
         (third,) = await start(meeting, keeper, **fields)
-        (one,) = await start(meeting, meeting.dialer, mode="client", **fields)
-        (other,) = await start(meeting, meeting.listener, mode="client", **fields)
-        await one.meet(third)
-        await other.meet(third)
+        (one,) = await start(meeting, meeting.dialer, mode=mode, **fields)
+        (other,) = await start(meeting, meeting.listener, mode=mode, **fields)
+        for each in (one, other):
+            await each.meet(third)
+            if mode == "server":
+                await eventually(partial(third.lists, each), f"the table of {third} lists {each}")
         yield one, other
 
 

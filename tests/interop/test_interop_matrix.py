@@ -209,6 +209,14 @@ def test_a_scenario_that_needs_a_service_is_skipped_by_name_where_a_side_lacks_i
     assert scenario.refusal({"implementation": "other", "services": ["gossip"]}, able) == "other has no dht here"
 
 
+def test_a_scenario_that_needs_an_ability_is_skipped_by_name_where_a_side_denies_it() -> None:
+    scenario = Scenario("both", "", nothing, ability="dht_dual")
+    able = {"implementation": "able"}
+    assert scenario.refusal(able, able) is None
+    for pair in ((able, {"implementation": "other", "dht_dual": False}), ({"implementation": "other", "dht_dual": False}, able)):
+        assert scenario.refusal(*pair) == "other has no DHT of two halves"
+
+
 def test_a_scenario_without_early_choice_is_skipped_by_name_where_a_side_cannot_keep_silent() -> None:
     scenario = Scenario("late", "", nothing, dialer={"early_muxer": False})
     able = {"implementation": "other", "key_types": ["ed25519"]}

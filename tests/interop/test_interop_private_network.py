@@ -11,7 +11,7 @@ from interop.harness import private_network
 from interop.harness.cell import Cell, Result
 from interop.harness.meeting import Meeting, expect
 from interop.harness.peers import PeerKind
-from interop.harness.private_network import NoNamespaces, PrivateNetwork
+from interop.harness.private_network import WIRE, NoNamespaces, PrivateNetwork
 from interop.harness.scenario import Scenario
 from interop.harness.stack import Stack
 from tests.support.namespaces import refusal
@@ -37,6 +37,19 @@ async def run(logs: Path) -> Result:
 async def test_both_peers_run_in_one_network_of_their_own(tmp_path: Path) -> None:
     result = await run(tmp_path)
     assert (result.outcome, result.detail) == ("passed", "")
+
+
+@needs_namespaces
+@pytest.mark.parametrize("wire", [False, True])
+async def test_the_network_has_a_wire_where_that_is_wanted(wire: bool) -> None:
+    try:
+        async with PrivateNetwork(wire=wire) as network:
+            command = (*network.prefix, "ip", "-brief", "address")
+            asking = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+            told, _ = await asking.communicate()
+    except NoNamespaces as error:  # a kernel without such interfaces
+        pytest.skip(str(error))
+    assert (WIRE.encode() in told) == wire
 
 
 @needs_namespaces

@@ -42,6 +42,7 @@ export function describe () {
     services: ['gossip', 'mdns'],
     mdns_hosts: false,
     gossip_topics_end_with_streams: true,
+    mdns_additional: false,
     gossip_versions: ['/meshsub/1.2.0', '/meshsub/1.1.0', '/meshsub/1.0.0', '/floodsub/1.0.0'],
     leaves_open: ['ws'] // it closes an aborted WebSocket with a code that its own API refuses
   }

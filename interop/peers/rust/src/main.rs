@@ -1,11 +1,15 @@
 //! rust-libp2p as a peer of the interop harness: requests on stdin, answers on stdout, as interop/README.md has them.
 
+mod dht;
 mod failure;
 mod gossip;
 mod gossip_behaviour;
 mod held;
+mod mdns;
 mod node;
 mod payload;
+mod records;
+mod redial;
 mod request;
 mod served;
 mod streams;
@@ -32,6 +36,8 @@ struct Peer {
     streams: Arc<Streams>,
     idle: Mutex<Vec<Node>>,
     gossip: GossipNodes,
+    dht: dht::Nodes,
+    mdns: mdns::Nodes,
 }
 
 #[tokio::main]
@@ -109,7 +115,7 @@ fn describe() -> Value {
         "reset_codes": false,
         "resets_are_ends": true,
         "no_resets": ["quic-v1"], // who drops a stream ends it there
-        "services": ["gossip", "json"],
+        "services": ["dht", "gossip", "json", "mdns"],
         "gossip_versions": gossip_behaviour::VERSIONS,
         "gossip_alone": gossip_behaviour::ALONE,
         "gossip_keeps_unsent": false,
@@ -118,6 +124,12 @@ fn describe() -> Value {
         "gossip_exchange": false,
         "gossip_topics_named_once": true,
         "gossip_streams_share": true,
+        "dht_dual": false,
+        "dht_tells_clients": false,
+        "mdns_hosts": false,
+        "mdns_loopback": false,
+        "mdns_names": false,
+        "mdns_needs_additional": true,
     })
 }
 
@@ -148,7 +160,6 @@ impl Peer {
         Ok(body)
     }
 
-    /// Says goodbye to everybody: a swarm that is only dropped tells nobody.
     async fn stop(&self) {
         self.idle.lock().await.clear();
         self.gossip.stop().await;
@@ -198,6 +209,8 @@ impl Peer {
             "idle" => self.hold_idle(request).await,
             "memory" => Ok(json!({"rss": resident()})),
             operation if operation.starts_with("gossip_") => self.gossip.operate(request).await,
+            operation if operation.starts_with("dht_") => self.dht.operate(request).await,
+            operation if operation.starts_with("mdns_") => self.mdns.operate(request).await,
             _ => self.with_node(request, &self.node().await?).await,
         }
     }

@@ -9,7 +9,6 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport, upgrade::Version};
 use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::identity::Keypair;
-use libp2p::kad::store::MemoryStore;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Message, ProtocolSupport};
 use libp2p::swarm::behaviour::toggle::Toggle;
@@ -22,6 +21,8 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::failure::{Failure, Outcome};
 use crate::gossip_behaviour;
+use crate::records::Store;
+use crate::redial::Redialing;
 use crate::request::Request;
 use crate::streams::{self, Inbound};
 
@@ -44,7 +45,7 @@ pub struct Behaviour {
     pub ping: ping::Behaviour,
     pub requests: request_response::json::Behaviour<Value, Value>,
     pub gossip: Toggle<gossip_behaviour::Behaviour>,
-    pub kad: Toggle<kad::Behaviour<MemoryStore>>,
+    pub kad: Toggle<kad::Behaviour<Store>>,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
@@ -52,7 +53,7 @@ pub struct Behaviour {
 #[derive(Default)]
 pub struct Services {
     pub gossip: Option<gossip_behaviour::Behaviour>,
-    pub kad: Option<kad::Behaviour<MemoryStore>>,
+    pub kad: Option<kad::Behaviour<Store>>,
     pub mdns: Option<mdns::tokio::Behaviour>,
 }
 
@@ -64,6 +65,7 @@ type Job = Box<dyn FnOnce(&mut Swarm<Behaviour>) + Send>;
 struct Seen {
     connections: HashMap<PeerId, ConnectedPoint>, // the first of each
     identified: HashMap<PeerId, identify::Info>,
+    discovered: Vec<(PeerId, Multiaddr)>, // by mDNS, and not expired
 }
 
 /// The configuration of a node, but for its services.
@@ -180,9 +182,7 @@ impl Node {
             return Err(Failure::bad_request(format!("{address} does not say who is there")));
         };
         let mut heard = self.events();
-        let options = DialOpts::peer_id(peer).addresses(vec![address]).condition(PeerCondition::Disconnected);
-        // By itself it dials from its listen port at any address, and gives up where somebody else has that port at another one.
-        let options = options.allocate_new_port().build();
+        let options = DialOpts::peer_id(peer).addresses(vec![address]).condition(PeerCondition::Disconnected).build();
         let dialed = options.connection_id();
         let is_new = self
             .run(move |swarm| match swarm.is_connected(&peer) {
@@ -215,12 +215,17 @@ impl Node {
         Ok(())
     }
 
-    /// Closes all connections.
+    /// Says goodbye to everybody: a swarm that is only dropped tells nobody.
     pub async fn leave(&self) -> Outcome<()> {
         for peer in self.run(|swarm| swarm.connected_peers().copied().collect::<Vec<_>>()).await? {
             self.disconnect(peer).await?;
         }
         Ok(())
+    }
+
+    /// Whom mDNS has found, and where.
+    pub fn discovered(&self) -> Vec<(PeerId, Multiaddr)> {
+        self.seen.lock().unwrap().discovered.clone()
     }
 
     pub async fn peers(&self) -> Outcome<Vec<String>> {
@@ -349,6 +354,10 @@ fn observe(seen: &mut Seen, event: &Event) {
         SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) => {
             seen.identified.insert(*peer_id, info.clone());
         }
+        SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Discovered(new))) => seen.discovered.extend(new.iter().cloned()),
+        SwarmEvent::Behaviour(BehaviourEvent::Mdns(mdns::Event::Expired(old))) => {
+            seen.discovered.retain(|each| !old.contains(each));
+        }
         _ => {}
     }
 }
@@ -368,7 +377,7 @@ fn describe(info: &identify::Info) -> Value {
 
 /// TCP, WebSocket and QUIC; the first two with the one secure channel that was asked for, and yamux.
 fn transport(options: &Options) -> Outcome<Boxed<(PeerId, StreamMuxerBox)>> {
-    let tcp = || tcp::tokio::Transport::new(tcp::Config::new().nodelay(true));
+    let tcp = || Redialing::new(tcp::Config::new().nodelay(true));
     let socket = websocket::Config::new(tcp()).or_transport(tcp());
     let quic = quic::tokio::Transport::new(quic::Config::new(&options.key));
     Ok(secured(socket, options)?

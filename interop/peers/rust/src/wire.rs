@@ -14,6 +14,19 @@ pub fn length(mut value: u64) -> Vec<u8> {
     bytes
 }
 
+/// Takes a length off the front of bytes.
+pub fn take_length(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..63).step_by(7) {
+        let byte = *bytes.split_off_first()?;
+        value |= u64::from(byte & 0x7F) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
 pub async fn write_length(to: &mut (impl AsyncWrite + Unpin), value: u64) -> std::io::Result<()> {
     to.write_all(&length(value)).await
 }
