@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from bench import go_dht
+from bench import steered_dht
 from bench.at_once import requests_at_once
 from bench.calls import Calls
 from bench.half import Figures, Task
@@ -20,8 +20,8 @@ MESSAGE_SIZE: Final = 100
 ENDLESS: Final = 1 << 40
 """Bytes of a transfer that is to last until its process is ended."""
 DHT: Final[dict[str, Callable[[Calls, Task], Awaitable[Figures]]]] = {
-    "dht_find_node": go_dht.find_nodes,
-    "dht_lookups": go_dht.lookups,
+    "dht_find_node": steered_dht.find_nodes,
+    "dht_lookups": steered_dht.lookups,
 }
 
 
@@ -61,7 +61,7 @@ class Steered:
         async with Process(self.peer.run) as process:
             calls = Calls(process)
             if task.workload == "dht_find_node":
-                address = await go_dht.start_server(calls)
+                address = await steered_dht.start_server(calls)
             else:
                 address = (await calls.call("start", listen=[listen_at(task)], **options(task)))["addresses"][0]
             yield SteeredServer(calls, address)

@@ -172,7 +172,7 @@ DHT: Final = (
         "lookups of random keys in a network of 20 nodes in one process, by all of them at once",
         500,
         (Measure("rate", "/s", (Goal("≥", 100),)),),
-        PAIR,
+        STACKS,
     ),
 )
 
@@ -182,7 +182,7 @@ GOSSIP: Final = (
         "ten nodes with gossip in one process, messages of 1 KiB, at most 16 under way; the ceiling is the floor of gossip",
         2_000,
         (Measure("rate", "deliveries/s", (Goal("≥", 0.5, "ceiling"), Goal("≥", 0.6, "go"), Goal("≥", 4.0, "js"))),),
-        ("ceiling", "cortexnet", "go", "js"),
+        ("ceiling", "cortexnet", "go", "rust", "js"),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""go-libp2p-kad-dht's halves of the workloads of the DHT."""
+"""The halves of the workloads of the DHT that peers of the harness run; rust-libp2p's can do lookups alone."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ async def start_server(calls: Calls) -> str:
     peers = [str(PeerId.from_bytes(peer)) for peer in peer_ids()]
     filled = await calls.call("dht_fill", peers=peers, addresses=ADDRESSES)
     if filled["count"] != SIZE:
-        raise MeasurementFailed(f"{filled['count']} of {SIZE} peers are in go's table")
+        raise MeasurementFailed(f"{filled['count']} of {SIZE} peers are in the table")
     return str(node["addresses"][0])
 
 
