@@ -65,10 +65,10 @@ class _Splitter:
         if self._fits_whole():
             return [self._rpc]
         for subscription in self._rpc.subscriptions:
-            self._outside += self._fitting(len(subscription_field(subscription)), is_control=False)
+            self._add(len(subscription_field(subscription)), is_control=False)
             self._part.subscriptions.append(subscription)
         if self._rpc.test_extension:
-            self._outside += self._fitting(_TEST_EXTENSION_SIZE, is_control=False)
+            self._add(_TEST_EXTENSION_SIZE, is_control=False)
             self._part.test_extension = True
         if self._rpc.control is not None:
             self._add_control(self._rpc.control)
@@ -82,13 +82,13 @@ class _Splitter:
 
     def _add_control(self, control: ControlMessages) -> None:
         if control.extensions is not None:
-            self._closed += self._fitting(len(extensions_field(control.extensions)))
+            self._add(len(extensions_field(control.extensions)))
             self._control.extensions = control.extensions
         for topic in control.graft:
-            self._closed += self._fitting(len(graft_field(topic)))
+            self._add(len(graft_field(topic)))
             self._control.graft.append(topic)
         for prune in control.prune:
-            self._closed += self._fitting(len(prune_field(prune)))
+            self._add(len(prune_field(prune)))
             self._control.prune.append(prune)
         for message_id in control.iwant:
             self._grow(message_id)
@@ -106,7 +106,7 @@ class _Splitter:
         header = _field_size(len(entry.topic.encode()))
         if not self._control.ihave or self._control.ihave[-1].topic != entry.topic:
             self._close()
-            self._fitting(_field_size(header))
+            self._make_room(_field_size(header))
             self._begin_ihave(entry.topic, header)
         for message_id in entry.ids:
             if self._grow(message_id, header):
@@ -130,12 +130,19 @@ class _Splitter:
         self._closed += _field_size(self._open) if self._open else 0
         self._open = 0
 
-    def _fitting(self, size: int, *, is_control: bool = True) -> int:
-        """Go on with the next RPC where so many bytes more do not fit into this one; the same number."""
+    def _add(self, size: int, *, is_control: bool = True) -> None:
+        """Count an entry of so many bytes, in the next RPC where it does not fit into this one."""
+        self._make_room(size, is_control=is_control)
+        if is_control:
+            self._closed += size
+        else:
+            self._outside += size
+
+    def _make_room(self, size: int, *, is_control: bool = True) -> None:
+        """Go on with the next RPC where so many bytes more do not fit into this one."""
         entry = size if is_control else 0
         if self._part and self._size(entry) + size - entry > self._limit:
             self._next()
-        return size
 
     def _size(self, entry: int) -> int:
         """Bytes of the RPC with one more entry, of `entry` bytes in all, in its control part (in place of the open one)."""

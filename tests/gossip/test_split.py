@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cortexnet.gossip.config import GossipConfig
 from cortexnet.gossip.message import Message
-from cortexnet.gossip.messages import ControlMessages, IHave, Rpc, Subscription, decode, encode, frame
+from cortexnet.gossip.messages import ControlMessages, IHave, Prune, Rpc, Subscription, decode, encode, frame
 from cortexnet.gossip.split import split_rpc
 from tests.support.gossip_rpcs import RPCS
 
@@ -69,6 +69,18 @@ def test_what_is_larger_than_the_limit_goes_alone() -> None:
     assert [part.subscriptions for part in split_rpc(Rpc([Subscription(name) for name in names]), 100, 100)] == [
         [Subscription(name)] for name in names
     ]
+
+
+def test_every_part_is_filled() -> None:
+    names = [f"topic {number:04}" for number in range(1_000)]
+    for rpc in (
+        Rpc([Subscription(name) for name in names]),
+        Rpc(control=ControlMessages(graft=names)),
+        Rpc(control=ControlMessages(prune=[Prune(name) for name in names])),
+    ):
+        sizes = [len(encode(part)) for part in split_rpc(rpc, 2_000, 2_000)]
+        assert all(1_980 < size <= 2_000 for size in sizes[:-1])
+        assert len(sizes) < 12
 
 
 def test_entries_of_one_topic_become_one() -> None:
