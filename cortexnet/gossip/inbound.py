@@ -68,7 +68,7 @@ class Inbound:
         self._unheard: dict[Stream, None] = {}  # those on which no RPC has come yet
         self._spent = 0.0  # seconds of this turn of the loop
         self._elements = 0  # and what was looked at in it
-        self._line: dict[Stream, None] = {}  # who waits for its turn, the longest first: else who says most is heard alone
+        self._line: dict[PeerId, dict[Stream, None]] = {}  # who waits for its turn, with which streams, the longest first of both
         self._waiting: dict[Stream, asyncio.Future[None]] = {}  # who waits for room
         self._held = 0  # bytes of what has no room, as they were read
 
@@ -119,21 +119,27 @@ class Inbound:
             data = await (stream.read_exactly(frames.missing) if frames.missing > _WHOLE else stream.read(_CHUNK))
 
     async def _wait_turn(self, stream: "Stream") -> None:
-        """Until there is room, this turn of the loop has not had enough, and whoever waits for longer was heard."""
-        line = self._line
+        """Until there is room, this turn of the loop has not had enough, and whoever waits for longer was heard.
+
+        A peer with several streams has one place in the line: else who says most, or on most connections, is heard alone.
+        """
+        line, peer = self._line, stream.peer_id
         if not line and self._is_open and not self._has_enough:
             return
-        line[stream] = None
+        own = line.setdefault(peer, {})
+        own[stream] = None
         try:
             while self._counts(stream):
                 if not self._is_open:
                     await self._wait(stream)
-                elif self._has_enough or next(iter(line)) is not stream:
+                elif self._has_enough or next(iter(line)) != peer or next(iter(own)) is not stream:
                     await asyncio.sleep(0)  # to be woken would cost as much as what is waited for
                 else:
                     return
         finally:
-            del line[stream]
+            del own[stream], line[peer]
+            if own:
+                line[peer] = own  # behind all others
 
     async def _hold(self, stream: "Stream", steps: "Iterator[int]", size: int) -> "_State":
         """Until there is room for what comes next on a stream, of which `size` bytes were read; then go on with that.

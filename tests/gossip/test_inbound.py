@@ -296,6 +296,22 @@ async def test_who_says_much_does_not_keep_others_from_being_heard(room: int, he
     assert sum(hearer.messages.values()) == 20_003
 
 
+async def test_who_has_many_connections_is_heard_no_more_than_who_has_one(hearer: Hearer) -> None:
+    served = Inbound(hearer, GossipConfig())
+    flood = frame(Rpc(messages=many(2_500))) * 2
+    loud, quiet = PEERS[:2]
+    streams = [Stream(peer, flood) for peer in [loud] * 4 + [quiet]]
+    tasks = [asyncio.ensure_future(served.serve(stream)) for stream in streams]  # type: ignore[arg-type]
+    await tasks[-1]
+    heard: Counter[PeerId] = Counter()
+    for peer, rpc, _ in hearer.heard_of:
+        heard[peer] += len(rpc.messages)
+    assert heard[quiet] == 5_000
+    assert heard[loud] <= 5_000 + 2 * ELEMENTS
+    await asyncio.gather(*tasks)
+    hearer.silent += PEERS * 100
+
+
 async def test_a_second_stream_ends_the_first_within_an_rpc(hearer: Hearer) -> None:
     served = Inbound(hearer, GossipConfig())
     connection = a_connection()
