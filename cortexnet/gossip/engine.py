@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol, assert_never, final
 from cortexnet.errors import NegotiationFailed, PeerTimeout
 from cortexnet.gossip.actions import (
     ASKED,
-    CONTROL,
     FORWARD,
     OWN,
     Connect,
@@ -26,7 +25,7 @@ from cortexnet.gossip.actions import (
 from cortexnet.gossip.answers import Answers
 from cortexnet.gossip.delivery import GossipMessage, as_seen
 from cortexnet.gossip.inbound import Inbound
-from cortexnet.gossip.messages import Rpc, Subscription, encode
+from cortexnet.gossip.messages import encode
 from cortexnet.gossip.peer_streams import Line
 from cortexnet.gossip.router import Router
 from cortexnet.gossip.signing import RejectReason, verify
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from cortexnet.gossip.actions import Action
     from cortexnet.gossip.config import GossipConfig
     from cortexnet.gossip.message import Message
+    from cortexnet.gossip.messages import Rpc
     from cortexnet.host.context import Context
     from cortexnet.host.peer_info import PeerInfo
     from cortexnet.identity.peer_id import PeerId
@@ -258,19 +258,21 @@ class Engine:
     # --- what peers say ----------------------------------------------------------------------------------------------------
 
     def begun(self, stream: "Stream") -> None:
-        """A peer has opened a stream to us, again perhaps: go has forgotten our subscriptions then."""
-        self._meet(stream.peer_id)
-        line = self.lines[stream.peer_id]
-        is_again = self._silent.pop(stream.peer_id, False) or stream.peer_id in self.inbound
-        if is_again and line.stream is not None and self.router.topics:
-            self._offer(line, Rpc([Subscription(topic) for topic in self.router.topics]), CONTROL)
+        """A peer has opened a stream to us, again perhaps: go has forgotten our subscriptions then.
+
+        They are said again at the next heartbeat: at once, a peer that opens streams without end would have much of our time.
+        """
+        peer = stream.peer_id
+        self._meet(peer)
+        if self._silent.pop(peer, False) or peer in self.inbound:
+            self.router.remind(peer)
         self._arm()
 
     def greeted(self, peer: "PeerId") -> None:
         """The first RPC of a stream is next."""
         self.router.inbound_begun(peer)
 
-    def heard(self, peer: "PeerId", rpc: Rpc, size: int) -> None:
+    def heard(self, peer: "PeerId", rpc: "Rpc", size: int) -> None:
         """An RPC has come, or a further portion of one, of size 0."""
         if size and self._audience.is_traced:
             self._audience.rpc_moved(peer, size, "received")
@@ -284,7 +286,7 @@ class Engine:
         """Whether more gossip can be taken in."""
         return not self.validation.is_ahead
 
-    def may_hear(self, rpc: Rpc) -> bool:
+    def may_hear(self, rpc: "Rpc") -> bool:
         """Whether there is room for its messages."""
         return self._audience.may_take(rpc.messages)
 
@@ -390,7 +392,7 @@ class Engine:
             line = self.lines.get(peer)
             if line is not None:
                 for body in bodies:
-                    self._offer_body(line, body, priority, rpc)
+                    self._offer(line, body, priority, rpc)
 
     def _send_own(self, peers: "Sequence[PeerId]", body: bytes) -> None:
         for peer in peers:
@@ -403,18 +405,14 @@ class Engine:
             if self._audience.is_traced:
                 self._audience.rpc_moved(peer, len(body), "dropped" if room is False else "sent")
 
-    def _offer(self, line: Line, rpc: Rpc, priority: int) -> None:
-        for body in self._bodies(rpc):
-            self._offer_body(line, body, priority, rpc)
-
-    def _offer_body(self, line: Line, body: bytes, priority: int, rpc: Rpc) -> None:
+    def _offer(self, line: Line, body: bytes, priority: int, rpc: "Rpc") -> None:
         is_sent = line.offer(body, priority)
         if not is_sent:
             self.router.dropped(line.peer, rpc)
         if self._audience.is_traced:
             self._audience.rpc_moved(line.peer, len(body), "sent" if is_sent else "dropped")
 
-    def _bodies(self, rpc: Rpc) -> list[bytes]:
+    def _bodies(self, rpc: "Rpc") -> list[bytes]:
         body = encode(rpc)
         if len(body) <= self._config.control_size:
             return [body]

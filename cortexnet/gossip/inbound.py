@@ -132,7 +132,7 @@ class Inbound:
             while self._counts(stream):
                 if not self._is_open:
                     await self._wait(stream)
-                elif self._has_enough or next(iter(line)) != peer or next(iter(own)) is not stream:
+                elif self._has_enough or next(iter(line.values())) is not own or next(iter(own)) is not stream:
                     await asyncio.sleep(0)  # to be woken would cost as much as what is waited for
                 else:
                     return

@@ -141,7 +141,7 @@ class Topic:
 
 @final
 class Kept:
-    """What had no room in a peer's queue and is said again at the next heartbeat, as far as it is still true then."""
+    """What had no room in a peer's queue, or was forgotten there: said again at the next heartbeat, as far as it is true then."""
 
     __slots__ = ("grafts", "prunes", "subscriptions")
 

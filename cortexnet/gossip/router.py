@@ -84,6 +84,12 @@ class Router:
         if known is not None:
             known.has_spoken = False
 
+    def remind(self, peer: "PeerId") -> None:
+        """The peer may have forgotten our topics: they are named again, once, at the next heartbeat."""
+        known = self._state.peers.get(peer)
+        if known is not None and known.is_open and self._state.joined:
+            self._state.kept.setdefault(known, Kept()).subscriptions.update(dict.fromkeys(self._state.joined))
+
     def remove_peer(self, peer: "PeerId", now: float) -> None:
         """The peer is disconnected: there is no stream to or from it any more."""
         known = self._state.peers.get(peer)

@@ -206,6 +206,24 @@ def test_what_is_heard_before_our_stream_is_open_counts_and_is_answered_when_it_
     assert desk.grafts_to(peer) == [TOPIC]
 
 
+def test_who_may_have_forgotten_our_topics_is_told_them_at_the_next_heartbeat() -> None:
+    desk = Desk()
+    desk.router.subscribe("a", desk.now)
+    peer = desk.peer(1)
+    desk.clear()
+    for _ in range(3):
+        desk.router.remind(peer)
+    assert desk.rpcs_to(peer) == []
+    desk.router.subscribe("b", desk.now)
+    desk.router.unsubscribe("a", desk.now)
+    desk.clear()
+    desk.beat()
+    assert [rpc.subscriptions for rpc in desk.rpcs_to(peer)] == [[Subscription("a", subscribe=False)]]
+    desk.router.stream_closed(peer, desk.now)
+    desk.router.remind(peer)
+    assert desk.router._state.kept == {}
+
+
 def test_when_our_stream_is_lost_the_peer_leaves_the_mesh_and_stays_subscribed() -> None:
     desk = Desk()
     desk.router.subscribe(TOPIC, desk.now)
@@ -253,6 +271,7 @@ def test_peers_that_are_not_known_are_passed_over() -> None:
     stranger = peer_id(1)
     desk.router.stream_closed(stranger, desk.now)
     desk.router.inbound_begun(stranger)
+    desk.router.remind(stranger)
     desk.router.remove_peer(stranger, desk.now)
     desk.router.remove_direct(stranger, desk.now)
     desk.router.set_ips(stranger, [])

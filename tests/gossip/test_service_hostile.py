@@ -127,11 +127,22 @@ async def test_a_stream_that_was_opened_again_is_told_all_topics_again() -> None
         for number in range(1, 4):
             stream = await raw.open()
             await stream.write(SUBSCRIBE)
-            await settle(0.05)
+            await settle(1.1)
             assert len([rpc for rpc in raw.heard if Subscription(TOPIC) in rpc.subscriptions]) == number
             await stream.close()
             await settle()
         assert len(raw.inbound) == 1
+
+
+async def test_who_opens_streams_without_end_is_told_the_topics_once_a_heartbeat() -> None:
+    async with raw_peer() as (_, raw):
+        for _ in range(100):
+            stream = await raw.open()
+            await stream.write(SUBSCRIBE)
+            await settle(0.01)
+        await settle(1.1)
+        assert 2 <= sum(Subscription(TOPIC) in rpc.subscriptions for rpc in raw.heard) <= 4
+        stream.reset()
 
 
 async def test_what_ends_our_stream_makes_us_greet_again() -> None:

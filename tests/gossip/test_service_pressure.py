@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cortexnet import Accept, GossipConfig, GossipMessage, Node, NotRunning, Verdict
-from cortexnet.gossip.actions import CONTROL
+from cortexnet.gossip.actions import CONTROL, SendRpc
 from cortexnet.gossip.messages import ControlMessages, Rpc
 from cortexnet.testing.network import SimulatedNetwork
 from tests.gossip.nodes import TOPIC, datas, gossip_node, nodes, settle, subscribed
@@ -218,7 +218,7 @@ async def test_all_that_is_asked_for_at_once_arrives() -> None:
         there = bob.gossip.subscribe(TOPIC)
         async with there:
             await there.ready()
-            bob.gossip._engine._offer(bob.gossip._engine.lines[alice.peer_id], Rpc(control=ControlMessages(iwant=ids)), CONTROL)
+            bob.gossip._engine._send(SendRpc([alice.peer_id], Rpc(control=ControlMessages(iwant=ids)), CONTROL))
             await alice.gossip.publish(TOPIC, b"new")
             received = await datas(there, 1_001)
             assert sorted(map(len, received)) == [3] + [20_000] * 1_000
