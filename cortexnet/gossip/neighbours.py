@@ -32,6 +32,8 @@ def opened(state: "RouterState", peer: Peer, protocol: str, outbound: bool, now:
     """Our stream to a peer is open: greet it, and take it into the meshes that lack peers."""
     peer.open(protocol, outbound=outbound)
     hello = Rpc([Subscription(name) for name in state.joined])
+    if peer.was_open:
+        hello.subscriptions += [Subscription(name, subscribe=False) for name in state.left]
     if peer.has_extensions and state.config.test_extension:
         hello.control = ControlMessages(extensions=Extensions(test_extension=True))
     state.send(peer, hello, HELLO)

@@ -40,6 +40,7 @@ class Peer:
         "topics",
         "unwanted",
         "wants_test",
+        "was_open",
     )
 
     def __init__(self, peer_id: "PeerId") -> None:
@@ -47,6 +48,8 @@ class Peer:
         self.raw = bytes(peer_id)
         self.is_open = False
         """Whether our stream to it is open: what is sent before would go nowhere."""
+        self.was_open = False
+        """Whether an earlier one was: then it may believe what was true then."""
         self.beats_unopened = 0
         """Heartbeats for which it was in a mesh, and our stream not open."""
         self.is_outbound = False
@@ -77,6 +80,7 @@ class Peer:
     def close(self) -> None:
         """Our stream to it is gone."""
         self.is_open = self.is_outbound = False
+        self.was_open = True
         self.has_mesh = self.has_px = self.has_idontwant = self.has_extensions = False
         self.unwanted = []
 

@@ -49,6 +49,7 @@ class RouterState:
         "is_flood_only",
         "joined",
         "kept",
+        "left",
         "meritorious",
         "on_charged",
         "overflowed",
@@ -91,6 +92,8 @@ class RouterState:
         self.direct: dict[PeerId, None] = dict.fromkeys(config.direct_ids())
         self.topics: dict[str, Topic] = {}
         self.joined: dict[str, Topic] = {}
+        self.left: dict[str, None] = {}
+        """Topics that we have left, the last at the end."""
         self.published: dict[str, Topic] = {}
         """Topics that we publish to without having joined: those with a fanout."""
         self.ids = MessageIds(config.message_id, config.topic_message_ids, config.message_id_size)

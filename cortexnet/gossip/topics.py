@@ -3,7 +3,7 @@
 Spec: libp2p/specs pubsub/gossipsub gossipsub-v1.0, "Topic Membership"; gossipsub-v1.1, "Unsubscribe Backoff".
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cortexnet.gossip import px
 from cortexnet.gossip.actions import CONTROL, Change
@@ -13,6 +13,9 @@ from cortexnet.gossip.messages import ControlMessages, Rpc, Subscription
 if TYPE_CHECKING:
     from cortexnet.gossip.router_state import RouterState
 
+LEFT_LIMIT: Final = 256
+"""Topics of which is known that we left them; the longest ago is forgotten."""
+
 
 def join(state: "RouterState", name: str, now: float) -> None:
     """Tell everybody, and build a mesh: of those to whom we published before, as far as they are fit for it, and others."""
@@ -21,6 +24,7 @@ def join(state: "RouterState", name: str, now: float) -> None:
         return
     topic.is_joined = True
     state.joined[name] = topic
+    state.left.pop(name, None)
     state.published.pop(name, None)
     state.send_to_all(state.peers.values(), Rpc([Subscription(name)]), CONTROL)
     degree = state.config.degree
@@ -48,4 +52,7 @@ def leave(state: "RouterState", name: str, now: float) -> None:
         state.backoff.add(name, peer.id, now + backoff)
     topic.is_joined = False
     del state.joined[name]
+    state.left[name] = None
+    if len(state.left) > LEFT_LIMIT:
+        del state.left[next(iter(state.left))]
     state.drop_if_idle(topic)

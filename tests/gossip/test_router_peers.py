@@ -10,6 +10,7 @@ from cortexnet.gossip.messages import ControlMessages, Extensions, Prune, Rpc, S
 from cortexnet.gossip.peer_gater import PeerGaterParams
 from cortexnet.gossip.score_params import ScoreParams, Thresholds, TopicScoreParams
 from cortexnet.gossip.signing import RejectReason
+from cortexnet.gossip.topics import LEFT_LIMIT
 from tests.support.gossip_router import TOPIC, Desk, id_of, message, peer_id
 
 TEST_EXTENSION = Extensions(test_extension=True)
@@ -222,6 +223,36 @@ def test_who_may_have_forgotten_our_topics_is_told_them_at_the_next_heartbeat() 
     desk.router.stream_closed(peer, desk.now)
     desk.router.remind(peer)
     assert desk.router._state.kept == {}
+
+
+def test_a_peer_that_we_had_lost_is_told_what_we_left_meanwhile() -> None:
+    """It may still believe us there: rust and we forget no topic as long as the connection lives."""
+    desk = Desk()
+    for name in ("a", "b", "c"):
+        desk.router.subscribe(name, desk.now)
+    peer = desk.peer(1)
+    desk.router.stream_closed(peer, desk.now)
+    for name in ("a", "b"):
+        desk.router.unsubscribe(name, desk.now)
+    desk.router.subscribe("b", desk.now)
+    desk.clear()
+    desk.peer(1)
+    desk.peer(2)
+    assert desk.rpcs_to(peer) == [Rpc([Subscription("c"), Subscription("b"), Subscription("a", subscribe=False)])]
+    assert desk.rpcs_to(peer_id(2)) == [Rpc([Subscription("c"), Subscription("b")])]
+
+
+def test_not_all_that_was_ever_left_is_told() -> None:
+    desk = Desk()
+    peer = desk.peer(1)
+    desk.router.stream_closed(peer, desk.now)
+    for number in range(LEFT_LIMIT + 10):
+        desk.router.subscribe(f"topic {number}", desk.now)
+        desk.router.unsubscribe(f"topic {number}", desk.now)
+    desk.clear()
+    desk.peer(1)
+    (hello,) = desk.rpcs_to(peer)
+    assert hello.subscriptions == [Subscription(f"topic {number}", subscribe=False) for number in range(10, LEFT_LIMIT + 10)]
 
 
 def test_when_our_stream_is_lost_the_peer_leaves_the_mesh_and_stays_subscribed() -> None:
