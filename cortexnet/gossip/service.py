@@ -143,7 +143,7 @@ class Gossip:
         """The messages of a topic, as `async with node.gossip.subscribe(topic) as messages: async for message in messages: …`.
 
         At most `queue` messages and `queue_bytes` bytes wait for the reader. Where there are more, `policy` decides: with "block"
-        peers wait to whom the next message of the topic came, with all they say; after 10 s (`queue_patience`) it is dropped.
+        streams wait on which the next message of the topic came, with all behind it; after 10 s (`queue_patience`) it is dropped.
         "drop_oldest" and "drop_newest" drop one at once. What is dropped is counted. `own`: what this node publishes comes as
         well. Several subscriptions to one topic get all messages each.
         Raises LocalError for a topic, policy or bound that is none, NotRunning.
