@@ -236,7 +236,10 @@ impl Peer {
             "messages" => transfers::messages(node, request.peer()?, request).await,
             "round_trips" => transfers::round_trips(node, request.peer()?, request).await,
             "requests" => transfers::requests(node, request.peer()?, request).await,
-            "ask" => Ok(json!({"answer": node.ask(request.peer()?, request.0.get("question").cloned().unwrap_or_default()).await?})),
+            "ask" => {
+                let question = request.0.get("question").cloned().unwrap_or_default();
+                Ok(json!({"answer": node.ask(request.peer()?, question).await?}))
+            }
             "dials" => transfers::dials(node, request).await,
             other => Err(Failure::bad_request(format!("no operation {other}"))),
         }

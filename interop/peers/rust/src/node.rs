@@ -149,7 +149,7 @@ impl Node {
         let (jobs, job) = mpsc::unbounded_channel();
         let (events, _) = broadcast::channel(EVENTS);
         let mut node =
-            Self { peer_id, addresses: Vec::new(), security: options.security, jobs, seen: Arc::default(), events: events.clone() };
+            Self { peer_id, addresses: vec![], security: options.security, jobs, seen: Arc::default(), events: events.clone() };
         let mut heard = node.events.subscribe();
         tokio::spawn(run(swarm, job, node.seen.clone(), events));
         while node.addresses.len() < options.listen.len() {

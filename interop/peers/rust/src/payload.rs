@@ -13,7 +13,7 @@ static TWICE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     pattern.repeat(2)
 });
 
-/// At most `size` bytes of the endless repetition of the pattern, from `offset`: as many as there are in one piece, a period or more.
+/// At most `size` bytes of the endless repetition of the pattern, from `offset`: as many as are in one piece, a period or more.
 pub fn piece(offset: u64, size: usize) -> &'static [u8] {
     let start = (offset % PERIOD as u64) as usize;
     &TWICE[start..(start + size).min(TWICE.len())]

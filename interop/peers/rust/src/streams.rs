@@ -1,6 +1,6 @@
 //! Streams for who asks for them: opened one by one, accepted without a limit.
 //!
-//! libp2p-stream does nearly that, but drops inbound streams that come faster than they are taken, which some scenarios have happen.
+//! libp2p-stream does nearly that, but drops inbound streams that come faster than they are taken, as some scenarios have it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
