@@ -225,14 +225,6 @@ def test_a_scenario_without_early_choice_is_skipped_by_name_where_a_side_cannot_
     assert scenario.refusal(talkative, able) == "other cannot keep silent about muxers in the handshake"
 
 
-def test_a_peer_that_says_it_lacks_an_ability_is_a_refusal() -> None:
-    scenario = Scenario("exchange", "names others", nothing, ability="gossip_exchange")
-    silent: dict[str, object] = {"implementation": "one"}
-    lacking: dict[str, object] = {"implementation": "other", "gossip_exchange": False}
-    assert scenario.refusal(silent, silent) is None
-    assert scenario.refusal(silent, lacking) == scenario.refusal(lacking, silent) == "other has no gossip exchange"
-
-
 def test_abilities_that_do_not_go_together_are_a_refusal_whoever_has_which() -> None:
     scenario = Scenario("streams", "are shared", nothing, clash=("wants_one", "has_many"))
     one: dict[str, object] = {"implementation": "one", "wants_one": True}
