@@ -131,8 +131,8 @@ STACK_GOALS: Final[dict[str, dict[str, tuple[Goal, ...]]]] = {
 
 
 def on_stack(name: str, task: str, unit: str, amount: int) -> Workload:
-    """A workload on one stack; aioquic alone is the ceiling of QUIC."""
-    kinds = ALL if name == "quic" and task.startswith("bulk") else STACKS
+    """A workload on one stack; aioquic alone is the ceiling of QUIC, and rust's peer has no WebSockets with TLS."""
+    kinds = PAIR if name == "wss-noise" else ALL if name == "quic" and task.startswith("bulk") else STACKS
     key = "p50" if unit == "µs" else "rate"
     measure = Measure(key, unit, STACK_GOALS.get(name, {}).get(task, ()))
     return Workload(f"{name}_{task}", f"{task} over {name}", amount, (measure,), kinds, task, stack=name)
