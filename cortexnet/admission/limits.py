@@ -1,7 +1,7 @@
 """Every bound of connections, streams, memory and time in one frozen object. Sizes are bytes, times are seconds.
 
-Each field says why it has its value. `swarm.resources` keeps the counts; who else reads a field is told by its name. Bounds of a
-wire format that no honest peer comes near, and that nobody has a reason to move, are constants of the module that reads it.
+Each field says why it has its value. `admission.resources` keeps the counts; who else reads a field is told by its name. Bounds
+of a wire format that no honest peer comes near, and that nobody has a reason to move, are constants of the module that reads it.
 """
 
 from dataclasses import asdict, dataclass, fields
