@@ -61,7 +61,7 @@ def main() -> int:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines = [f"  {workload.name:18}{workload.meaning}" for workload in WORKLOADS]
-    lines.append(f"  {'requests':18}that one above, and beside go-libp2p, js-libp2p and py-libp2p:")
+    lines.append(f"  {'requests':18}that one above, and beside go-, rust-, js- and py-libp2p:")
     lines += [f"    {workload.name:22}{workload.meaning}" for workload in REQUESTS]
     lines.append(f"  {'stacks':18}bulk, messages, round trips and dials over each of {', '.join(STACKS)}")
     lines.append(f"  {'dht':18}all of these:")
@@ -74,7 +74,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     lines.append(f"  {'profile':18}where the time of bulk goes: cipher, system calls, Python")
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure cortexnet against a ceiling for pure Python and against go-libp2p, and mark the goals.",
+        description="Measure cortexnet against a ceiling for pure Python, go-libp2p and rust-libp2p, and mark the goals.",
         epilog="workloads:\n" + "\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
