@@ -73,6 +73,7 @@ async def test_over_quic_each_ping_has_a_stream_as_some_peers_overlook_the_secon
         pinger = Pinger(Limits())
         for _ in range(3):
             await pinger.ping(connection)
+            assert connection.stream_count == 0, "it does not wait for the peer's end"
         assert len(opened) == 3
 
 

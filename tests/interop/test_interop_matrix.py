@@ -217,6 +217,14 @@ def test_a_scenario_that_needs_an_ability_is_skipped_by_name_where_a_side_denies
         assert scenario.refusal(*pair) == "other has no DHT of two halves"
 
 
+def test_each_scenario_that_needs_an_ability_has_words_for_its_lack() -> None:
+    for scenario in ALL:
+        if scenario.ability:
+            able: Answer = {**PLAIN, "implementation": "able", "services": [scenario.needs]}
+            refusal = scenario.refusal(able, {**able, "implementation": "other", scenario.ability: False})
+            assert (refusal or "").startswith("other "), scenario.name
+
+
 def test_a_scenario_without_early_choice_is_skipped_by_name_where_a_side_cannot_keep_silent() -> None:
     scenario = Scenario("late", "", nothing, dialer={"early_muxer": False})
     able = {"implementation": "other", "key_types": ["ed25519"]}
