@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::{Failure, Outcome};
 use crate::node::{Behaviour, BehaviourEvent, Event, Node, Options, Services, next};
+use crate::payload::hex;
 use crate::records::{self, Store, Validators};
 use crate::request::Request;
 use crate::wire;
@@ -66,10 +67,10 @@ impl Nodes {
             "dht_peers" => Ok(json!({"peers": texts(&node.peers().await?)})),
             "dht_refresh" => node.refresh().await,
             "dht_find_peer" => node.find_peer(request.peer()?).await,
-            "dht_closest" => Ok(json!({"peers": texts(&node.closest(bytes(request, "key")?).await?)})),
+            "dht_closest" => Ok(json!({"peers": texts(&node.closest(request.bytes("key")?).await?)})),
             "dht_record" => node.record(request),
-            "dht_put" => node.put(bytes(request, "key")?, bytes(request, "value")?).await,
-            "dht_get" => node.get(bytes(request, "key")?).await,
+            "dht_put" => node.put(request.bytes("key")?, request.bytes("value")?).await,
+            "dht_get" => node.get(request.bytes("key")?).await,
             "dht_provide" => node.provide(content(request)?).await,
             "dht_find_providers" => node.find_providers(content(request)?, request.size("count", 0)).await,
             "dht_advertise" => node.provide(meeting_place(request)).await,
@@ -123,7 +124,7 @@ impl DhtNode {
             other => return Err(Failure::bad_request(format!("no mode {other}"))),
         };
         let mut options = Options::of(request)?;
-        let seed = bytes(request, "seed")?;
+        let seed = request.bytes("seed")?;
         if !seed.is_empty() {
             options.key = Keypair::ed25519_from_bytes(seed).map_err(Failure::bad_request)?;
         }
@@ -425,19 +426,6 @@ fn base32(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
-}
-
-fn bytes(request: &Request, name: &str) -> Outcome<Vec<u8>> {
-    let text = request.text(name, "").as_bytes();
-    let decoded = || {
-        let pairs = text.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        pairs.collect::<Option<Vec<u8>>>().filter(|_| text.len() % 2 == 0)
-    };
-    decoded().ok_or_else(|| Failure::bad_request(format!("{name} is not hexadecimal")))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn texts(items: &[impl ToString]) -> Value {

@@ -221,9 +221,8 @@ impl GossipNode {
     async fn accept(&self, event: &node::Event) {
         if let SwarmEvent::Behaviour(BehaviourEvent::Gossip(Event::Message { propagation_source, message_id, .. })) = event {
             let (id, sender) = (message_id.clone(), *propagation_source);
-            let _ = self
-                .gossip(move |gossip| gossip.report_message_validation_result(&id, &sender, MessageAcceptance::Accept))
-                .await;
+            let _ =
+                self.gossip(move |gossip| gossip.report_message_validation_result(&id, &sender, MessageAcceptance::Accept)).await;
         }
     }
 
@@ -259,7 +258,7 @@ impl GossipNode {
     /// On a stream of its own, past the node's gossip.
     async fn say(&self, request: &Request) -> Outcome {
         let mut stream = self.node.open(request.peer()?, request.text("protocol", "")).await?;
-        stream.write_all(&bytes(request.text("value", ""))?).await?;
+        stream.write_all(&request.bytes("value")?).await?;
         stream.flush().await?;
         self.said.lock().unwrap().push(stream);
         Ok(json!({}))
@@ -304,12 +303,6 @@ fn protocol(kind: &str) -> Option<&'static str> {
         Some(version) => VERSIONS.into_iter().find(|name| name.starts_with(&format!("/meshsub/{version}."))),
         None => VERSIONS.into_iter().find(|name| kind == "Floodsub" && name.starts_with("/floodsub/")),
     }
-}
-
-fn bytes(hex: &str) -> Outcome<Vec<u8>> {
-    let pair = |at: usize| hex.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let value: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(pair).collect();
-    value.ok_or_else(|| Failure::bad_request("not hexadecimal"))
 }
 
 /// Tag, number, and the pattern.

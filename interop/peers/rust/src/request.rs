@@ -40,6 +40,14 @@ impl Request {
         Some(list.iter().filter_map(|each| each.as_str().map(str::to_owned)).collect())
     }
 
+    /// What hexadecimal digits stand for; nothing where the field is absent.
+    pub fn bytes(&self, name: &str) -> Outcome<Vec<u8>> {
+        let text = self.text(name, "");
+        let pair = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let value: Option<Vec<u8>> = (0..text.len()).step_by(2).map(pair).collect();
+        value.ok_or_else(|| Failure::bad_request(format!("{name} is not hexadecimal")))
+    }
+
     pub fn parsed<T>(&self, name: &str) -> Outcome<T>
     where
         T: FromStr<Err: std::fmt::Display>,

@@ -1,6 +1,5 @@
 //! Transfers and measurements, the client's side.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::time::Instant;
 
@@ -174,13 +173,13 @@ pub async fn dials(node: &Node, request: &Request) -> Outcome {
 }
 
 /// That many connections, each from a node of its own.
-pub async fn idle(request: &Request) -> Outcome<VecDeque<Node>> {
-    let mut nodes = VecDeque::new();
+pub async fn idle(request: &Request) -> Outcome<Vec<Node>> {
+    let mut nodes = Vec::new();
     for _ in 0..request.number("count", 0) {
         let (node, inbound) = Node::start(Options::of(request)?, Services::default(), &SERVED).await?;
         drop(inbound);
         node.connect(request.address()?).await?;
-        nodes.push_back(node);
+        nodes.push(node);
     }
     Ok(nodes)
 }
