@@ -106,7 +106,9 @@ impl Held {
             "write" => self.write(size, block).await,
             "read" => self.take(size, block).await,
             "write_message" => {
-                write_length(self.writer().await?.as_mut().ok_or_else(closed)?, size).await.map_err(|error| self.explain(error))?;
+                write_length(self.writer().await?.as_mut().ok_or_else(closed)?, size)
+                    .await
+                    .map_err(|error| self.explain(error))?;
                 self.write(size, block).await
             }
             "read_message" => {

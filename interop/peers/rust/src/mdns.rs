@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use libp2p::mdns::{Config, tokio::Behaviour};
+use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
@@ -61,8 +62,6 @@ impl Nodes {
 }
 
 fn found(node: &Node) -> Vec<Value> {
-    let each = |(peer, address): (libp2p::PeerId, libp2p::Multiaddr)| {
-        json!({"peer_id": peer.to_string(), "addresses": [address.to_string()]})
-    };
+    let each = |(peer, address): (PeerId, Multiaddr)| json!({"peer_id": peer.to_string(), "addresses": [address.to_string()]});
     node.discovered().into_iter().map(each).collect()
 }
